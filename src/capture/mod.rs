@@ -1,0 +1,84 @@
+//! Where packets come from: capture files in any wrapping, standard input.
+//!
+//! In: names of inputs. Out: [`Block`]s of packets that point into bytes nobody copied, in the
+//! order of the capture, with every damage named by file, offset and reason.
+
+use std::sync::Arc;
+
+use crate::time::Time;
+
+/// A link-layer header type, as tcpdump.org numbers them (LINKTYPE_ values).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkType(pub u16);
+
+/// Packets handed over at a time.
+pub const BLOCK_PACKETS_MAX: usize = 1024;
+
+/// One packet of a [`Block`]: where its bytes lie and what the capture says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet {
+    /// When it was captured.
+    pub time: Time,
+    /// Offset of its first byte in the block's bytes.
+    pub start: usize,
+    /// Bytes that were captured.
+    pub captured: u32,
+    /// Bytes it had on the wire.
+    pub original: u32,
+    /// What the first byte is.
+    pub link: LinkType,
+}
+
+/// Bytes that packets point into: a mapped file, or a piece of a stream.
+#[derive(Clone)]
+pub enum Bytes {
+    /// A whole file, mapped.
+    Mapped(Arc<memmap2::Mmap>),
+    /// A piece that was read or decompressed.
+    Owned(Arc<Vec<u8>>),
+}
+
+impl Bytes {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Bytes::Mapped(map) => map,
+            Bytes::Owned(piece) => piece,
+        }
+    }
+}
+
+/// Up to [`BLOCK_PACKETS_MAX`] packets of one input, in capture order.
+#[derive(Clone)]
+pub struct Block {
+    /// What the packets point into.
+    pub bytes: Bytes,
+    /// The packets.
+    pub packets: Vec<Packet>,
+    /// Number of the first packet in the whole input, from 1.
+    pub first_number: u64,
+}
+
+/// Something in an input that could not be read. Good records before it (and after it, where the
+/// format allows to go on) are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The input as it was named.
+    pub input: String,
+    /// Offset in the (decompressed) bytes where it starts.
+    pub offset: u64,
+    /// What is wrong, in words.
+    pub reason: String,
+    /// Nothing at all could be read from this input.
+    pub fatal: bool,
+}
+
+/// An ordered source of packets.
+pub trait Source: Send {
+    /// The next packets, or `None` at the end. An empty block is allowed.
+    fn next_block(&mut self) -> Option<Block>;
+    /// What could not be read so far.
+    fn damage(&self) -> &[Damage];
+    /// Bytes of input consumed and in all, as far as known, for a progress bar.
+    fn progress(&self) -> (u64, Option<u64>);
+}

@@ -1,0 +1,151 @@
+//! The key of a flow: two endpoints and a protocol, the same for both directions.
+//!
+//! In: addresses and ports of one packet. Out: a [`Key`] with the endpoints sorted, and whether
+//! this packet goes from the lower to the higher one. ICMP has no ports; its type and the type of
+//! the answer stand in for them, as Community ID v1 defines it, so that a ping and its echo meet.
+
+use std::net::IpAddr;
+
+/// IANA protocol numbers that have a word of their own here.
+pub mod protocol {
+    /// ICMP.
+    pub const ICMP: u8 = 1;
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// UDP.
+    pub const UDP: u8 = 17;
+    /// ICMP for IPv6.
+    pub const ICMP6: u8 = 58;
+    /// SCTP.
+    pub const SCTP: u8 = 132;
+}
+
+/// Both endpoints of a flow, sorted, and its protocol. Forty bytes, no padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(C)]
+pub struct Key {
+    low: [u8; 16],
+    high: [u8; 16],
+    low_port: u16,
+    high_port: u16,
+    protocol: u8,
+    version: u8,
+    one_way: bool,
+    spare: u8,
+}
+
+impl Key {
+    /// Sorts the endpoints. Returns the key and whether `from` is the lower one.
+    pub fn new(from: IpAddr, from_port: u16, to: IpAddr, to_port: u16, protocol: u8) -> (Key, bool) {
+        let version = if from.is_ipv4() { 4 } else { 6 };
+        Key::from_octets(octets(from), from_port, octets(to), to_port, protocol, version)
+    }
+
+    /// As [`Key::new`], from addresses of sixteen bytes (IPv4 in the last four).
+    #[inline]
+    pub fn from_octets(
+        from: [u8; 16],
+        from_port: u16,
+        to: [u8; 16],
+        to_port: u16,
+        protocol: u8,
+        version: u8,
+    ) -> (Key, bool) {
+        let order = |a: &[u8; 16], port: u16| (u128::from_be_bytes(*a), port);
+        if order(&from, from_port) <= order(&to, to_port) {
+            let key = Key {
+                low: from,
+                high: to,
+                low_port: from_port,
+                high_port: to_port,
+                protocol,
+                version,
+                one_way: false,
+                spare: 0,
+            };
+            (key, true)
+        } else {
+            let key = Key {
+                low: to,
+                high: from,
+                low_port: to_port,
+                high_port: from_port,
+                protocol,
+                version,
+                one_way: false,
+                spare: 0,
+            };
+            (key, false)
+        }
+    }
+
+    /// Marks a flow whose two "ports" are an ICMP type and code: there is no answer to expect.
+    pub fn one_way(mut self) -> Key {
+        self.one_way = true;
+        self
+    }
+
+    /// Whether it was marked so.
+    pub fn is_one_way(&self) -> bool {
+        self.one_way
+    }
+
+    /// Address and port of the lower or the higher endpoint.
+    pub fn endpoint(&self, low: bool) -> (IpAddr, u16) {
+        if low { (self.address(self.low), self.low_port) } else { (self.address(self.high), self.high_port) }
+    }
+
+    /// IANA protocol number.
+    pub fn protocol(&self) -> u8 {
+        self.protocol
+    }
+
+    /// 4 or 6.
+    pub fn version(&self) -> u8 {
+        self.version
+    }
+
+    fn address(&self, octets: [u8; 16]) -> IpAddr {
+        if self.version == 4 {
+            IpAddr::from([octets[12], octets[13], octets[14], octets[15]])
+        } else {
+            IpAddr::from(octets)
+        }
+    }
+
+    /// The key as five words, for hashing and comparing.
+    #[inline]
+    pub fn words(&self) -> [u64; 5] {
+        let half = |a: &[u8; 16]| {
+            let all = u128::from_ne_bytes(*a);
+            (all as u64, (all >> 64) as u64)
+        };
+        let (a, b) = half(&self.low);
+        let (c, d) = half(&self.high);
+        let tail = u64::from(self.low_port)
+            | u64::from(self.high_port) << 16
+            | u64::from(self.protocol) << 32
+            | u64::from(self.version) << 40
+            | u64::from(self.one_way) << 48;
+        [a, b, c, d, tail]
+    }
+
+    /// The two addresses as four words: what shards by, so that both directions and all fragments
+    /// of two hosts meet at one worker.
+    #[inline]
+    pub fn address_words(&self) -> [u64; 4] {
+        let [a, b, c, d, _] = self.words();
+        [a, b, c, d]
+    }
+}
+
+fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(v4) => {
+            let mut all = [0; 16];
+            all[12..].copy_from_slice(&v4.octets());
+            all
+        }
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}

@@ -1,0 +1,97 @@
+//! Protocols: found by content, read into facts.
+//!
+//! In: the ordered first bytes of each side of a TCP flow, or the datagrams of a UDP flow.
+//! Out: facts. A protocol is one file and its line in [`PROTOCOLS`]; it declares the fields that
+//! signatures may use. A parser says how many bytes it needs and reports what it saw.
+
+pub mod bytes;
+pub mod dns;
+pub mod http;
+pub mod tls;
+
+use crate::fact::{Facts, Field, Seen, Side};
+
+/// What carries a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A byte stream: `prefix` grows from one call to the next.
+    Tcp,
+    /// Datagrams: each call gets one whole datagram.
+    Udp,
+}
+
+/// What a protocol says of the first bytes of one side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// These bytes are mine.
+    Yes,
+    /// They cannot be mine.
+    No,
+    /// Ask again when there are this many bytes on this side.
+    NeedBytes(usize),
+}
+
+/// What a parser says after reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Call again when this side's prefix has this many bytes in all (TCP); UDP: call again with the next datagram.
+    NeedBytes(usize),
+    /// Nothing more is wanted of this side.
+    Done,
+    /// Nothing more is wanted of either side.
+    AllDone,
+    /// The claim was wrong; what was added to facts so far stands.
+    NotMine,
+}
+
+/// The bytes of one side as a parser sees them.
+#[derive(Clone, Copy, Debug)]
+pub struct Prefix<'a> {
+    /// TCP: all bytes of this side from its first, in order. UDP: one datagram.
+    pub bytes: &'a [u8],
+    /// Packet that completed these bytes, for the facts found now.
+    pub seen: Seen,
+    /// No more bytes will come: the flow ended, the prefix is full or a gap follows.
+    pub last: bool,
+    /// The bytes came in more than one segment.
+    pub split: bool,
+}
+
+/// A protocol: how it is recognised and who reads it.
+pub struct Protocol {
+    /// Name in records (`network.protocol`).
+    pub name: &'static str,
+    /// What can carry it.
+    pub over: &'static [Transport],
+    /// The fields it fills.
+    pub fields: &'static [&'static Field],
+    /// Looks at the first bytes of a side. `ports` are those of the source and the destination:
+    /// a hint that may make a claim stricter or laxer, never the only reason for a `Yes`.
+    pub claim: fn(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim,
+    /// Makes the parser of one flow.
+    pub parser: fn(Transport) -> Box<dyn Parser>,
+}
+
+/// Reads one flow of one protocol.
+pub trait Parser: Send {
+    /// Reads what is new in `prefix` of `side`. Called again only when the bytes asked for are
+    /// there, or with `prefix.last` when they never will be.
+    fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress;
+}
+
+/// Every protocol, asked in this order.
+pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL];
+
+/// Every field a signature may use: those of the flow, of the protocols, and the planned ones.
+pub fn fields() -> impl Iterator<Item = &'static Field> {
+    crate::fact::FLOW_FIELDS
+        .iter()
+        .chain(PROTOCOLS.iter().flat_map(|p| p.fields))
+        .chain(crate::fact::PLANNED_FIELDS)
+        .copied()
+}
+
+/// The field of this name.
+pub fn field(name: &str) -> Option<&'static Field> {
+    fields().find(|f| f.name == name)
+}
