@@ -1,10 +1,27 @@
 //! From captured bytes to a segment: one transport payload with its key and direction.
 //!
-//! In: a packet and its link type. Out: a [`Segment`] or the [`Reason`] why there is none.
-//! Every packet is one or the other, so the ledger adds up. Nothing is copied.
+//! In: a packet and its link type. Out: a [`Segment`], or the [`Reason`] why there is none.
+//! Every packet is one or the other, so the ledger adds up. Nothing is copied: offsets point
+//! into the block's bytes.
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod fragments;
+pub mod link;
+pub mod network;
+pub mod transport;
+pub mod tunnel;
+
+#[cfg(test)]
+mod tests;
+
+use crate::capture::Packet;
 use crate::flow::key::Key;
 use crate::time::Time;
+
+/// VLAN tags read before a frame is given up.
+pub const VLAN_TAGS_MAX: usize = 4;
+/// IPv6 extension headers read before a packet is given up.
+pub const EXTENSION_HEADERS_MAX: usize = 16;
 
 /// One transport payload with its key; offsets point into the block's bytes.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +36,7 @@ pub struct Segment {
     pub from_low: bool,
     /// TCP flags; zero otherwise.
     pub tcp_flags: u8,
-    /// TCP sequence number of the first payload byte (of the SYN, when there is one).
+    /// TCP sequence number of the first byte (of the SYN, when there is one).
     pub seq: u32,
     /// TCP acknowledgement number.
     pub ack: u32,
@@ -35,4 +52,101 @@ pub struct Segment {
     pub macs: Option<usize>,
     /// Outermost VLAN, if any.
     pub vlan: Option<u16>,
+}
+
+/// TCP flag bits (RFC 9293, section 3.1).
+pub mod tcp {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronise sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset.
+    pub const RST: u8 = 0x04;
+    /// The acknowledgement number counts.
+    pub const ACK: u8 = 0x10;
+}
+
+macro_rules! reasons {
+    ($($id:ident $name:literal $about:literal;)*) => {
+        /// Why a packet gave no segment.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Reason { $(#[doc = $about] $id),* }
+
+        /// Every reason with its name in the ledger, in the order of the enum.
+        pub const REASONS: &[(Reason, &str)] = &[$((Reason::$id, $name)),*];
+    };
+}
+
+reasons! {
+    LinkUnknown "link.unknown-type" "The link type is not one that is read.";
+    LinkTruncated "link.truncated" "Fewer bytes than the link header has.";
+    LinkLlc "link.llc" "An 802.3 frame with a length and LLC instead of an EtherType.";
+    LinkNotIp "link.not-ip" "An EtherType that carries no IP and is not named below.";
+    LinkArp "link.arp" "ARP.";
+    LinkLldp "link.lldp" "LLDP.";
+    LinkTunnel "link.tunnel" "A tunnel or tag below IP that is not opened yet (MPLS, PPPoE, PBB).";
+    VlanDepth "vlan.depth" "More VLAN tags than are read.";
+    Ipv4Truncated "ipv4.truncated" "Fewer bytes than an IPv4 header has.";
+    Ipv4Malformed "ipv4.malformed" "A version, header length or total length that cannot be.";
+    Ipv6Truncated "ipv6.truncated" "Fewer bytes than the IPv6 headers have.";
+    Ipv6Malformed "ipv6.malformed" "A version or header that cannot be.";
+    Ipv6Depth "ipv6.depth" "More extension headers than are read.";
+    Fragment "ip.fragment" "A fragment of an IP packet.";
+    TcpTruncated "tcp.truncated" "Fewer bytes than the TCP header has.";
+    TcpMalformed "tcp.malformed" "A TCP header length below twenty bytes.";
+    UdpTruncated "udp.truncated" "Fewer bytes than the UDP header has.";
+    UdpMalformed "udp.malformed" "A UDP length below eight bytes.";
+    IcmpTruncated "icmp.truncated" "Fewer bytes than the ICMP header has.";
+    SctpTruncated "sctp.truncated" "Fewer bytes than the SCTP header has.";
+}
+
+impl Reason {
+    /// The name in the ledger.
+    pub fn name(self) -> &'static str {
+        REASONS.iter().find(|(reason, _)| *reason == self).map_or("", |(_, name)| name)
+    }
+}
+
+/// What the layers so far say of a packet, handed from one layer to the next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame<'a> {
+    /// All captured bytes of the packet.
+    pub bytes: &'a [u8],
+    /// Offset of the current layer in `bytes`.
+    pub at: usize,
+    /// Offset of the two hardware addresses in `bytes`.
+    pub macs: Option<usize>,
+    /// Outermost VLAN.
+    pub vlan: Option<u16>,
+}
+
+impl<'a> Frame<'a> {
+    /// The bytes from the current layer on.
+    #[inline]
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    /// The same packet, `n` bytes further.
+    #[inline]
+    pub fn skip(mut self, n: usize) -> Frame<'a> {
+        self.at = self.at.saturating_add(n);
+        self
+    }
+}
+
+/// Decodes one packet of a block whose bytes are `block`; `number` is its number in the input.
+#[inline]
+pub fn decode(block: &[u8], packet: &Packet, number: u64) -> Result<Segment, Reason> {
+    let end = packet.start.saturating_add(packet.captured as usize);
+    let bytes = block.get(packet.start..end).ok_or(Reason::LinkTruncated)?;
+    let frame = Frame { bytes, at: 0, macs: None, vlan: None };
+    let (mut segment, frame) = link::decode(packet.link, frame)?;
+    segment.time = packet.time;
+    segment.number = number;
+    segment.payload = segment.payload.saturating_add(packet.start);
+    segment.macs = frame.macs.map(|at| at.saturating_add(packet.start));
+    segment.vlan = frame.vlan;
+    Ok(segment)
 }

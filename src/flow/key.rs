@@ -51,41 +51,19 @@ impl Key {
         protocol: u8,
         version: u8,
     ) -> (Key, bool) {
-        let order = |a: &[u8; 16], port: u16| (u128::from_be_bytes(*a), port);
-        if order(&from, from_port) <= order(&to, to_port) {
-            let key = Key {
-                low: from,
-                high: to,
-                low_port: from_port,
-                high_port: to_port,
-                protocol,
-                version,
-                one_way: false,
-                spare: 0,
-            };
-            (key, true)
-        } else {
-            let key = Key {
-                low: to,
-                high: from,
-                low_port: to_port,
-                high_port: from_port,
-                protocol,
-                version,
-                one_way: false,
-                spare: 0,
-            };
-            (key, false)
-        }
+        let up = (u128::from_be_bytes(from), from_port) <= (u128::from_be_bytes(to), to_port);
+        let ((low, low_port), (high, high_port)) =
+            if up { ((from, from_port), (to, to_port)) } else { ((to, to_port), (from, from_port)) };
+        (Key { low, high, low_port, high_port, protocol, version, one_way: false, spare: 0 }, up)
     }
 
-    /// Marks a flow whose two "ports" are an ICMP type and code: there is no answer to expect.
-    pub fn one_way(mut self) -> Key {
-        self.one_way = true;
-        self
+    /// The key of a packet that nobody answers (an ICMP error: "ports" are its type and code).
+    /// The endpoints keep their direction: the sender is the lower one.
+    pub fn one_way(from: [u8; 16], from_port: u16, to: [u8; 16], to_port: u16, protocol: u8, version: u8) -> Key {
+        Key { low: from, high: to, low_port: from_port, high_port: to_port, protocol, version, one_way: true, spare: 0 }
     }
 
-    /// Whether it was marked so.
+    /// Whether the endpoints keep their direction.
     pub fn is_one_way(&self) -> bool {
         self.one_way
     }
@@ -130,12 +108,12 @@ impl Key {
         [a, b, c, d, tail]
     }
 
-    /// The two addresses as four words: what shards by, so that both directions and all fragments
-    /// of two hosts meet at one worker.
+    /// The two addresses, sorted, as four words: what shards by, so that both directions and all
+    /// fragments of two hosts meet at one worker.
     #[inline]
     pub fn address_words(&self) -> [u64; 4] {
         let [a, b, c, d, _] = self.words();
-        [a, b, c, d]
+        if self.one_way && self.low > self.high { [c, d, a, b] } else { [a, b, c, d] }
     }
 }
 

@@ -1,0 +1,122 @@
+//! Link layers: Ethernet with VLAN tags, Linux cooked v1 and v2, null and loopback, raw IP.
+//!
+//! In: a frame at its first byte and its link type. Out: what the network layer makes of the rest.
+//! Sources: IEEE 802.3, 802.1Q; tcpdump.org link-layer header types.
+
+use super::{Frame, Reason, Segment, VLAN_TAGS_MAX, network};
+use crate::capture::LinkType;
+
+/// Link types that are read (tcpdump.org numbers).
+pub mod types {
+    use crate::capture::LinkType;
+    /// BSD loopback: four bytes of address family in the byte order of the writer.
+    pub const NULL: LinkType = LinkType(0);
+    /// Ethernet.
+    pub const ETHERNET: LinkType = LinkType(1);
+    /// Raw IP, as some systems number it.
+    pub const RAW_12: LinkType = LinkType(12);
+    /// Raw IP, as OpenBSD numbers it.
+    pub const RAW_14: LinkType = LinkType(14);
+    /// Raw IP.
+    pub const RAW: LinkType = LinkType(101);
+    /// OpenBSD loopback: as NULL, in network byte order.
+    pub const LOOP: LinkType = LinkType(108);
+    /// Linux cooked v1.
+    pub const SLL: LinkType = LinkType(113);
+    /// Raw IPv4.
+    pub const IPV4: LinkType = LinkType(228);
+    /// Raw IPv6.
+    pub const IPV6: LinkType = LinkType(229);
+    /// Linux cooked v2.
+    pub const SLL2: LinkType = LinkType(276);
+}
+
+mod ether_type {
+    pub const IPV4: u16 = 0x0800;
+    pub const ARP: u16 = 0x0806;
+    pub const VLAN: u16 = 0x8100;
+    pub const IPV6: u16 = 0x86dd;
+    pub const MPLS: u16 = 0x8847;
+    pub const MPLS_MULTICAST: u16 = 0x8848;
+    pub const PPPOE_DISCOVERY: u16 = 0x8863;
+    pub const PPPOE: u16 = 0x8864;
+    pub const QINQ: u16 = 0x88a8;
+    pub const LLDP: u16 = 0x88cc;
+    pub const PBB: u16 = 0x88e7;
+    pub const QINQ_OLD: u16 = 0x9100;
+    /// Below this the field is a length (IEEE 802.3).
+    pub const FIRST: u16 = 0x0600;
+}
+
+const ETHERNET_BYTES: usize = 14;
+const VLAN_BYTES: usize = 4;
+const SLL_BYTES: usize = 16;
+const SLL2_BYTES: usize = 20;
+const FAMILY_BYTES: usize = 4;
+const VLAN_ID_MASK: u16 = 0x0fff;
+
+type Decoded<'a> = Result<(Segment, Frame<'a>), Reason>;
+
+/// Reads the link header and everything above it.
+#[inline]
+pub(crate) fn decode(link: LinkType, frame: Frame<'_>) -> Decoded<'_> {
+    match link {
+        types::ETHERNET => ethernet(frame),
+        types::RAW | types::RAW_12 | types::RAW_14 | types::IPV4 | types::IPV6 => network::decode(frame),
+        types::SLL => {
+            let kind = u16_at(frame.rest(), 14).ok_or(Reason::LinkTruncated)?;
+            payload(kind, frame.skip(SLL_BYTES))
+        }
+        types::SLL2 => {
+            let kind = u16_at(frame.rest(), 0).ok_or(Reason::LinkTruncated)?;
+            let rest = frame.rest().len();
+            if rest < SLL2_BYTES { Err(Reason::LinkTruncated) } else { payload(kind, frame.skip(SLL2_BYTES)) }
+        }
+        types::NULL | types::LOOP => {
+            // The family's number differs by system (24, 28, 30 are all IPv6); the IP version does not.
+            if frame.rest().len() <= FAMILY_BYTES {
+                return Err(Reason::LinkTruncated);
+            }
+            network::decode(frame.skip(FAMILY_BYTES))
+        }
+        _ => Err(Reason::LinkUnknown),
+    }
+}
+
+#[inline]
+fn ethernet(mut frame: Frame<'_>) -> Decoded<'_> {
+    let kind = u16_at(frame.rest(), 12).ok_or(Reason::LinkTruncated)?;
+    frame.macs = Some(frame.at);
+    payload(kind, frame.skip(ETHERNET_BYTES))
+}
+
+/// What follows an EtherType: VLAN tags, then a network layer.
+#[inline]
+fn payload(mut kind: u16, mut frame: Frame<'_>) -> Decoded<'_> {
+    for _ in 0..=VLAN_TAGS_MAX {
+        match kind {
+            ether_type::IPV4 | ether_type::IPV6 => return network::decode(frame),
+            ether_type::VLAN | ether_type::QINQ | ether_type::QINQ_OLD => {
+                let tag = u16_at(frame.rest(), 0).ok_or(Reason::LinkTruncated)?;
+                kind = u16_at(frame.rest(), 2).ok_or(Reason::LinkTruncated)?;
+                frame.vlan = frame.vlan.or(Some(tag & VLAN_ID_MASK));
+                frame = frame.skip(VLAN_BYTES);
+            }
+            ether_type::ARP => return Err(Reason::LinkArp),
+            ether_type::LLDP => return Err(Reason::LinkLldp),
+            ether_type::MPLS
+            | ether_type::MPLS_MULTICAST
+            | ether_type::PPPOE
+            | ether_type::PPPOE_DISCOVERY
+            | ether_type::PBB => return Err(Reason::LinkTunnel),
+            length if length < ether_type::FIRST => return Err(Reason::LinkLlc),
+            _ => return Err(Reason::LinkNotIp),
+        }
+    }
+    Err(Reason::VlanDepth)
+}
+
+#[inline]
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk::<2>().map(|two| u16::from_be_bytes(*two))
+}
