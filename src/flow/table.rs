@@ -1,0 +1,496 @@
+//! The flow table: key to state, in memory that a sender cannot steer and a budget bounds.
+//!
+//! In: keys with their keyed hash. Out: the number of the flow, old or new. One probe of a
+//! compact index, one 64-byte line of state. What a flow needs rarely (its start, hardware
+//! addresses) lies apart, and whatever later stages attach (`C`) is boxed and freed by them.
+
+use ahash::RandomState;
+use std::hash::{BuildHasher, Hasher};
+
+use super::expiry;
+use super::key::Key;
+use super::slab::Slab;
+use crate::fact::Side;
+use crate::time::Time;
+
+/// State bits of a flow.
+pub mod state {
+    /// The lower endpoint of the key opened the flow.
+    pub const OPENER_LOW: u32 = 1;
+    /// Nothing more is read of this flow: count its packets and go on.
+    pub const DONE: u32 = 1 << 1;
+    /// Its start was not captured.
+    pub const MIDSTREAM: u32 = 1 << 2;
+    /// Reset, or both sides finished.
+    pub const CLOSED: u32 = 1 << 3;
+    /// Closed for want of memory.
+    pub const EVICTED: u32 = 1 << 4;
+    /// A packet was cut by the snap length inside its payload.
+    pub const CUT: u32 = 1 << 5;
+    /// Two bits each from here on: source, then destination.
+    /// The side sent a SYN: its first sequence number is known.
+    pub const SYN: [u32; 2] = [1 << 8, 1 << 9];
+    /// The side sent a FIN.
+    pub const FIN: [u32; 2] = [1 << 10, 1 << 11];
+    /// `next_seq` of the side counts.
+    pub const SEQ: [u32; 2] = [1 << 12, 1 << 13];
+    /// The side sent payload.
+    pub const PAYLOAD: [u32; 2] = [1 << 14, 1 << 15];
+    /// The side sent payload after its parser was done.
+    pub const MORE: [u32; 2] = [1 << 16, 1 << 17];
+    /// No protocol claims the first bytes of the side.
+    pub const REFUSED: [u32; 2] = [1 << 18, 1 << 19];
+}
+
+/// What every packet of a flow touches: one cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct Hot {
+    key: [u64; 2],
+    /// Time of the latest packet.
+    pub last: Time,
+    /// IP bytes by side: source, destination.
+    pub bytes: [u64; 2],
+    /// Packets by side, modulo 2^32; the rest is in [`Rest::packets_high`].
+    pub packets: [u32; 2],
+    /// TCP: the sequence number expected next of each side.
+    pub next_seq: [u32; 2],
+    /// Number of the cold box plus one; 0 for none.
+    cold: u32,
+    /// Bits of [`state`].
+    pub state: u32,
+}
+
+impl Hot {
+    /// The side that sent a segment of this flow.
+    #[inline]
+    pub fn side(&self, from_low: bool) -> Side {
+        if from_low == (self.state & state::OPENER_LOW != 0) { Side::Source } else { Side::Destination }
+    }
+
+    /// Whether any of these bits is set.
+    #[inline]
+    pub fn is(&self, bits: u32) -> bool {
+        self.state & bits != 0
+    }
+}
+
+/// What a flow needs only at its start and its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rest {
+    /// Time of the earliest packet.
+    pub first: Time,
+    /// Number of the first packet.
+    pub number: u64,
+    /// Overflows of [`Hot::packets`] by side.
+    pub packets_high: [u16; 2],
+    /// TCP payload by side that was skipped over or acknowledged and that never came by.
+    pub missing: [u32; 2],
+    /// Hardware addresses: of the source, of the destination.
+    pub macs: Option<[[u8; 6]; 2]>,
+    /// Outermost VLAN of the first packet.
+    pub vlan: Option<u16>,
+}
+
+const KEY_V4: u64 = 4;
+const KEY_LONG: u64 = 6;
+const INDEX_SLOTS_MIN: usize = 1 << 12;
+const EMPTY: u64 = 0;
+/// Flows looked at to find one to evict.
+const EVICTION_CANDIDATES: u32 = 64;
+
+/// Flows by key.
+pub struct Table<C> {
+    hasher: RandomState,
+    /// Tag (upper half of the hash) and flow number plus one.
+    index: Vec<u64>,
+    used: usize,
+    hot: Slab<Hot>,
+    rest: Slab<Rest>,
+    long_keys: Slab<Key>,
+    cold: Slab<Option<Box<C>>>,
+    hand: u32,
+}
+
+/// What a look-up gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A flow that was there.
+    Old(u32),
+    /// A flow that this key began.
+    New(u32),
+}
+
+impl<C> Table<C> {
+    /// An empty table with a hash key of its own.
+    pub fn new() -> Table<C> {
+        Table {
+            hasher: RandomState::new(),
+            index: vec![EMPTY; INDEX_SLOTS_MIN],
+            used: 0,
+            hot: Slab::new(),
+            rest: Slab::new(),
+            long_keys: Slab::new(),
+            cold: Slab::new(),
+            hand: 0,
+        }
+    }
+
+    /// The keyed hash of a key.
+    #[inline]
+    pub fn hash(&self, key: &Key) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        for word in key.words() {
+            hasher.write_u64(word);
+        }
+        hasher.finish()
+    }
+
+    /// The flow most likely meant by this hash, without looking at the flow itself. Asking for a
+    /// whole batch first lets the memory fetch for one packet overlap with the next.
+    #[inline]
+    pub fn guess(&self, hash: u64) -> Option<u32> {
+        let slot = self.index[self.home(hash)];
+        (slot != EMPTY).then(|| slot_id(slot))
+    }
+
+    /// Whether the flow `id` has this key.
+    #[inline]
+    pub fn is(&self, id: u32, key: &Key) -> bool {
+        let hot = &self.hot[id];
+        if key.version() == 4 && !key.is_one_way() { hot.key == short(key) } else { self.is_long(hot, key) }
+    }
+
+    #[cold]
+    fn is_long(&self, hot: &Hot, key: &Key) -> bool {
+        hot.key[1] == KEY_LONG && self.long_keys[hot.key[0] as u32] == *key
+    }
+
+    /// The flow of this key, made if it was not there.
+    #[inline]
+    pub fn find_or_insert(&mut self, key: &Key, hash: u64) -> Found {
+        let mask = self.index.len() - 1;
+        let mut at = self.home(hash);
+        loop {
+            let slot = self.index[at];
+            if slot == EMPTY {
+                return Found::New(self.insert(key, hash, at));
+            }
+            if slot_tag(slot) == tag(hash) && self.is(slot_id(slot), key) {
+                return Found::Old(slot_id(slot));
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    fn insert(&mut self, key: &Key, hash: u64, mut at: usize) -> u32 {
+        if (self.used + 1) * 4 > self.index.len() * 3 {
+            self.grow();
+            at = self.free_slot(hash);
+        }
+        let short_key = if key.version() == 4 && !key.is_one_way() {
+            short(key)
+        } else {
+            [u64::from(self.long_keys.insert(*key)), KEY_LONG]
+        };
+        let hot = Hot {
+            key: short_key,
+            last: Time::default(),
+            bytes: [0; 2],
+            packets: [0; 2],
+            next_seq: [0; 2],
+            cold: 0,
+            state: 0,
+        };
+        let id = self.hot.insert(hot);
+        let same = self.rest.insert(Rest::default());
+        debug_assert_eq!(id, same);
+        self.index[at] = slot(hash, id);
+        self.used += 1;
+        id
+    }
+
+    fn home(&self, hash: u64) -> usize {
+        hash as usize & (self.index.len() - 1)
+    }
+
+    fn free_slot(&self, hash: u64) -> usize {
+        let mask = self.index.len() - 1;
+        let mut at = self.home(hash);
+        while self.index[at] != EMPTY {
+            at = (at + 1) & mask;
+        }
+        at
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let old = std::mem::take(&mut self.index);
+        self.index = vec![EMPTY; old.len() * 2];
+        for entry in old {
+            if entry != EMPTY {
+                let hash = self.hash(&self.key(slot_id(entry)));
+                let at = self.free_slot(hash);
+                self.index[at] = entry;
+            }
+        }
+    }
+
+    /// Takes a flow out of the index and frees its number. Its parts must have been read before.
+    pub fn remove(&mut self, id: u32) {
+        let key = self.key(id);
+        let hash = self.hash(&key);
+        let mask = self.index.len() - 1;
+        let mut at = self.home(hash);
+        while self.index[at] == EMPTY || slot_id(self.index[at]) != id {
+            at = (at + 1) & mask;
+        }
+        // Close the gap: move up what would no longer be found behind it.
+        let mut next = (at + 1) & mask;
+        while self.index[next] != EMPTY {
+            let home = self.home(self.hash(&self.key(slot_id(self.index[next]))));
+            if (next.wrapping_sub(home) & mask) >= (next.wrapping_sub(at) & mask) {
+                self.index[at] = self.index[next];
+                at = next;
+            }
+            next = (next + 1) & mask;
+        }
+        self.index[at] = EMPTY;
+        self.used -= 1;
+        self.take_cold(id);
+        let hot = &mut self.hot[id];
+        if hot.key[1] == KEY_LONG {
+            self.long_keys.release(hot.key[0] as u32);
+        }
+        hot.key = [0, 0];
+        self.hot.release(id);
+        self.rest.release(id);
+    }
+
+    /// The key of a flow.
+    pub fn key(&self, id: u32) -> Key {
+        let hot = &self.hot[id];
+        if hot.key[1] == KEY_LONG { self.long_keys[hot.key[0] as u32] } else { long(hot.key) }
+    }
+
+    /// The hot line of a flow.
+    #[inline]
+    pub fn hot(&self, id: u32) -> &Hot {
+        &self.hot[id]
+    }
+
+    /// The hot line of a flow.
+    #[inline]
+    pub fn hot_mut(&mut self, id: u32) -> &mut Hot {
+        &mut self.hot[id]
+    }
+
+    /// Start and hardware addresses of a flow.
+    pub fn rest(&self, id: u32) -> &Rest {
+        &self.rest[id]
+    }
+
+    /// Start and hardware addresses of a flow.
+    pub fn rest_mut(&mut self, id: u32) -> &mut Rest {
+        &mut self.rest[id]
+    }
+
+    /// What later stages attached.
+    pub fn cold(&self, id: u32) -> Option<&C> {
+        match self.hot[id].cold {
+            0 => None,
+            number => self.cold[number - 1].as_deref(),
+        }
+    }
+
+    /// What later stages attached.
+    pub fn cold_mut(&mut self, id: u32) -> Option<&mut C> {
+        match self.hot[id].cold {
+            0 => None,
+            number => self.cold[number - 1].as_deref_mut(),
+        }
+    }
+
+    /// Attaches something; what was there is dropped.
+    pub fn set_cold(&mut self, id: u32, cold: Box<C>) {
+        match self.hot[id].cold {
+            0 => self.hot[id].cold = self.cold.insert(Some(cold)) + 1,
+            number => self.cold[number - 1] = Some(cold),
+        }
+    }
+
+    /// Takes it off.
+    pub fn take_cold(&mut self, id: u32) -> Option<Box<C>> {
+        let number = std::mem::take(&mut self.hot[id].cold);
+        if number == 0 {
+            return None;
+        }
+        self.cold.release(number - 1);
+        self.cold[number - 1].take()
+    }
+
+    /// Flows in the table.
+    pub fn len(&self) -> usize {
+        self.used
+    }
+
+    /// No flows.
+    pub fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// Bytes of memory of the table itself; what is attached counts for whoever attached it.
+    pub fn heap_bytes(&self) -> usize {
+        self.index.capacity() * size_of::<u64>()
+            + self.hot.heap_bytes()
+            + self.rest.heap_bytes()
+            + self.long_keys.heap_bytes()
+            + self.cold.heap_bytes()
+    }
+
+    /// Every flow, by number.
+    pub fn ids(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.hot.high_water()).filter(|&id| self.hot[id].key[1] != 0)
+    }
+
+    /// The flow to give up when memory runs out: of the next few under the hand the one without
+    /// a packet for longest.
+    pub fn oldest_near_hand(&mut self) -> Option<u32> {
+        let mut best: Option<u32> = None;
+        let mut looked = 0;
+        for _ in 0..self.hot.high_water() {
+            self.hand = if self.hand + 1 >= self.hot.high_water() { 0 } else { self.hand + 1 };
+            if self.hot[self.hand].key[1] == 0 {
+                continue;
+            }
+            looked += 1;
+            if best.is_none_or(|b| self.hot[self.hand].last < self.hot[b].last) {
+                best = Some(self.hand);
+            }
+            if looked == EVICTION_CANDIDATES {
+                break;
+            }
+        }
+        best
+    }
+
+    /// Whether a packet at `now` starts a new flow under the same key.
+    #[inline]
+    pub fn is_over(&self, id: u32, protocol: u8, now: Time) -> bool {
+        let hot = &self.hot[id];
+        expiry::is_over(protocol, hot.is(state::CLOSED), hot.last, now)
+    }
+}
+
+impl<C> Default for Table<C> {
+    fn default() -> Table<C> {
+        Table::new()
+    }
+}
+
+/// An IPv4 key in two words.
+#[inline]
+fn short(key: &Key) -> [u64; 2] {
+    let [_, low, _, high, tail] = key.words();
+    // IPv4 addresses stand in the last four of sixteen bytes: the upper half of the second word.
+    [(low >> 32) << 32 | high >> 32, (tail & 0xff_ffff_ffff) << 8 | KEY_V4]
+}
+
+fn long(words: [u64; 2]) -> Key {
+    let octets = |value: u32| {
+        let mut all = [0; 16];
+        all[12..].copy_from_slice(&value.to_ne_bytes());
+        all
+    };
+    let tail = words[1] >> 8;
+    Key::from_octets(
+        octets((words[0] >> 32) as u32),
+        tail as u16,
+        octets(words[0] as u32),
+        (tail >> 16) as u16,
+        (tail >> 32) as u8,
+        4,
+    )
+    .0
+}
+
+#[inline]
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
+#[inline]
+fn slot(hash: u64, id: u32) -> u64 {
+    (hash >> 32) << 32 | u64::from(id + 1)
+}
+
+#[inline]
+fn slot_tag(slot: u64) -> u32 {
+    (slot >> 32) as u32
+}
+
+#[inline]
+fn slot_id(slot: u64) -> u32 {
+    (slot as u32).wrapping_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn key(n: u32, v6: bool, one_way: bool) -> Key {
+        let (from, to): (std::net::IpAddr, std::net::IpAddr) = if v6 {
+            (std::net::Ipv6Addr::from(u128::from(n) << 70).into(), "2001:db8::1".parse().unwrap())
+        } else {
+            (std::net::Ipv4Addr::from(n.wrapping_mul(2_654_435_761)).into(), "192.0.2.1".parse().unwrap())
+        };
+        if one_way {
+            let octets = |a: std::net::IpAddr| match a {
+                std::net::IpAddr::V4(a) => a.to_ipv6_compatible().octets(),
+                std::net::IpAddr::V6(a) => a.octets(),
+            };
+            return Key::one_way(octets(from), 3, octets(to), 1, 1, if v6 { 6 } else { 4 });
+        }
+        Key::new(from, (n % 65536) as u16, to, 443, 6).0
+    }
+
+    proptest! {
+        // A map from the standard library is the reference.
+        #[test]
+        fn holds_what_was_put_in(steps in prop::collection::vec((0u32..6000, any::<bool>(), any::<bool>(), 0u8..4), 1..3000)) {
+            let mut table: Table<()> = Table::new();
+            let mut reference: HashMap<Key, u32> = HashMap::new();
+            for (n, v6, one_way, action) in steps {
+                let key = key(n, v6, one_way);
+                if action == 0 {
+                    if let Some(id) = reference.remove(&key) {
+                        table.remove(id);
+                    }
+                    continue;
+                }
+                let hash = table.hash(&key);
+                match table.find_or_insert(&key, hash) {
+                    Found::Old(id) => prop_assert_eq!(reference.get(&key), Some(&id)),
+                    Found::New(id) => prop_assert_eq!(reference.insert(key, id), None),
+                }
+            }
+            prop_assert_eq!(table.len(), reference.len());
+            let mut ids: Vec<u32> = table.ids().collect();
+            let mut expected: Vec<u32> = reference.values().copied().collect();
+            ids.sort();
+            expected.sort();
+            prop_assert_eq!(ids, expected);
+            for (key, id) in &reference {
+                prop_assert_eq!(&table.key(*id), key);
+            }
+        }
+    }
+
+    #[test]
+    fn a_hot_line_is_one_cache_line() {
+        assert_eq!(size_of::<Hot>(), 64);
+        assert!(size_of::<Rest>() <= 48);
+    }
+}

@@ -1,0 +1,463 @@
+//! One worker: segments in, ended flows out. Workers share nothing.
+//!
+//! In: the segments of one shard, in capture order. Out: a [`FlowRecord`] for every flow, when it
+//! ends. Once the parsers of a flow are done, a packet costs one probe and one line of state.
+
+mod reading;
+
+#[cfg(test)]
+mod tests;
+
+use crate::decode::{Segment, tcp};
+use crate::fact::{Facts, Flag, Seen, Side};
+use crate::flow::key::protocol;
+use crate::flow::table::{Found, Rest, Table, state};
+use crate::record::FlowRecord;
+use reading::{Reading, Verdict};
+
+/// Segments whose flows are looked up together, so that their memory fetches overlap.
+const LOOKAHEAD: usize = 64;
+
+/// What hangs off a flow that somebody reads or has read.
+#[derive(Default)]
+struct Cold {
+    facts: Facts,
+    protocol: Option<&'static str>,
+    reading: Option<Box<Reading>>,
+}
+
+impl Cold {
+    fn heap_bytes(&self) -> usize {
+        size_of::<Cold>() + self.facts.heap_bytes() + self.reading.as_ref().map_or(0, |r| r.heap_bytes())
+    }
+}
+
+/// What a worker counts beside its flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Segments that became part of a flow.
+    pub segments: u64,
+    /// Flows that were given up because memory ran out.
+    pub evicted: u64,
+    /// Payload that was skipped over or acknowledged and never came by.
+    pub missing_bytes: u64,
+    /// TCP payload bytes seen.
+    pub tcp_payload_bytes: u64,
+}
+
+/// The flows of one shard.
+pub struct Worker {
+    table: Table<Cold>,
+    memory: usize,
+    cold_bytes: usize,
+    ended: Vec<FlowRecord>,
+    hashes: Vec<(u64, Option<u32>)>,
+    /// What it counted.
+    pub counters: Counters,
+}
+
+impl Worker {
+    /// A worker that keeps at most about `memory` bytes of flow state.
+    pub fn new(memory: usize) -> Worker {
+        Worker {
+            table: Table::new(),
+            memory,
+            cold_bytes: 0,
+            ended: Vec::new(),
+            hashes: Vec::with_capacity(LOOKAHEAD),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes segments whose offsets point into `bytes`. Flows that ended are in [`Worker::ended`].
+    pub fn take(&mut self, segments: &[Segment], bytes: &[u8]) {
+        for batch in segments.chunks(LOOKAHEAD) {
+            let mut hashes = std::mem::take(&mut self.hashes);
+            hashes.clear();
+            for segment in batch {
+                let hash = self.table.hash(&segment.key);
+                hashes.push((hash, self.table.guess(hash)));
+            }
+            for (segment, (_, guess)) in batch.iter().zip(&mut hashes) {
+                *guess = guess.filter(|&id| self.table.is(id, &segment.key));
+            }
+            for (segment, &(hash, guess)) in batch.iter().zip(&hashes) {
+                self.segment(segment, hash, guess, bytes);
+            }
+            self.hashes = hashes;
+        }
+    }
+
+    /// The flows that ended since the last call.
+    pub fn ended(&mut self) -> std::vec::Drain<'_, FlowRecord> {
+        self.ended.drain(..)
+    }
+
+    /// The source is over: every flow ends.
+    pub fn finish(&mut self) {
+        let ids: Vec<u32> = self.table.ids().collect();
+        for id in ids {
+            self.end(id);
+        }
+    }
+
+    /// Bytes of flow state, about.
+    pub fn heap_bytes(&self) -> usize {
+        self.table.heap_bytes() + self.cold_bytes
+    }
+
+    /// Flows open now.
+    pub fn open_flows(&self) -> usize {
+        self.table.len()
+    }
+
+    #[inline]
+    fn segment(&mut self, segment: &Segment, hash: u64, guess: Option<u32>, bytes: &[u8]) {
+        self.counters.segments += 1;
+        let proto = segment.key.protocol();
+        let found = match guess {
+            // The guess was right a moment ago; a flow that ended since has lost its key.
+            Some(id) if self.table.is(id, &segment.key) => Found::Old(id),
+            _ => self.table.find_or_insert(&segment.key, hash),
+        };
+        let id = match found {
+            Found::New(id) => {
+                self.begin(id, segment, bytes);
+                id
+            }
+            Found::Old(id) if self.table.is_over(id, proto, segment.time) || self.starts_anew(id, segment) => {
+                self.end(id);
+                let (Found::New(id) | Found::Old(id)) = self.table.find_or_insert(&segment.key, hash);
+                self.begin(id, segment, bytes);
+                id
+            }
+            Found::Old(id) => id,
+        };
+        let hot = self.table.hot_mut(id);
+        let side = hot.side(segment.from_low);
+        let s = side.index();
+        hot.last = hot.last.max(segment.time);
+        hot.bytes[s] += u64::from(segment.ip_bytes);
+        let (packets, overflow) = hot.packets[s].overflowing_add(1);
+        hot.packets[s] = packets;
+        if segment.payload_cut > 0 {
+            hot.state |= state::CUT;
+        }
+        let done = hot.is(state::DONE);
+        if overflow {
+            let high = &mut self.table.rest_mut(id).packets_high[s];
+            *high = high.saturating_add(1);
+        }
+        if proto == protocol::TCP {
+            self.tcp(id, side, segment, bytes, done);
+        } else if !done {
+            self.datagram(id, side, segment, bytes);
+        } else if segment.payload_len > 0 {
+            self.table.hot_mut(id).state |= state::MORE[s] | state::PAYLOAD[s];
+        }
+    }
+
+    /// A first packet: who opened the flow, and what is only needed at its end.
+    fn begin(&mut self, id: u32, segment: &Segment, bytes: &[u8]) {
+        let is_tcp = segment.key.protocol() == protocol::TCP;
+        let (_, from_port) = segment.key.endpoint(segment.from_low);
+        let (_, to_port) = segment.key.endpoint(!segment.from_low);
+        let syn = is_tcp && segment.tcp_flags & tcp::SYN != 0;
+        let sender_opens = match (syn, segment.tcp_flags & tcp::ACK != 0) {
+            (true, ack) => !ack,
+            // Somebody who sends from a service's port answers; otherwise the first to speak asks.
+            (false, _) => !(from_port < 1024 && to_port >= 1024),
+        };
+        let hot = self.table.hot_mut(id);
+        hot.last = segment.time;
+        hot.state = 0;
+        if sender_opens == segment.from_low {
+            hot.state |= state::OPENER_LOW;
+        }
+        if is_tcp && !syn {
+            hot.state |= state::MIDSTREAM;
+        }
+        let macs = segment.macs.and_then(|at| bytes.get(at..at + 12)).map(|both| {
+            let (mut to, mut from) = ([0; 6], [0; 6]);
+            to.copy_from_slice(&both[..6]);
+            from.copy_from_slice(&both[6..]);
+            if sender_opens { [from, to] } else { [to, from] }
+        });
+        *self.table.rest_mut(id) = Rest {
+            first: segment.time,
+            number: segment.number,
+            packets_high: [0; 2],
+            missing: [0; 2],
+            macs,
+            vlan: segment.vlan,
+        };
+        if self.heap_bytes() > self.memory {
+            self.evict(id);
+        }
+    }
+
+    /// Memory ran out: the flow that was quiet for longest goes, but never the newest.
+    #[cold]
+    fn evict(&mut self, newest: u32) {
+        while self.table.len() > 1 && self.heap_bytes() > self.memory {
+            let Some(id) = self.table.oldest_near_hand().filter(|&id| id != newest) else { return };
+            self.table.hot_mut(id).state |= state::EVICTED;
+            self.counters.evicted += 1;
+            self.end(id);
+            // A freed number is used again, so one flow for one flow keeps the table as it is.
+            if self.cold_bytes == 0 || self.table.heap_bytes() > self.memory {
+                return;
+            }
+        }
+    }
+
+    /// A SYN that cannot belong to the flow that has its key.
+    fn starts_anew(&self, id: u32, segment: &Segment) -> bool {
+        if segment.key.protocol() != protocol::TCP || segment.tcp_flags & (tcp::SYN | tcp::ACK) != tcp::SYN {
+            return false;
+        }
+        let hot = self.table.hot(id);
+        if hot.is(state::CLOSED) {
+            return true;
+        }
+        let s = hot.side(segment.from_low).index();
+        let far = segment.seq.wrapping_add(1).wrapping_sub(hot.next_seq[s]) as i32;
+        // Payload was exchanged and this number is ahead of all of it, or far behind: not a repetition.
+        hot.is(state::PAYLOAD[s]) && hot.is(state::SEQ[s]) && !(-(1 << 20)..=0).contains(&far)
+    }
+
+    #[inline]
+    fn tcp(&mut self, id: u32, side: Side, segment: &Segment, bytes: &[u8], done: bool) {
+        let s = side.index();
+        let flags = segment.tcp_flags;
+        let payload_len = segment.payload_len + segment.payload_cut;
+        let control = flags & (tcp::SYN | tcp::FIN | tcp::RST);
+        let syn = flags & tcp::SYN != 0;
+        let first_byte = segment.seq.wrapping_add(u32::from(syn));
+        let mut start_known = None;
+        if syn {
+            let hot = self.table.hot_mut(id);
+            if !hot.is(state::PAYLOAD[s]) {
+                hot.next_seq[s] = first_byte;
+                hot.state |= state::SEQ[s] | state::SYN[s];
+            }
+            hot.state &= !state::MIDSTREAM;
+            if let Some(reading) = self.table.cold_mut(id).and_then(|c| c.reading.as_mut()) {
+                reading.anchor(side, first_byte);
+            }
+        } else {
+            let hot = self.table.hot(id);
+            if hot.is(state::SYN[s]) && !hot.is(state::PAYLOAD[s]) {
+                start_known = Some(hot.next_seq[s]);
+            }
+        }
+        if syn && payload_len > 0 {
+            start_known = Some(first_byte);
+        }
+        if control & tcp::RST == 0 {
+            self.sequence(id, s, segment, first_byte, payload_len);
+        }
+        if payload_len > 0 {
+            self.counters.tcp_payload_bytes += u64::from(payload_len);
+            let hot = self.table.hot_mut(id);
+            hot.state |= state::PAYLOAD[s];
+            if done {
+                hot.state |= state::MORE[s];
+            } else {
+                let end = segment.payload + segment.payload_len as usize;
+                let payload = bytes.get(segment.payload..end).unwrap_or_default();
+                let seen = Seen { time: segment.time, packet: segment.number };
+                self.read(id, side, start_known, first_byte, payload, segment.payload_cut > 0, seen);
+            }
+        }
+        if control != 0 {
+            let hot = self.table.hot_mut(id);
+            if flags & tcp::FIN != 0 {
+                hot.state |= state::FIN[s];
+            }
+            if flags & tcp::RST != 0 || hot.state & state::FIN[0] != 0 && hot.state & state::FIN[1] != 0 {
+                hot.state |= state::CLOSED;
+            }
+        }
+    }
+
+    /// Follows sequence and acknowledgement numbers for the estimate of what never came by.
+    #[inline]
+    fn sequence(&mut self, id: u32, s: usize, segment: &Segment, first_byte: u32, payload_len: u32) {
+        let end = first_byte.wrapping_add(payload_len).wrapping_add(u32::from(segment.tcp_flags & tcp::FIN != 0));
+        let hot = self.table.hot_mut(id);
+        let mut skipped = [0u32; 2];
+        let mut late = 0;
+        if !hot.is(state::SEQ[s]) {
+            hot.next_seq[s] = end;
+            hot.state |= state::SEQ[s];
+        } else {
+            let ahead = first_byte.wrapping_sub(hot.next_seq[s]) as i32;
+            let grows = end.wrapping_sub(hot.next_seq[s]) as i32;
+            if ahead > 0 {
+                skipped[s] = ahead as u32;
+            } else if ahead < 0 && grows <= 0 {
+                late = payload_len;
+            }
+            if grows > 0 {
+                hot.next_seq[s] = end;
+            }
+        }
+        let other = 1 - s;
+        if segment.tcp_flags & tcp::ACK != 0 && hot.is(state::SEQ[other]) {
+            let unseen = segment.ack.wrapping_sub(hot.next_seq[other]) as i32;
+            if unseen > 0 {
+                // A FIN that was not seen counts one; it is no byte.
+                skipped[other] += (unseen as u32).saturating_sub(1);
+                hot.next_seq[other] = segment.ack;
+            }
+        }
+        if skipped != [0, 0] || late > 0 {
+            let missing = &mut self.table.rest_mut(id).missing;
+            missing[s] = missing[s].saturating_sub(late);
+            for (total, more) in missing.iter_mut().zip(skipped) {
+                *total = total.saturating_add(more);
+            }
+        }
+    }
+
+    /// Payload of a TCP flow that is still being read.
+    #[allow(clippy::too_many_arguments)]
+    fn read(&mut self, id: u32, side: Side, start: Option<u32>, seq: u32, payload: &[u8], cut: bool, seen: Seen) {
+        let hot = self.table.hot(id);
+        if hot.is(state::REFUSED[side.index()]) {
+            return;
+        }
+        let ports = self.ports(id);
+        if self.table.cold(id).is_none() {
+            // Most flows that nobody reads are known by their first bytes: no memory for them.
+            if start == Some(seq) && reading::nobody_claims(crate::parse::Transport::Tcp, ports, side, payload) {
+                return self.refuse(id, side);
+            }
+            self.table.set_cold(id, Box::default());
+            self.cold_bytes += size_of::<Cold>();
+        }
+        let Some(cold) = self.table.cold_mut(id) else { return };
+        let before = cold.heap_bytes();
+        let reading = cold.reading.get_or_insert_default();
+        let verdict = reading.tcp(side, start, seq, payload, cut, ports, seen, &mut cold.facts);
+        cold.protocol = reading.protocol_name();
+        if verdict == Verdict::Done {
+            cold.reading = None;
+        }
+        let after = cold.heap_bytes();
+        self.cold_bytes = (self.cold_bytes + after).saturating_sub(before);
+        match verdict {
+            Verdict::Done => self.table.hot_mut(id).state |= state::DONE,
+            Verdict::Refused => self.refuse(id, side),
+            Verdict::Reading => {}
+        }
+    }
+
+    /// Nobody knows the first bytes of this side; when the other side is no better, stop reading.
+    fn refuse(&mut self, id: u32, side: Side) {
+        let hot = self.table.hot_mut(id);
+        hot.state |= state::REFUSED[side.index()];
+        if hot.is(state::REFUSED[0]) && hot.is(state::REFUSED[1]) {
+            hot.state |= state::DONE;
+            if let Some(cold) = self.table.cold_mut(id) {
+                let before = cold.heap_bytes();
+                cold.reading = None;
+                let after = cold.heap_bytes();
+                self.cold_bytes = (self.cold_bytes + after).saturating_sub(before);
+            }
+        }
+    }
+
+    /// A datagram of a flow that is still being read.
+    fn datagram(&mut self, id: u32, side: Side, segment: &Segment, bytes: &[u8]) {
+        if segment.payload_len == 0 {
+            return;
+        }
+        let hot = self.table.hot_mut(id);
+        hot.state |= state::PAYLOAD[side.index()];
+        if segment.key.protocol() != protocol::UDP {
+            hot.state |= state::DONE;
+            return;
+        }
+        let tries = hot.packets[0] + hot.packets[1];
+        let ports = self.ports(id);
+        let end = segment.payload + segment.payload_len as usize;
+        let payload = bytes.get(segment.payload..end).unwrap_or_default();
+        if self.table.cold(id).is_none() {
+            if reading::nobody_claims(crate::parse::Transport::Udp, ports, side, payload) {
+                if tries >= reading::DATAGRAM_TRIES_MAX {
+                    self.table.hot_mut(id).state |= state::DONE;
+                }
+                return;
+            }
+            self.table.set_cold(id, Box::default());
+            self.cold_bytes += size_of::<Cold>();
+        }
+        let Some(cold) = self.table.cold_mut(id) else { return };
+        let before = cold.heap_bytes();
+        let reading = cold.reading.get_or_insert_default();
+        let seen = Seen { time: segment.time, packet: segment.number };
+        let verdict = reading.udp(side, payload, ports, seen, &mut cold.facts);
+        cold.protocol = reading.protocol_name();
+        if verdict == Verdict::Done {
+            cold.reading = None;
+        }
+        let after = cold.heap_bytes();
+        self.cold_bytes = (self.cold_bytes + after).saturating_sub(before);
+        if verdict == Verdict::Done {
+            self.table.hot_mut(id).state |= state::DONE;
+        }
+    }
+
+    /// Ports of source and destination.
+    fn ports(&self, id: u32) -> (u16, u16) {
+        let low_opens = self.table.hot(id).is(state::OPENER_LOW);
+        let key = self.table.key(id);
+        (key.endpoint(low_opens).1, key.endpoint(!low_opens).1)
+    }
+
+    /// A flow is over: what was waiting is read as it is, the record is made, the memory is freed.
+    fn end(&mut self, id: u32) {
+        let hot = *self.table.hot(id);
+        let rest = *self.table.rest(id);
+        let key = self.table.key(id);
+        let ports = self.ports(id);
+        let mut cold = self.table.take_cold(id);
+        if let Some(cold) = &mut cold {
+            self.cold_bytes = self.cold_bytes.saturating_sub(cold.heap_bytes());
+            if let Some(mut reading) = cold.reading.take() {
+                reading.finish(ports, &mut cold.facts);
+                cold.protocol = reading.protocol_name();
+            }
+        }
+        let (mut facts, protocol) = cold.map(|c| (c.facts, c.protocol)).unwrap_or_default();
+        for (bit, flag) in
+            [(state::MIDSTREAM, Flag::Midstream), (state::EVICTED, Flag::Evicted), (state::CUT, Flag::Truncated)]
+        {
+            if hot.is(bit) {
+                facts.flags.set(flag);
+            }
+        }
+        self.counters.missing_bytes += rest.missing.iter().map(|&n| u64::from(n)).sum::<u64>();
+        let mut record = FlowRecord {
+            key,
+            opener_low: hot.is(state::OPENER_LOW),
+            first: rest.first,
+            last: hot.last,
+            number: rest.number,
+            packets: [0, 1].map(|s| u64::from(rest.packets_high[s]) << 32 | u64::from(hot.packets[s])),
+            bytes: hot.bytes,
+            missing: rest.missing.map(u64::from),
+            payload: [0, 1].map(|s| hot.is(state::PAYLOAD[s])),
+            more: [0, 1].map(|s| hot.is(state::MORE[s])),
+            macs: rest.macs,
+            vlan: rest.vlan,
+            protocol,
+            facts,
+        };
+        record.finish_flags();
+        self.ended.push(record);
+        self.table.remove(id);
+    }
+}

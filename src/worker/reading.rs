@@ -1,0 +1,238 @@
+//! Reading a flow: which protocol it is, and feeding that protocol's parser.
+//!
+//! In: the payloads of one flow in arrival order. Out: facts, and whether anybody still wants to
+//! read. A side that was not seen from its start waits for a few segments in case an earlier one
+//! arrives late, before it is given up.
+
+use crate::fact::{Facts, Flag, Seen, Side};
+use crate::parse::{Claim, PROTOCOLS, Parser, Prefix, Progress, Protocol, Transport};
+use crate::stream::Stream;
+
+/// Datagrams of a flow that protocols may look at before the flow is given up.
+pub const DATAGRAM_TRIES_MAX: u32 = 8;
+/// Segments a side without a SYN is kept for although nobody claims it: an earlier one may come.
+const UNANCHORED_SEGMENTS_MAX: u32 = 8;
+
+/// What is to be done with the flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on.
+    Reading,
+    /// Nobody knows this side.
+    Refused,
+    /// Nothing more is wanted.
+    Done,
+}
+
+/// One side of a flow that is being read.
+#[derive(Default)]
+struct Half {
+    stream: Stream,
+    /// Bytes of prefix the parser or a claim waits for.
+    wanted: usize,
+    segments: u32,
+    done: bool,
+    last_seen: Seen,
+}
+
+/// A flow that is being read.
+#[derive(Default)]
+pub struct Reading {
+    protocol: Option<&'static Protocol>,
+    parser: Option<Box<dyn Parser>>,
+    halves: [Half; 2],
+}
+
+/// Whether every protocol refuses these first bytes.
+pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
+    PROTOCOLS.iter().filter(|p| p.over.contains(&transport)).all(|p| (p.claim)(ports, side, bytes) == Claim::No)
+}
+
+/// The protocol that claims these first bytes, or how many more it takes to know.
+fn claim(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> Result<&'static Protocol, Option<usize>> {
+    let mut wanted: Option<usize> = None;
+    for protocol in PROTOCOLS.iter().filter(|p| p.over.contains(&transport)) {
+        match (protocol.claim)(ports, side, bytes) {
+            Claim::Yes => return Ok(protocol),
+            Claim::No => {}
+            Claim::NeedBytes(n) => wanted = Some(wanted.map_or(n, |w| w.min(n))),
+        }
+    }
+    Err(wanted)
+}
+
+impl Reading {
+    /// Bytes of memory behind it.
+    pub fn heap_bytes(&self) -> usize {
+        size_of::<Reading>() + self.halves.iter().map(|h| h.stream.heap_bytes()).sum::<usize>()
+    }
+
+    /// Name of the protocol that claimed the flow.
+    pub fn protocol_name(&self) -> Option<&'static str> {
+        self.protocol.map(|p| p.name)
+    }
+
+    /// A SYN came late: the side starts here.
+    pub fn anchor(&mut self, side: Side, first_byte: u32) {
+        self.halves[side.index()].stream.anchor(first_byte);
+    }
+
+    /// One datagram.
+    pub fn udp(
+        &mut self,
+        side: Side,
+        datagram: &[u8],
+        ports: (u16, u16),
+        seen: Seen,
+        facts: &mut Facts,
+    ) -> Verdict {
+        if self.parser.is_none() {
+            let Ok(protocol) = claim(Transport::Udp, ports, side, datagram) else { return Verdict::Reading };
+            self.protocol = Some(protocol);
+            self.parser = Some((protocol.parser)(Transport::Udp));
+        }
+        let Some(parser) = &mut self.parser else { return Verdict::Reading };
+        match parser.feed(side, Prefix { bytes: datagram, seen, last: true, split: false }, facts) {
+            Progress::NeedBytes(_) => Verdict::Reading,
+            Progress::Done | Progress::AllDone | Progress::NotMine => Verdict::Done,
+        }
+    }
+
+    /// One TCP payload. `start`: the side's first sequence number, when a SYN told it and this is
+    /// the first payload. `cut`: the capture holds only the front of it.
+    #[allow(clippy::too_many_arguments)]
+    pub fn tcp(
+        &mut self,
+        side: Side,
+        start: Option<u32>,
+        seq: u32,
+        payload: &[u8],
+        cut: bool,
+        ports: (u16, u16),
+        seen: Seen,
+        facts: &mut Facts,
+    ) -> Verdict {
+        let half = &mut self.halves[side.index()];
+        if half.done {
+            return Verdict::Reading;
+        }
+        if let Some(first_byte) = start {
+            half.stream.anchor(first_byte);
+        }
+        half.segments += 1;
+        half.last_seen = half.last_seen.max(seen);
+        // The whole message in one segment, in place: nothing is copied.
+        if half.segments == 1 && half.stream.is_anchored() && half.stream.offset(seq) == 0 {
+            let verdict = self.offer(side, Some(payload), cut, ports, facts);
+            let half = &mut self.halves[side.index()];
+            if verdict == Verdict::Reading && !half.done {
+                half.stream.insert(seq, payload);
+            }
+            return verdict;
+        }
+        let inserted = half.stream.insert(seq, payload);
+        if inserted.conflict {
+            facts.flags.set(Flag::OverlapConflict);
+        }
+        if inserted.rebased {
+            half.wanted = 0;
+        }
+        let stuck = inserted.limited && half.stream.has_hole();
+        if stuck {
+            facts.flags.set(Flag::Gap);
+        }
+        self.offer(side, None, cut || stuck, ports, facts)
+    }
+
+    /// The flow is over: what is there is all there will be.
+    pub fn finish(&mut self, ports: (u16, u16), facts: &mut Facts) {
+        for side in [Side::Source, Side::Destination] {
+            let half = &self.halves[side.index()];
+            if half.done || half.segments == 0 {
+                continue;
+            }
+            if half.stream.has_hole() {
+                facts.flags.set(Flag::Gap);
+            }
+            self.offer(side, None, true, ports, facts);
+        }
+    }
+
+    /// Shows the prefix of a side to the parser, or to all protocols while none has claimed it.
+    fn offer(
+        &mut self,
+        side: Side,
+        in_place: Option<&[u8]>,
+        last: bool,
+        ports: (u16, u16),
+        facts: &mut Facts,
+    ) -> Verdict {
+        let half = &self.halves[side.index()];
+        let bytes = in_place.unwrap_or_else(|| half.stream.prefix());
+        let full = half.stream.is_full();
+        let last = last || full;
+        if bytes.is_empty() && !last || bytes.len() < half.wanted && !last {
+            return Verdict::Reading;
+        }
+        if self.parser.is_none() {
+            match claim(Transport::Tcp, ports, side, bytes) {
+                Ok(protocol) => {
+                    self.protocol = Some(protocol);
+                    self.parser = Some((protocol.parser)(Transport::Tcp));
+                    let verdict = self.feed(side, in_place, last, facts);
+                    let other = side.other();
+                    // The other side may have spoken first, unrecognised: now it has a reader.
+                    if verdict == Verdict::Reading && !self.halves[other.index()].stream.prefix().is_empty() {
+                        return self.feed(other, None, false, facts);
+                    }
+                    return verdict;
+                }
+                Err(Some(wanted)) if !last => {
+                    self.halves[side.index()].wanted = wanted.max(bytes.len() + 1);
+                    return Verdict::Reading;
+                }
+                Err(_) => {
+                    let half = &mut self.halves[side.index()];
+                    if last || half.stream.is_anchored() || half.segments >= UNANCHORED_SEGMENTS_MAX {
+                        half.done = true;
+                        half.stream = Stream::default();
+                        return Verdict::Refused;
+                    }
+                    return Verdict::Reading;
+                }
+            }
+        }
+        self.feed(side, in_place, last, facts)
+    }
+
+    fn feed(&mut self, side: Side, in_place: Option<&[u8]>, last: bool, facts: &mut Facts) -> Verdict {
+        let half = &mut self.halves[side.index()];
+        let Some(parser) = &mut self.parser else { return Verdict::Reading };
+        if half.done {
+            return Verdict::Reading;
+        }
+        let bytes = in_place.unwrap_or_else(|| half.stream.prefix());
+        let prefix = Prefix { bytes, seen: half.last_seen, last, split: half.segments > 1 };
+        let progress = parser.feed(side, prefix, facts);
+        match progress {
+            Progress::NeedBytes(wanted) if !last => {
+                half.wanted = wanted.max(bytes.len() + 1);
+                Verdict::Reading
+            }
+            Progress::NeedBytes(_) | Progress::Done => {
+                if matches!(progress, Progress::NeedBytes(_)) && half.stream.is_full() {
+                    facts.flags.set(Flag::LimitReached);
+                }
+                half.done = true;
+                half.stream = Stream::default();
+                if self.halves[side.other().index()].done { Verdict::Done } else { Verdict::Reading }
+            }
+            Progress::AllDone | Progress::NotMine => {
+                if progress == Progress::NotMine {
+                    self.protocol = None;
+                }
+                Verdict::Done
+            }
+        }
+    }
+}
