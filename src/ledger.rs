@@ -1,0 +1,65 @@
+//! The ledger of what was not seen: every packet is accounted for.
+//!
+//! In: counts of each stage. Out: `received = decoded + Σ named reasons`, checked by
+//! [`Ledger::adds_up`], and the limits and losses of later stages by name.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::decode::REASONS;
+
+/// Counts of one worker or of a whole run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Ledger {
+    /// Packets the source handed over, filtered ones among them.
+    pub received: u64,
+    /// Packets that became part of a flow.
+    pub decoded: u64,
+    /// Packets that did not, by reason.
+    pub not_decoded: BTreeMap<String, u64>,
+    /// Limits reached and things lost after decoding, by name: flows, not packets.
+    pub later: BTreeMap<String, u64>,
+    /// TCP payload bytes that came by.
+    pub tcp_payload_bytes: u64,
+    /// TCP payload bytes that were skipped over or acknowledged and never came by: loss before the
+    /// sensor or in it, estimated.
+    pub missing_bytes: u64,
+}
+
+impl Ledger {
+    /// Adds counts by reason number.
+    pub fn add_reasons(&mut self, counts: &[u64; REASONS.len()]) {
+        for ((_, name), &count) in REASONS.iter().zip(counts) {
+            if count > 0 {
+                *self.not_decoded.entry((*name).to_owned()).or_default() += count;
+            }
+        }
+    }
+
+    /// Adds to a named count of a later stage.
+    pub fn note(&mut self, name: &str, count: u64) {
+        if count > 0 {
+            *self.later.entry(name.to_owned()).or_default() += count;
+        }
+    }
+
+    /// Takes another ledger in.
+    pub fn merge(&mut self, other: &Ledger) {
+        self.received += other.received;
+        self.decoded += other.decoded;
+        self.tcp_payload_bytes += other.tcp_payload_bytes;
+        self.missing_bytes += other.missing_bytes;
+        for (name, count) in &other.not_decoded {
+            *self.not_decoded.entry(name.clone()).or_default() += count;
+        }
+        for (name, count) in &other.later {
+            *self.later.entry(name.clone()).or_default() += count;
+        }
+    }
+
+    /// Whether every packet is accounted for.
+    pub fn adds_up(&self) -> bool {
+        self.received == self.decoded + self.not_decoded.values().sum::<u64>()
+    }
+}

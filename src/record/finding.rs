@@ -1,0 +1,213 @@
+//! What a report prints: findings and assets, in the words of the output format.
+//!
+//! In: filled by `join`. Out: serialised as they stand (`--findings`, `--assets`, `--json`).
+//! Numbers from the wire stay numbers; addresses and times become text here.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// How sure it is that data left the home country.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Crossing {
+    /// Bytes went to an address outside the home, and nothing contradicts it.
+    Observed,
+    /// Evidence points outside but is weak.
+    Probable,
+    /// A global or hidden name, or no place known.
+    NotDeterminable,
+    /// It stayed.
+    Home,
+}
+
+impl Crossing {
+    /// The word in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Crossing::Observed => "observed",
+            Crossing::Probable => "probable",
+            Crossing::NotDeterminable => "not-determinable",
+            Crossing::Home => "home",
+        }
+    }
+}
+
+/// One piece of evidence for an asset.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Evidence {
+    /// The field, `x509.subject`.
+    pub field: String,
+    /// The value as it was seen.
+    pub value: String,
+    /// The signature's id.
+    pub signature: String,
+    /// Where that signature says so, `file:line`.
+    pub matched: String,
+    /// What this piece alone is worth, 0 to 100.
+    pub confidence: u8,
+    /// Packet time of the first sight, RFC 3339.
+    pub first_seen: String,
+    /// Number of the packet in the input.
+    pub packet: u64,
+}
+
+/// Bytes by country.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CountryBytes {
+    /// From the asset to there.
+    pub bytes_out: u64,
+    /// From there to the asset.
+    pub bytes_in: u64,
+}
+
+/// Bytes of one calendar month (UTC).
+pub type MonthBytes = CountryBytes;
+
+/// An inside host that was identified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Asset {
+    /// Its address.
+    pub ip: String,
+    /// Its hardware address, when only this host uses it.
+    pub mac: Option<String>,
+    /// Who made it.
+    pub vendor: String,
+    /// What it is.
+    pub product: String,
+    /// Firmware or software version, when it stood in clear.
+    pub version: Option<String>,
+    /// 0 to 100.
+    pub confidence: u8,
+    /// Why.
+    pub evidence: Vec<Evidence>,
+    /// One address fronts many hosts, as a NAT gateway does.
+    pub shared_address: bool,
+    /// IP bytes it sent to other hosts, inside and outside.
+    pub bytes_out: u64,
+    /// IP bytes it got.
+    pub bytes_in: u64,
+    /// Bytes to and from outside addresses by country of the address; `??` where none is known.
+    pub by_country: BTreeMap<String, CountryBytes>,
+}
+
+/// The asset of a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FindingAsset {
+    /// Its address.
+    pub ip: String,
+    /// Its hardware address, when only this host uses it.
+    pub mac: Option<String>,
+    /// Who made it; for a host known only by this channel, who made what speaks it.
+    pub vendor: String,
+    /// What it is.
+    pub product: String,
+    /// 0 to 100.
+    pub confidence: u8,
+    /// Why.
+    pub evidence: Vec<Evidence>,
+}
+
+/// The channel of a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Channel {
+    /// The signature's id, or `unexplained`.
+    pub id: String,
+    /// Whose channel it is.
+    pub vendor: String,
+    /// Which product or service.
+    pub product: String,
+    /// A word of the closed list.
+    pub function: String,
+    /// What data it carries, words of the closed list.
+    pub data: Vec<String>,
+    /// Who says so: `vendor-document`, `inferred`, …
+    pub data_basis: Option<String>,
+    /// How the channel itself is known.
+    pub basis: Option<String>,
+    /// Where to read it up.
+    pub source: Vec<String>,
+    /// How an administrator turns it off, where that is documented.
+    pub off_switch: Option<String>,
+    /// `file:line` of the condition that matched.
+    pub matched: Vec<String>,
+    /// 0 to 100.
+    pub confidence: u8,
+}
+
+/// An autonomous system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AsNumber {
+    /// Its number.
+    pub number: u32,
+    /// Who runs it, as the database says.
+    pub organization: String,
+}
+
+/// Where a channel goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Destination {
+    /// The best name that was seen.
+    pub domain: Option<String>,
+    /// How the name is known: a field, or `dns` for the answer that gave the address.
+    pub domain_basis: Option<String>,
+    /// The addresses, at most 64.
+    pub ip: Vec<String>,
+    /// ISO 3166-1 alpha-2, a group such as `EU`, or none.
+    pub country: Option<String>,
+    /// How the country is known.
+    pub country_basis: String,
+    /// 0 to 100.
+    pub country_confidence: u8,
+    /// The autonomous system of the first address, when a database knows it.
+    #[serde(rename = "as")]
+    pub as_: Option<AsNumber>,
+}
+
+/// What the sensor itself did not see of these flows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// TCP payload that was skipped over or acknowledged and never came by.
+    pub missing_bytes: u64,
+    /// Flows of which one direction only was seen.
+    pub one_sided: u64,
+    /// Flows whose start was not captured.
+    pub midstream: u64,
+    /// Flows cut by the snap length.
+    pub truncated: u64,
+    /// Flows given up because memory ran out.
+    pub evicted: u64,
+}
+
+/// One line of the answer: who, what, where, how much.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Who.
+    pub asset: FindingAsset,
+    /// What.
+    pub channel: Channel,
+    /// Where.
+    pub destination: Destination,
+    /// How sure it is that data left.
+    pub crossing: Crossing,
+    /// Nothing but attempts: a question for a name, a SYN without an answer.
+    pub attempted_only: bool,
+    /// IP bytes from the asset.
+    pub bytes_out: u64,
+    /// IP bytes to the asset.
+    pub bytes_in: u64,
+    /// Flows.
+    pub sessions: u64,
+    /// Packet time of the first packet, RFC 3339.
+    pub first_seen: String,
+    /// Packet time of the last packet, RFC 3339.
+    pub last_seen: String,
+    /// Bytes by calendar month (UTC), `2026-11`, of the start of each flow.
+    pub by_month: BTreeMap<String, MonthBytes>,
+    /// What was lost of it.
+    pub loss: Loss,
+    /// `high`, `medium`, `low`, `info`, `exempt`.
+    pub severity: String,
+    /// Plain sentences.
+    pub why: Vec<String>,
+}

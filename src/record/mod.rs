@@ -1,0 +1,14 @@
+//! Records: what is left when packets are gone.
+//!
+//! In: ended flows. Out: [`FlowRecord`]s as they are, [`Rollup`]s that merge, and at the end the
+//! [`Finding`]s and [`Asset`]s a report prints. Nothing here judges; `join` fills them in.
+
+mod finding;
+mod flow;
+mod rollup;
+
+pub use finding::{
+    Asset, AsNumber, Channel, CountryBytes, Crossing, Destination, Evidence, Finding, FindingAsset, Loss, MonthBytes,
+};
+pub use flow::{FlowRecord, transport};
+pub use rollup::{EvidenceKey, HostTraits, Rollup, RollupKey, Volume};

@@ -1,0 +1,149 @@
+//! Rollups: flows of one kind between one inside host and one outside place, added up.
+//!
+//! In: ended flows, each with the channels it may be. Out: sums that merge by the laws of
+//! `merge`, so that workers, files and sensors combine in any order.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::fact::Seen;
+use crate::merge::{Few, First, Merge, Span, Tally};
+
+/// Addresses kept of one rollup that has no address in its key.
+pub const ADDRESSES_MAX: usize = 64;
+
+/// What makes two flows count together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RollupKey {
+    /// The inside host.
+    pub host: IpAddr,
+    /// The other host; of a name that was only asked for, none.
+    pub remote: Option<IpAddr>,
+    /// The best name in the flow itself, lower case.
+    pub name: Option<Box<str>>,
+    /// The field the name came from.
+    pub name_field: Option<&'static str>,
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// Port of the side that was asked.
+    pub port: u16,
+    /// The inside host opened the flow.
+    pub outbound: bool,
+    /// The other host is inside too.
+    pub remote_inside: bool,
+    /// The name was told to a proxy: the other host is not where it went.
+    pub via_proxy: bool,
+    /// The server name is hidden or may be (ECH).
+    pub hidden: bool,
+    /// Channels whose conditions about the flow all hold, by dense number, sorted.
+    pub candidates: Box<[u32]>,
+}
+
+/// Bytes both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// From the inside host.
+    pub bytes_out: Tally,
+    /// To the inside host.
+    pub bytes_in: Tally,
+}
+
+impl Merge for Volume {
+    fn merge(&mut self, other: Volume) {
+        self.bytes_out.merge(other.bytes_out);
+        self.bytes_in.merge(other.bytes_in);
+    }
+}
+
+/// The sums of one key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rollup {
+    /// Bytes both ways.
+    pub volume: Volume,
+    /// Flows (of a name only asked for: questions).
+    pub flows: Tally,
+    /// Flows in which the other side sent anything back.
+    pub answered: Tally,
+    /// Flows in which payload went from the inside host out, and more than a handshake.
+    pub carried: Tally,
+    /// Flows in which nothing but a TLS or TCP handshake was seen.
+    pub handshake_only: Tally,
+    /// Flows that carried a TLS ClientHello without a name.
+    pub nameless_tls: Tally,
+    /// First to last packet.
+    pub span: Span,
+    /// Bytes by month of the start, months since year 0.
+    pub by_month: BTreeMap<i32, Volume>,
+    /// Addresses the name resolved to, when there is none in the key.
+    pub addresses: Few<IpAddr, ADDRESSES_MAX>,
+    /// Payload that never came by.
+    pub missing: Tally,
+    /// Flows of which one direction only was seen.
+    pub one_sided: Tally,
+    /// Flows whose start was not captured.
+    pub midstream: Tally,
+    /// Flows cut by the snap length.
+    pub truncated: Tally,
+    /// Flows given up because memory ran out.
+    pub evicted: Tally,
+    /// The first flow.
+    pub first: First<Seen, ()>,
+}
+
+impl Merge for Rollup {
+    fn merge(&mut self, other: Rollup) {
+        self.volume.merge(other.volume);
+        self.flows.merge(other.flows);
+        self.answered.merge(other.answered);
+        self.carried.merge(other.carried);
+        self.handshake_only.merge(other.handshake_only);
+        self.nameless_tls.merge(other.nameless_tls);
+        self.span.merge(other.span);
+        self.by_month.merge(other.by_month);
+        self.addresses.merge(other.addresses);
+        self.missing.merge(other.missing);
+        self.one_sided.merge(other.one_sided);
+        self.midstream.merge(other.midstream);
+        self.truncated.merge(other.truncated);
+        self.evicted.merge(other.evicted);
+        self.first.merge(other.first);
+    }
+}
+
+/// One piece of evidence that a host is something: which condition, which field, which value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EvidenceKey {
+    /// The host that showed it.
+    pub host: IpAddr,
+    /// The condition, by dense number.
+    pub when: u32,
+    /// The field that carries it.
+    pub field: &'static str,
+    /// Its value, raw.
+    pub value: Box<[u8]>,
+}
+
+/// User agents or client fingerprints of one host that are told apart.
+pub const TRAITS_MAX: usize = 16;
+
+/// What tells that one address fronts many hosts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostTraits {
+    /// Distinct JA4 of hellos it sent.
+    pub client_fingerprints: Few<Box<[u8]>, TRAITS_MAX>,
+    /// Distinct User-Agents it sent.
+    pub user_agents: Few<Box<[u8]>, TRAITS_MAX>,
+    /// Hardware addresses seen with it.
+    pub macs: Few<[u8; 6], 4>,
+    /// All bytes it sent and got.
+    pub volume: Volume,
+}
+
+impl Merge for HostTraits {
+    fn merge(&mut self, other: HostTraits) {
+        self.client_fingerprints.merge(other.client_fingerprints);
+        self.user_agents.merge(other.user_agents);
+        self.macs.merge(other.macs);
+        self.volume.merge(other.volume);
+    }
+}

@@ -1,0 +1,90 @@
+//! Values of facts as they are printed.
+//!
+//! In: a field's kind and raw bytes from the wire. Out: text that is valid UTF-8 whatever the
+//! wire held: bytes that are not stand as `\xNN`, control characters likewise.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use crate::fact::{Fact, Kind};
+
+/// The value as text.
+pub fn text(fact: &Fact<'_>) -> String {
+    match fact.field.kind {
+        Kind::Name | Kind::Text => escaped(fact.value),
+        Kind::Hex => hex(fact.value),
+        Kind::Number => number(fact.value).to_string(),
+        Kind::Address => address(fact.value).map(|a| a.to_string()).unwrap_or_default(),
+    }
+}
+
+/// Lower-case hex without separators.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// A number of up to eight bytes, big-endian.
+pub fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+}
+
+/// An address of four or sixteen bytes.
+pub fn address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
+        _ => None,
+    }
+}
+
+/// Text from the wire; what is not printable UTF-8 stands as `\xNN`.
+pub fn escaped(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if character.is_control() {
+                let mut utf8 = [0; 4];
+                character.encode_utf8(&mut utf8).bytes().for_each(|byte| escape(&mut text, byte));
+            } else {
+                text.push(character);
+            }
+        }
+        chunk.invalid().iter().for_each(|&byte| escape(&mut text, byte));
+    }
+    text
+}
+
+fn escape(text: &mut String, byte: u8) {
+    let _ = write!(text, "\\x{byte:02x}");
+}
+
+/// A hardware address as tools print it.
+pub fn mac(bytes: &[u8; 6]) -> String {
+    let [a, b, c, d, e, f] = bytes;
+    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wire_bytes_become_printable_utf8() {
+        assert_eq!(escaped(b"plain.example"), "plain.example");
+        assert_eq!(escaped(b"a\x00b\xffc\n"), "a\\x00b\\xffc\\x0a");
+        assert_eq!(escaped("b\u{fc}cher.example".as_bytes()), "b\u{fc}cher.example");
+        assert_eq!(escaped("x\u{9b}y".as_bytes()), "x\\xc2\\x9by");
+    }
+
+    #[test]
+    fn numbers_and_addresses_are_read_back() {
+        assert_eq!(number(&443u64.to_be_bytes()), 443);
+        assert_eq!(address(&[192, 0, 2, 1]).unwrap().to_string(), "192.0.2.1");
+        assert_eq!(address(&[1, 2, 3]), None);
+        assert_eq!(hex(&[0x0a, 0xff]), "0aff");
+    }
+}

@@ -1,0 +1,285 @@
+//! The only file that starts threads: one source, workers, what they gathered.
+//!
+//! In: an ordered [`Source`] and a [`Gather`] for each worker. Out: the gathered parts and the
+//! ledger. Every worker owns the flows of one shard and helps to decode: whoever has nothing to do
+//! takes the next block of packets, decodes it, and deals its segments out. Blocks are numbered and
+//! each worker takes its parts in that order, so a flow sees its packets in capture order whoever
+//! decoded them. A full window is a wait, never a loss. One worker needs no thread at all.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ahash::RandomState;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use crate::capture::{Block, Bytes, Packet, Source};
+use crate::decode::{self, REASONS, Segment};
+use crate::ledger::Ledger;
+use crate::record::FlowRecord;
+use crate::worker::Worker;
+
+/// Blocks in flight for each worker before decoding waits.
+const WINDOW_BLOCKS: u64 = 16;
+/// Packets decoded before their flows are looked up, when one worker does both.
+const STRIDE_PACKETS: usize = 64;
+
+/// Takes the ended flows of one worker.
+pub trait Gather: Send {
+    /// A flow ended.
+    fn take(&mut self, record: FlowRecord);
+}
+
+/// How a run is cut short and watched.
+pub struct Settings<'a> {
+    /// Worker threads, at least one.
+    pub workers: usize,
+    /// Bytes of flow state, all workers together.
+    pub memory: usize,
+    /// Stop after this many packets.
+    pub packets_max: u64,
+    /// Told the bytes read and the packets so far, now and then.
+    pub progress: &'a (dyn Fn(u64, u64) + Sync),
+}
+
+/// Reads a source to its end. Returns the ledger and what each worker gathered.
+pub fn run<G: Gather>(
+    source: &mut dyn Source,
+    settings: &Settings<'_>,
+    gather: impl Fn() -> G + Sync,
+) -> (Ledger, Vec<G>) {
+    let reader = Reader { source, left: settings.packets_max, packets: 0, blocks: 0, progress: settings.progress };
+    match settings.workers {
+        0 | 1 => alone(reader, settings.memory, gather()),
+        workers => together(reader, workers, settings.memory / workers, &gather),
+    }
+}
+
+/// The source, with what was read of it.
+struct Reader<'a> {
+    source: &'a mut dyn Source,
+    left: u64,
+    packets: u64,
+    blocks: u64,
+    progress: &'a (dyn Fn(u64, u64) + Sync),
+}
+
+impl Reader<'_> {
+    /// The next block and its number in the run.
+    fn next(&mut self) -> Option<(u64, Block)> {
+        if self.left == 0 {
+            return None;
+        }
+        let mut block = self.source.next_block()?;
+        let allowed = usize::try_from(self.left).unwrap_or(usize::MAX);
+        block.packets.truncate(allowed);
+        self.left -= block.packets.len() as u64;
+        self.packets += block.packets.len() as u64;
+        let number = self.blocks;
+        self.blocks += 1;
+        (self.progress)(self.source.progress().0, self.packets);
+        Some((number, block))
+    }
+}
+
+/// Packets seen and packets refused, by reason.
+struct Counts {
+    received: u64,
+    reasons: [u64; REASONS.len()],
+}
+
+impl Counts {
+    fn new() -> Counts {
+        Counts { received: 0, reasons: [0; REASONS.len()] }
+    }
+
+    /// Decodes packets of a block; what is not read is counted.
+    #[inline]
+    fn decode(&mut self, bytes: &[u8], packets: &[Packet], first_number: u64, mut each: impl FnMut(Segment)) {
+        self.received += packets.len() as u64;
+        for (packet, number) in packets.iter().zip(first_number..) {
+            match decode::decode(bytes, packet, number) {
+                Ok(segment) => each(segment),
+                Err(reason) => self.reasons[reason as usize] += 1,
+            }
+        }
+    }
+
+    fn into_ledger(self, worker: &Worker) -> Ledger {
+        let counters = worker.counters;
+        let mut ledger = Ledger {
+            received: self.received,
+            decoded: counters.segments,
+            tcp_payload_bytes: counters.tcp_payload_bytes,
+            missing_bytes: counters.missing_bytes,
+            ..Ledger::default()
+        };
+        ledger.add_reasons(&self.reasons);
+        ledger.note("flow.evicted", counters.evicted);
+        ledger
+    }
+}
+
+fn drain<G: Gather>(worker: &mut Worker, gather: &mut G) {
+    for record in worker.ended() {
+        gather.take(record);
+    }
+}
+
+/// One worker does it all, without a thread.
+fn alone<G: Gather>(mut reader: Reader<'_>, memory: usize, mut gather: G) -> (Ledger, Vec<G>) {
+    let mut worker = Worker::new(memory);
+    let mut counts = Counts::new();
+    let mut segments = Vec::with_capacity(STRIDE_PACKETS);
+    while let Some((_, block)) = reader.next() {
+        let bytes = block.bytes.as_slice();
+        let numbers = (block.first_number..).step_by(STRIDE_PACKETS);
+        for (packets, first_number) in block.packets.chunks(STRIDE_PACKETS).zip(numbers) {
+            segments.clear();
+            counts.decode(bytes, packets, first_number, |segment| segments.push(segment));
+            worker.take(&segments, bytes);
+        }
+        drain(&mut worker, &mut gather);
+    }
+    worker.finish();
+    drain(&mut worker, &mut gather);
+    (counts.into_ledger(&worker), vec![gather])
+}
+
+/// What is dealt to a worker: its segments of one block, or that there are no more blocks.
+enum Part {
+    Segments(u64, Bytes, Vec<Segment>),
+    End(u64),
+}
+
+/// What all workers of a run can see.
+struct Shared<'a> {
+    reader: Mutex<Reader<'a>>,
+    hasher: RandomState,
+    senders: Vec<Sender<Part>>,
+    /// Blocks each worker has finished.
+    finished: Vec<AtomicU64>,
+}
+
+fn together<G: Gather>(
+    reader: Reader<'_>,
+    workers: usize,
+    memory: usize,
+    gather: &(impl Fn() -> G + Sync),
+) -> (Ledger, Vec<G>) {
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
+    let shared = Shared {
+        reader: Mutex::new(reader),
+        hasher: RandomState::new(),
+        senders,
+        finished: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+    };
+    let mut ledger = Ledger::default();
+    let mut gathered = Vec::with_capacity(workers);
+    std::thread::scope(|scope| {
+        let shared = &shared;
+        let threads: Vec<_> = receivers
+            .into_iter()
+            .enumerate()
+            .map(|(me, receiver)| scope.spawn(move || work(me, shared, &receiver, memory, gather())))
+            .collect();
+        for thread in threads {
+            match thread.join() {
+                Ok((part, gather)) => {
+                    ledger.merge(&part);
+                    gathered.push(gather);
+                }
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    (ledger, gathered)
+}
+
+/// One of several workers: its own parts first, in order; otherwise the next block.
+fn work<G: Gather>(
+    me: usize,
+    shared: &Shared<'_>,
+    parts: &Receiver<Part>,
+    memory: usize,
+    mut gather: G,
+) -> (Ledger, G) {
+    let mut worker = Worker::new(memory);
+    let mut counts = Counts::new();
+    let mut waiting: BTreeMap<u64, (Bytes, Vec<Segment>)> = BTreeMap::new();
+    let mut next = 0;
+    let mut end = u64::MAX;
+    while next < end {
+        let arrived = match waiting.remove(&next) {
+            Some((bytes, segments)) => {
+                worker.take(&segments, bytes.as_slice());
+                drain(&mut worker, &mut gather);
+                next += 1;
+                shared.finished[me].store(next, Ordering::Release);
+                continue;
+            }
+            None => parts.try_recv().ok(),
+        };
+        let arrived = match arrived {
+            Some(part) => Some(part),
+            None if end == u64::MAX && shared.may_read() => {
+                shared.deal(&mut counts);
+                None
+            }
+            // Nothing to do but wait for whoever decodes the block that is next.
+            None => parts.recv().ok(),
+        };
+        match arrived {
+            Some(Part::Segments(number, bytes, segments)) => {
+                waiting.insert(number, (bytes, segments));
+            }
+            Some(Part::End(blocks)) => end = end.min(blocks),
+            None => {}
+        }
+    }
+    worker.finish();
+    drain(&mut worker, &mut gather);
+    (counts.into_ledger(&worker), gather)
+}
+
+impl Shared<'_> {
+    /// Whether the window has room: the slowest worker is not too far behind.
+    fn may_read(&self) -> bool {
+        let slowest = self.finished.iter().map(|n| n.load(Ordering::Acquire)).min().unwrap_or(0);
+        let dealt = lock(&self.reader).blocks;
+        dealt < slowest + WINDOW_BLOCKS * self.finished.len() as u64
+    }
+
+    /// Takes the next block, decodes it and deals its segments to their shards.
+    fn deal(&self, counts: &mut Counts) {
+        let (taken, blocks) = {
+            let mut reader = lock(&self.reader);
+            (reader.next(), reader.blocks)
+        };
+        let Some((number, block)) = taken else {
+            for sender in &self.senders {
+                let _ = sender.send(Part::End(blocks));
+            }
+            return;
+        };
+        let shards = self.senders.len();
+        let mut parts: Vec<Vec<Segment>> =
+            (0..shards).map(|_| Vec::with_capacity(block.packets.len() / shards + 16)).collect();
+        counts.decode(block.bytes.as_slice(), &block.packets, block.first_number, |segment| {
+            let mut hasher = self.hasher.build_hasher();
+            for word in segment.key.address_words() {
+                hasher.write_u64(word);
+            }
+            parts[(hasher.finish() >> 32) as usize % shards].push(segment);
+        });
+        for (sender, segments) in self.senders.iter().zip(parts) {
+            let _ = sender.send(Part::Segments(number, block.bytes.clone(), segments));
+        }
+    }
+}
+
+/// A worker that panicked ends the run when it is joined; until then the others may go on.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
