@@ -4,6 +4,8 @@
 //! order. A fact says which field, on which side of the flow, with which bytes, and where it was
 //! seen first. Nobody judges here; signatures do that later.
 
+pub mod value;
+
 use crate::time::Time;
 
 /// Values kept of one field in one flow; more set [`Flag::LimitReached`].
@@ -69,12 +71,23 @@ pub struct Field {
     pub kind: Kind,
     /// One line for `signatures fields`.
     pub about: &'static str,
+    internal: bool,
 }
 
 impl Field {
     /// A field; protocols declare theirs as `pub static`.
     pub const fn new(name: &'static str, kind: Kind, about: &'static str) -> Field {
-        Field { name, kind, about }
+        Field { name, kind, about, internal: false }
+    }
+
+    /// A field that a later stage needs and that no record shows and no signature may use.
+    pub const fn internal(name: &'static str, about: &'static str) -> Field {
+        Field { name, kind: Kind::Hex, about, internal: true }
+    }
+
+    /// Whether records leave it out.
+    pub fn is_internal(&self) -> bool {
+        self.internal
     }
 }
 
@@ -229,6 +242,13 @@ pub struct Fact<'a> {
     pub value: &'a [u8],
     /// Where it was first seen.
     pub seen: Seen,
+}
+
+impl Fact<'_> {
+    /// The value as it is printed.
+    pub fn text(&self) -> String {
+        value::text(self)
+    }
 }
 
 /// The facts of one flow: a set of (field, side, value), each with its first sight, and flags.

@@ -108,6 +108,21 @@ impl Key {
         [a, b, c, d, tail]
     }
 
+    /// The key that [`Key::words`] took apart.
+    pub fn from_words([a, b, c, d, tail]: [u64; 5]) -> Key {
+        let whole = |first: u64, second: u64| (u128::from(first) | u128::from(second) << 64).to_ne_bytes();
+        Key {
+            low: whole(a, b),
+            high: whole(c, d),
+            low_port: tail as u16,
+            high_port: (tail >> 16) as u16,
+            protocol: (tail >> 32) as u8,
+            version: (tail >> 40) as u8,
+            one_way: tail >> 48 & 1 == 1,
+            spare: 0,
+        }
+    }
+
     /// The two addresses, sorted, as four words: what shards by, so that both directions and all
     /// fragments of two hosts meet at one worker.
     #[inline]

@@ -393,25 +393,12 @@ impl<C> Default for Table<C> {
 fn short(key: &Key) -> [u64; 2] {
     let [_, low, _, high, tail] = key.words();
     // IPv4 addresses stand in the last four of sixteen bytes: the upper half of the second word.
-    [(low >> 32) << 32 | high >> 32, (tail & 0xff_ffff_ffff) << 8 | KEY_V4]
+    [(low >> 32) << 32 | high >> 32, (tail & 0xffff_ffff_ffff) << 8 | KEY_V4]
 }
 
 fn long(words: [u64; 2]) -> Key {
-    let octets = |value: u32| {
-        let mut all = [0; 16];
-        all[12..].copy_from_slice(&value.to_ne_bytes());
-        all
-    };
-    let tail = words[1] >> 8;
-    Key::from_octets(
-        octets((words[0] >> 32) as u32),
-        tail as u16,
-        octets(words[0] as u32),
-        (tail >> 16) as u16,
-        (tail >> 32) as u8,
-        4,
-    )
-    .0
+    let address = |value: u64| value << 32;
+    Key::from_words([0, address(words[0] >> 32), 0, address(words[0] & 0xffff_ffff), words[1] >> 8])
 }
 
 #[inline]

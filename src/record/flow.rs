@@ -5,9 +5,26 @@
 
 use std::net::IpAddr;
 
-use crate::fact::{Facts, Flag, Side};
+use crate::fact::{Facts, Field, Flag, Side};
 use crate::flow::key::{Key, protocol};
+use crate::parse::{http, tls};
 use crate::time::Time;
+
+/// Fields from which the name of the destination is taken, best first.
+pub const NAME_FIELDS: &[&Field] = &[&tls::SNI, &http::HOST, &http::CONNECT_HOST];
+
+/// A host name for comparing: lower case, no trailing dot, no port.
+pub fn normal_name(name: &str) -> String {
+    let name = name.trim().trim_end_matches('.');
+    let name = match name.rsplit_once(':') {
+        // A colon inside brackets belongs to an IPv6 address.
+        Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && !host.ends_with(':') => {
+            host
+        }
+        _ => name,
+    };
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
 
 /// A flow that ended. Arrays of two are by side: source, destination.
 #[derive(Clone, Debug)]
@@ -56,6 +73,14 @@ impl FlowRecord {
     /// The word for the transport protocol, as Elastic Common Schema and IANA write it.
     pub fn transport(&self) -> &'static str {
         transport(self.key.protocol())
+    }
+
+    /// The best name that the flow itself tells for its destination, and the field it came from.
+    pub fn own_name(&self) -> Option<(String, &'static str)> {
+        NAME_FIELDS.iter().find_map(|field| {
+            let name = normal_name(&self.facts.first(field)?.text());
+            (!name.is_empty()).then_some((name, field.name))
+        })
     }
 
     /// Sets what can only be told at the end.

@@ -6,9 +6,10 @@
 mod finding;
 mod flow;
 mod rollup;
+pub mod spool;
 
 pub use finding::{
     Asset, AsNumber, Channel, CountryBytes, Crossing, Destination, Evidence, Finding, FindingAsset, Loss, MonthBytes,
 };
-pub use flow::{FlowRecord, transport};
+pub use flow::{FlowRecord, normal_name, transport};
 pub use rollup::{EvidenceKey, HostTraits, Rollup, RollupKey, Volume};

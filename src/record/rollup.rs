@@ -99,7 +99,7 @@ impl Merge for Rollup {
         self.handshake_only.merge(other.handshake_only);
         self.nameless_tls.merge(other.nameless_tls);
         self.span.merge(other.span);
-        self.by_month.merge(other.by_month);
+        Merge::merge(&mut self.by_month, other.by_month);
         self.addresses.merge(other.addresses);
         self.missing.merge(other.missing);
         self.one_sided.merge(other.one_sided);

@@ -5,8 +5,8 @@
 
 use serde::Serialize;
 
-use super::value;
-use crate::fact::{Fact, Field, Kind, Side};
+use crate::fact::value;
+use crate::fact::{Field, Kind, Side};
 use crate::flow::community_id;
 use crate::flow::key::protocol;
 use crate::parse::{dns, http, tls};
@@ -250,37 +250,13 @@ enum FactValue {
     Text(String),
 }
 
-/// Fields from which the name of the destination is taken, best first.
-pub const NAME_FIELDS: &[&Field] = &[&tls::SNI, &http::HOST, &http::CONNECT_HOST];
-
-/// The best name that the flow itself tells for its destination, and the field it came from.
-pub fn own_name(record: &FlowRecord) -> Option<(String, &'static str)> {
-    NAME_FIELDS.iter().find_map(|field| {
-        let name = normal_name(&value::text(&record.facts.first(field)?));
-        (!name.is_empty()).then_some((name, field.name))
-    })
-}
-
-/// A host name for comparing: lower case, no trailing dot, no port.
-pub fn normal_name(name: &str) -> String {
-    let name = name.trim().trim_end_matches('.');
-    let name = match name.rsplit_once(':') {
-        // A colon inside brackets belongs to an IPv6 address.
-        Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && !host.ends_with(':') => {
-            host
-        }
-        _ => name,
-    };
-    name.trim_end_matches('.').to_ascii_lowercase()
-}
-
 /// Writes one record as a line of JSON.
 pub fn write(record: &FlowRecord, learnt: &Learnt, out: &mut Vec<u8>) -> serde_json::Result<()> {
     let start = record.first.to_string();
     let mut source = endpoint(record, Side::Source);
     let mut destination = endpoint(record, Side::Destination);
     source.domain = None;
-    destination.domain = own_name(record).map(|(name, _)| name).or_else(|| learnt.dns_name.clone());
+    destination.domain = record.own_name().map(|(name, _)| name).or_else(|| learnt.dns_name.clone());
     destination.geo = learnt.country.as_deref().map(|country_iso_code| Geo { country_iso_code });
     destination.as_ =
         learnt.asn.as_ref().map(|(number, name)| As { number: *number, organization: Organization { name } });
@@ -466,11 +442,4 @@ fn facts(record: &FlowRecord) -> Vec<FactJson> {
         .collect();
     all.sort_by(|a, b| (a.field, &a.value, a.side).cmp(&(b.field, &b.value, b.side)));
     all
-}
-
-impl<'a> Fact<'a> {
-    /// The value as text.
-    pub fn text(&self) -> String {
-        value::text(self)
-    }
 }

@@ -1,0 +1,269 @@
+//! What can be typed: commands, options, their defaults and their words.
+//!
+//! This is the program's table of contents: help, man page and shell completions are made from it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Which foreign security appliances are here, what they send, to which country, and how much.
+///
+/// bordertap only listens. It reads captures, recognises security products by what they show on the
+/// wire, and reports for each who it is, which channel it uses and what data that channel carries,
+/// where it goes and how much: with evidence, with a confidence, and with an account of what
+/// could not be seen.
+#[derive(Debug, Parser)]
+#[command(name = "bordertap", version, max_term_width = 100, after_help = EXIT_STATUS)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_STATUS: &str = "Exit status: 0 everything read; 1 nothing usable, or an I/O error; 2 bad usage; \
+3 some input was damaged or skipped, what was readable is reported; 4 something leaves the country (only with --fail-on-finding).";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read captures and say which security products talk to which country
+    Scan(Box<ScanArgs>),
+    /// List, check or explain the signatures
+    #[command(subcommand)]
+    Signatures(SignatureCommand),
+    /// Say in which country an address or host name is, and how that is known
+    Where(WhereArgs),
+    /// Print the completion script of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// `bordertap scan`.
+#[derive(Debug, Args)]
+pub struct ScanArgs {
+    /// Capture files, directories with capture files, or - for standard input. The kind (pcap,
+    /// pcapng, each also in gzip, zstd, lz4, xz) is found from the bytes. Several inputs are
+    /// read as one capture in the order of their first packet
+    #[arg(required = true, value_name = "INPUT")]
+    pub inputs: Vec<String>,
+
+    #[command(flatten)]
+    pub judge: JudgeArgs,
+
+    /// Read only packets that match a libpcap filter expression
+    #[arg(short, long, value_name = "BPF")]
+    pub filter: Option<String>,
+
+    /// Stop after N packets
+    #[arg(short, long, value_name = "N")]
+    pub count: Option<u64>,
+
+    /// Worker threads [default: one per core]
+    #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+
+    /// Memory for flow state: bytes, or with KiB, MiB, GiB
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
+    pub memory: u64,
+
+    #[command(flatten)]
+    pub outputs: OutputArgs,
+
+    /// Exit with 4 when anything leaves the country
+    #[arg(long)]
+    pub fail_on_finding: bool,
+
+    #[command(flatten)]
+    pub talk: TalkArgs,
+}
+
+/// What is home, what is inside, and what is known.
+#[derive(Debug, Args)]
+pub struct JudgeArgs {
+    /// The home country or countries, ISO 3166-1 alpha-2 [default: CN]
+    #[arg(long, value_name = "CN[,..]", value_delimiter = ',')]
+    pub home: Option<Vec<String>>,
+
+    /// TOML file with homes, inside prefixes, exempt channels, sites, severity
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+
+    /// Which addresses are ours [default: RFC 1918, RFC 6598, RFC 4193, link-local]
+    #[arg(long, value_name = "PREFIX,..", value_delimiter = ',')]
+    pub inside: Option<Vec<String>>,
+
+    /// Use these signature files as well; a vendor that is built in is replaced
+    #[arg(long, value_name = "DIR")]
+    pub signatures: Option<PathBuf>,
+
+    /// Country database in MaxMind format (one is built in)
+    #[arg(long, value_name = "FILE")]
+    pub country_db: Option<PathBuf>,
+
+    /// AS number database in MaxMind format
+    #[arg(long, value_name = "FILE")]
+    pub asn_db: Option<PathBuf>,
+}
+
+/// Where results go. Without any of these the report is printed as text.
+#[derive(Debug, Args, Default)]
+pub struct OutputArgs {
+    /// Write every flow as JSON lines
+    #[arg(long, value_name = "PATH", help_heading = "Output (PATH may be - for standard output)")]
+    pub flows: Option<PathBuf>,
+
+    /// Write every finding as JSON lines
+    #[arg(long, value_name = "PATH", help_heading = "Output (PATH may be - for standard output)")]
+    pub findings: Option<PathBuf>,
+
+    /// Write every identified appliance as JSON lines
+    #[arg(long, value_name = "PATH", help_heading = "Output (PATH may be - for standard output)")]
+    pub assets: Option<PathBuf>,
+
+    /// Write the whole report as one JSON document
+    #[arg(long, value_name = "PATH", help_heading = "Output (PATH may be - for standard output)")]
+    pub json: Option<PathBuf>,
+}
+
+/// How much is said on standard error, and how.
+#[derive(Debug, Args)]
+pub struct TalkArgs {
+    /// Progress bar on standard error
+    #[arg(long, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
+    pub progress: When,
+
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Say more; in the report: every reason of every finding
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// How messages are written to standard error
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+
+    /// Colour in the report (NO_COLOR is honoured)
+    #[arg(long, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
+    pub color: When,
+}
+
+/// Automatic, always or never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal.
+    Auto,
+    /// Yes.
+    Always,
+    /// No.
+    Never,
+}
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `bordertap signatures`.
+#[derive(Debug, Subcommand)]
+pub enum SignatureCommand {
+    /// Every identity, channel and gap
+    List {
+        #[command(flatten)]
+        which: SignatureArgs,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+        format: ListFormat,
+    },
+    /// Find mistakes: examples that do not match, conflicts, names too broad, stale dates
+    Check {
+        #[command(flatten)]
+        which: SignatureArgs,
+    },
+    /// One entry with its conditions, sources and examples
+    Explain {
+        /// The entry's id, `fortinet.device`
+        id: String,
+        #[command(flatten)]
+        which: SignatureArgs,
+    },
+    /// The words that conditions may use
+    Fields,
+}
+
+/// Which signatures.
+#[derive(Debug, Args)]
+pub struct SignatureArgs {
+    /// Use these signature files as well; a vendor that is built in is replaced
+    #[arg(long, value_name = "DIR")]
+    pub signatures: Option<PathBuf>,
+}
+
+/// How a list is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For people.
+    Text,
+    /// JSON.
+    Json,
+    /// Markdown tables.
+    Md,
+}
+
+/// `bordertap where`.
+#[derive(Debug, Args)]
+pub struct WhereArgs {
+    /// IP addresses or host names; names are looked up in the signatures, never resolved
+    #[arg(required = true, value_name = "ADDRESS|NAME")]
+    pub what: Vec<String>,
+
+    #[command(flatten)]
+    pub judge: JudgeArgs,
+}
+
+/// Bytes from `2GiB`, `512MiB`, `1000000`.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        other => return Err(format!("`{other}` is no unit; use KiB, MiB or GiB")),
+    };
+    let number: u64 = digits.trim().parse().map_err(|_| format!("`{digits}` is no whole number"))?;
+    number.checked_mul(unit).ok_or_else(|| "too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!(parse_size("2GiB"), Ok(2 << 30));
+        assert_eq!(parse_size("512m"), Ok(512 << 20));
+        assert_eq!(parse_size("1000"), Ok(1000));
+        assert!(parse_size("2 apples").is_err());
+        assert!(parse_size("99999999999TiB").is_err());
+    }
+}

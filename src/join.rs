@@ -1,0 +1,57 @@
+//! What only the whole can tell: names from another flow's answer, who a host is, which channel
+//! a flow was, and where it went.
+//!
+//! In: the merged sums of all workers. Out: findings and assets, sorted, the same for any number
+//! of workers; and for every flow record what was learnt of it elsewhere.
+
+mod assets;
+mod findings;
+mod names;
+
+pub use assets::{Identified, Vendorship};
+pub use names::NameBook;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::collect::Gathered;
+use crate::place::Places;
+use crate::policy::Policy;
+use crate::record::{Asset, Finding};
+use crate::signature::Signatures;
+
+/// An identity counts for what it needs to count for (a `from`, an unexplained destination) from
+/// this confidence on.
+pub const CONFIDENCE_ENOUGH: u8 = 60;
+
+/// What a join needs to know beside the sums.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Signatures.
+    pub signatures: &'a Signatures,
+    /// Databases of places.
+    pub places: &'a Places,
+    /// Homes, inside prefixes, exemptions.
+    pub policy: &'a Policy,
+}
+
+/// The answer.
+pub struct Joined {
+    /// Who talks where, most serious first.
+    pub findings: Vec<Finding>,
+    /// The appliances.
+    pub assets: Vec<Asset>,
+    /// Who each host is, for flow records.
+    pub hosts: HashMap<IpAddr, Identified>,
+    /// Names of addresses, for flow records.
+    pub names: NameBook,
+}
+
+/// Joins what the workers gathered.
+pub fn join(gathered: Gathered, context: Context<'_>) -> Joined {
+    let names = NameBook::new(gathered.names);
+    let hosts = assets::identify(&gathered.evidence, &gathered.hosts, &gathered.macs, context);
+    let (findings, known_by_channel) = findings::find(&gathered.rollups, &hosts, &names, &gathered.hosts, context);
+    let assets = assets::list(&hosts, known_by_channel, &gathered.rollups, &gathered.hosts, context);
+    Joined { findings, assets, hosts, names }
+}

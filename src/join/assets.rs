@@ -1,0 +1,250 @@
+//! Who a host is: evidence of several kinds, fused.
+//!
+//! In: pieces of evidence by host. Out: for each host its identities with a confidence, and the
+//! assets of the report.
+//!
+//! **How confidence combines.** Pieces are grouped by kind (what stands before the dot of the
+//! field: `x509`, `http`, `ssh`, `tls`, …): two pieces of one kind usually have one cause, so of a
+//! kind the best piece counts alone. Kinds are independent: what remains in doubt after one is what
+//! the next is asked about, so doubts multiply, and 99 is the most that can be reached from the
+//! wire. Two kinds of 80 and 50 give 90.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use super::{CONFIDENCE_ENOUGH, Context};
+use crate::collect::MacHosts;
+use crate::fact::{ETH_OUI, Fact, Seen, Side, value};
+use crate::merge::First;
+use crate::parse;
+use crate::record::{Asset, CountryBytes, Evidence, EvidenceKey, HostTraits, Rollup, RollupKey, TRAITS_MAX, Volume};
+
+/// The most that evidence from the wire can reach.
+const CONFIDENCE_MAX: u8 = 99;
+/// Pieces of evidence kept of one asset.
+const EVIDENCE_MAX: usize = 64;
+/// A host known only by a channel it uses is at most this sure to be that vendor's.
+const BY_CHANNEL_MAX: u8 = 60;
+
+/// What one vendor's evidence says of a host.
+#[derive(Clone, Debug)]
+pub struct Vendorship {
+    /// The product of the best identity.
+    pub product: String,
+    /// All kinds together, 0 to 99.
+    pub confidence: u8,
+    /// Best first.
+    pub evidence: Vec<Evidence>,
+}
+
+/// Who a host is.
+#[derive(Clone, Debug, Default)]
+pub struct Identified {
+    /// Ids of identities with the confidence of each.
+    pub identities: BTreeMap<String, u8>,
+    /// By vendor.
+    pub vendors: BTreeMap<String, Vendorship>,
+    /// One address fronts many hosts.
+    pub shared: bool,
+}
+
+impl Identified {
+    /// Whether the host is this with enough confidence to build on.
+    pub fn is(&self, identity: &str) -> bool {
+        self.identities.get(identity).is_some_and(|&confidence| confidence >= CONFIDENCE_ENOUGH)
+    }
+
+    /// The vendor with the most confidence.
+    pub fn best(&self) -> Option<(&str, &Vendorship)> {
+        self.vendors
+            .iter()
+            .max_by(|a, b| a.1.confidence.cmp(&b.1.confidence).then(b.0.cmp(a.0)))
+            .map(|(vendor, ship)| (vendor.as_str(), ship))
+    }
+}
+
+/// Fuses the confidences of pieces, given with their kind.
+pub fn fuse<'a>(pieces: impl Iterator<Item = (&'a str, u8)>) -> u8 {
+    let mut best: BTreeMap<&str, u8> = BTreeMap::new();
+    for (kind, confidence) in pieces {
+        let entry = best.entry(kind).or_default();
+        *entry = (*entry).max(confidence);
+    }
+    // In integers, so that every machine rounds alike.
+    let doubt = best.values().fold(10_000u32, |doubt, &c| doubt * (100 - u32::from(c.min(100))) / 100);
+    ((10_000 - doubt) / 100).min(u32::from(CONFIDENCE_MAX)) as u8
+}
+
+/// The kind of a field: what stands before its dot.
+fn kind(field: &str) -> &str {
+    field.split('.').next().unwrap_or(field)
+}
+
+/// Who each host is.
+pub fn identify(
+    evidence: &HashMap<EvidenceKey, First<Seen, ()>>,
+    traits: &HashMap<IpAddr, HostTraits>,
+    macs: &MacHosts,
+    context: Context<'_>,
+) -> HashMap<IpAddr, Identified> {
+    let mut by_host: HashMap<IpAddr, Vec<(&EvidenceKey, Seen)>> = HashMap::new();
+    for (key, first) in evidence {
+        let Some((seen, ())) = first.0 else { continue };
+        if key.field == ETH_OUI.name && own_mac(key.host, traits, macs).is_none() {
+            continue;
+        }
+        by_host.entry(key.host).or_default().push((key, seen));
+    }
+    by_host
+        .into_iter()
+        .map(|(host, pieces)| {
+            let mut identified = one_host(&pieces, context);
+            identified.shared = is_shared(&identified, traits.get(&host));
+            (host, identified)
+        })
+        .collect()
+}
+
+/// The hardware address of a host, when it has just one and nobody else uses it (a router's is
+/// used by everything behind it).
+fn own_mac(host: IpAddr, traits: &HashMap<IpAddr, HostTraits>, macs: &MacHosts) -> Option<[u8; 6]> {
+    let own = &traits.get(&host)?.macs;
+    let mac = *own.iter().next()?;
+    let others = macs.get(&mac)?;
+    (own.len() == 1 && !own.had_more() && others.len() == 1 && !others.had_more()).then_some(mac)
+}
+
+fn one_host(pieces: &[(&EvidenceKey, Seen)], context: Context<'_>) -> Identified {
+    let mut identified = Identified::default();
+    let mut by_identity: BTreeMap<&str, Vec<(&str, u8)>> = BTreeMap::new();
+    let mut by_vendor: BTreeMap<&str, Vec<(Evidence, &str)>> = BTreeMap::new();
+    for (key, seen) in pieces {
+        let Some(when) = context.signatures.identity_when(key.when) else { continue };
+        by_identity.entry(when.id).or_default().push((kind(key.field), when.confidence));
+        let evidence = Evidence {
+            field: key.field.to_owned(),
+            value: printed(key),
+            signature: when.id.to_owned(),
+            matched: when.matched.to_owned(),
+            confidence: when.confidence,
+            first_seen: seen.time.to_string(),
+            packet: seen.packet,
+        };
+        by_vendor.entry(when.vendor).or_default().push((evidence, when.product));
+    }
+    for (id, pieces) in by_identity {
+        identified.identities.insert(id.to_owned(), fuse(pieces.into_iter()));
+    }
+    for (vendor, mut pieces) in by_vendor {
+        pieces.sort_by(|(a, _), (b, _)| {
+            (std::cmp::Reverse(a.confidence), &a.signature, &a.field, &a.value).cmp(&(
+                std::cmp::Reverse(b.confidence),
+                &b.signature,
+                &b.field,
+                &b.value,
+            ))
+        });
+        let confidence = fuse(pieces.iter().map(|(e, _)| (kind(&e.field), e.confidence)));
+        let product = pieces.first().map(|(_, product)| (*product).to_owned()).unwrap_or_default();
+        let evidence = pieces.into_iter().map(|(e, _)| e).take(EVIDENCE_MAX).collect();
+        identified.vendors.insert(vendor.to_owned(), Vendorship { product, confidence, evidence });
+    }
+    identified
+}
+
+fn printed(key: &EvidenceKey) -> String {
+    match parse::field(key.field) {
+        Some(field) => value::text(&Fact { field, side: Side::Source, value: &key.value, seen: Seen::default() }),
+        None => value::hex(&key.value),
+    }
+}
+
+/// Several vendors' devices, or more clients than one appliance is, behind one address.
+fn is_shared(identified: &Identified, traits: Option<&HostTraits>) -> bool {
+    let sure = identified.vendors.values().filter(|v| v.confidence >= CONFIDENCE_ENOUGH).count();
+    let crowded = traits.is_some_and(|t| {
+        t.client_fingerprints.len() >= TRAITS_MAX || t.user_agents.len() >= TRAITS_MAX || t.macs.had_more()
+    });
+    sure >= 2 || crowded
+}
+
+/// A host that is known only because it uses a vendor's channel.
+pub type ByChannel = BTreeMap<(IpAddr, String), Vendorship>;
+
+/// What a channel says of the host that uses it.
+pub fn by_channel(product: &str, evidence: Evidence) -> Vendorship {
+    let confidence = evidence.confidence.min(BY_CHANNEL_MAX);
+    Vendorship { product: product.to_owned(), confidence, evidence: vec![evidence] }
+}
+
+/// The assets of the report, sorted by address and vendor.
+pub fn list(
+    hosts: &HashMap<IpAddr, Identified>,
+    by_channel: ByChannel,
+    rollups: &HashMap<RollupKey, Rollup>,
+    traits: &HashMap<IpAddr, HostTraits>,
+    macs: &MacHosts,
+    context: Context<'_>,
+) -> Vec<Asset> {
+    let mut known: BTreeMap<(IpAddr, String), Vendorship> = by_channel;
+    for (&host, identified) in hosts {
+        for (vendor, ship) in &identified.vendors {
+            known.insert((host, vendor.clone()), ship.clone());
+        }
+    }
+    let wanted: BTreeSet<IpAddr> = known.keys().map(|(host, _)| *host).collect();
+    let mut countries: HashMap<IpAddr, BTreeMap<String, CountryBytes>> = HashMap::new();
+    for (key, rollup) in rollups {
+        let Some(remote) = key.remote.filter(|_| !key.remote_inside && wanted.contains(&key.host)) else { continue };
+        let country = context.places.country(remote).map_or_else(|| "??".to_owned(), |c| c.to_string());
+        let sum = countries.entry(key.host).or_default().entry(country).or_default();
+        sum.bytes_out += rollup.volume.bytes_out.0;
+        sum.bytes_in += rollup.volume.bytes_in.0;
+    }
+    known
+        .into_iter()
+        .map(|((host, vendor), ship)| {
+            let volume = traits.get(&host).map_or_else(Volume::default, |t| t.volume);
+            Asset {
+                ip: host.to_string(),
+                mac: own_mac(host, traits, macs).map(|mac| value::mac(&mac)),
+                vendor,
+                product: ship.product,
+                version: None,
+                confidence: ship.confidence,
+                evidence: ship.evidence,
+                shared_address: hosts.get(&host).is_some_and(|h| h.shared),
+                bytes_out: volume.bytes_out.0,
+                bytes_in: volume.bytes_in.0,
+                by_country: countries.get(&host).cloned().unwrap_or_default(),
+            }
+        })
+        .collect()
+}
+
+/// The hardware address of a host as it is printed.
+pub fn mac_text(host: IpAddr, traits: &HashMap<IpAddr, HostTraits>, macs: &MacHosts) -> Option<String> {
+    own_mac(host, traits, macs).map(|mac| value::mac(&mac))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubts_of_independent_kinds_multiply() {
+        assert_eq!(fuse([("x509", 95)].into_iter()), 95);
+        assert_eq!(fuse([("x509", 80), ("http", 50)].into_iter()), 90);
+        assert_eq!(fuse([("x509", 80), ("x509", 80), ("x509", 50)].into_iter()), 80, "one kind counts once");
+        assert_eq!(fuse([("x509", 95), ("ssh", 95), ("snmp", 95)].into_iter()), CONFIDENCE_MAX);
+        assert_eq!(fuse(std::iter::empty()), 0);
+    }
+
+    #[test]
+    fn fusing_does_not_depend_on_order() {
+        let mut pieces = vec![("a", 60), ("b", 70), ("c", 33), ("a", 50)];
+        let forward = fuse(pieces.iter().copied());
+        pieces.reverse();
+        assert_eq!(fuse(pieces.into_iter()), forward);
+    }
+}

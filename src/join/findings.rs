@@ -1,0 +1,375 @@
+//! Which channel a rollup was, where it went, and what that amounts to.
+//!
+//! In: rollups, who hosts are, names. Out: findings, one for each (asset, channel, destination
+//! name, country), most serious first.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use super::assets::{ByChannel, Identified};
+use super::{CONFIDENCE_ENOUGH, Context, NameBook, assets};
+use crate::collect::Gathered;
+use crate::fact::{Facts, Seen, Side};
+use crate::merge::Merge;
+use crate::parse::dns;
+use crate::place::Decision;
+use crate::policy::{CrossingInput, Zone};
+use crate::record::{
+    AsNumber, Channel, CountryBytes, Destination, Evidence, Finding, FindingAsset, Loss, Rollup, RollupKey,
+};
+use crate::signature::{FlowValues, Scratch};
+
+/// The id of a finding for traffic that no signature explains.
+pub const UNEXPLAINED: &str = "unexplained";
+/// Addresses printed of one destination.
+const ADDRESSES_MAX: usize = 64;
+
+/// What makes rollups one finding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    host: IpAddr,
+    /// The channel's id; none for the unexplained.
+    channel: Option<String>,
+    domain: Option<String>,
+    country: Option<String>,
+    outbound: bool,
+}
+
+/// How a name is known that only a DNS answer gave.
+const NAME_FROM_DNS: &str = "dns";
+
+/// The rollups of one finding, added up.
+struct Sum {
+    whens: BTreeSet<u32>,
+    rollup: Rollup,
+    addresses: BTreeSet<IpAddr>,
+    decisions: BTreeSet<Decision>,
+    domain_basis: BTreeSet<&'static str>,
+    via_proxy: bool,
+    hidden: bool,
+    name_only: bool,
+    remote_inside: bool,
+}
+
+/// Finds. Also tells which hosts are known only by the channels they use.
+pub fn find(
+    gathered: &Gathered,
+    hosts: &HashMap<IpAddr, Identified>,
+    names: &NameBook,
+    context: Context<'_>,
+) -> (Vec<Finding>, ByChannel) {
+    let mut finder = Finder { hosts, names, context, scratch: Scratch::default(), sums: BTreeMap::new() };
+    // Real flows first: a name that was only asked for is no news where a flow to it was seen.
+    for name_only in [false, true] {
+        for (key, rollup) in gathered.rollups.iter().filter(|(key, _)| key.remote.is_none() == name_only) {
+            finder.add(key, rollup);
+        }
+    }
+    let mut by_channel = ByChannel::new();
+    let sums = std::mem::take(&mut finder.sums);
+    let mut findings: Vec<Finding> =
+        sums.into_iter().map(|(group, sum)| finder.finding(group, sum, gathered, &mut by_channel)).collect();
+    findings.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    (findings, by_channel)
+}
+
+struct Finder<'a> {
+    hosts: &'a HashMap<IpAddr, Identified>,
+    names: &'a NameBook,
+    context: Context<'a>,
+    scratch: Scratch,
+    sums: BTreeMap<Group, Sum>,
+}
+
+impl Finder<'_> {
+    fn add(&mut self, key: &RollupKey, rollup: &Rollup) {
+        let (domain, domain_basis) = self.name(key, rollup);
+        let when = self.channel(key, domain.as_deref(), domain_basis);
+        if when.is_none() && !self.is_worth_telling(key) {
+            return;
+        }
+        let channel = when.and_then(|w| self.context.signatures.channel_when(w));
+        let region = channel.as_ref().and_then(|c| c.region);
+        let address = key.remote.filter(|_| !key.via_proxy).or_else(|| rollup.addresses.iter().next().copied());
+        let decision = self.context.places.decide(region, address, self.context.policy);
+        let group = Group {
+            host: key.host,
+            channel: channel.map(|c| c.id.to_owned()),
+            domain,
+            country: decision.country.map(|c| c.to_string()),
+            outbound: key.outbound,
+        };
+        let name_only = key.remote.is_none();
+        if name_only && self.is_seen_for_real(&group) {
+            return;
+        }
+        let addresses = rollup.addresses.iter().copied().chain(key.remote).collect();
+        let part = Sum {
+            whens: when.into_iter().collect(),
+            rollup: rollup.clone(),
+            addresses,
+            decisions: [decision].into(),
+            domain_basis: domain_basis.into_iter().collect(),
+            via_proxy: key.via_proxy,
+            hidden: key.hidden,
+            name_only,
+            remote_inside: key.remote_inside && !key.via_proxy,
+        };
+        match self.sums.entry(group) {
+            std::collections::btree_map::Entry::Vacant(free) => {
+                free.insert(part);
+            }
+            std::collections::btree_map::Entry::Occupied(mut there) => there.get_mut().merge(part),
+        }
+    }
+
+    /// Whether a flow to the same name over the same channel was seen.
+    fn is_seen_for_real(&self, group: &Group) -> bool {
+        let from = Group { country: None, outbound: false, ..group.clone() };
+        self.sums
+            .range(from..)
+            .take_while(|(g, _)| (g.host, &g.channel, &g.domain) == (group.host, &group.channel, &group.domain))
+            .any(|(_, sum)| !sum.name_only)
+    }
+
+    /// The name of the other end: from the flow itself, else from a DNS answer.
+    fn name(&self, key: &RollupKey, rollup: &Rollup) -> (Option<String>, Option<&'static str>) {
+        if let Some(name) = &key.name {
+            return (Some(name.to_string()), key.name_field);
+        }
+        let told = key.remote.and_then(|remote| self.names.name(key.host, remote, rollup.span.first));
+        (told.map(str::to_owned), told.map(|_| NAME_FROM_DNS))
+    }
+
+    /// The channel of a rollup: its candidates, and those that the name from DNS adds.
+    fn channel(&mut self, key: &RollupKey, domain: Option<&str>, basis: Option<&str>) -> Option<u32> {
+        let mut candidates = key.candidates.to_vec();
+        if let (Some(domain), Some(NAME_FROM_DNS), Some(remote)) = (domain, basis, key.remote) {
+            let values = FlowValues {
+                destination: remote,
+                protocol: key.protocol,
+                port: key.port,
+                asn: self.context.places.asn(remote).map(|(number, _)| number),
+                ouis: [None; 2],
+            };
+            let hits = self.context.signatures.select(&name_facts(domain), &values, &mut self.scratch);
+            candidates.extend(hits.iter().map(|hit| hit.when));
+        }
+        let host = self.hosts.get(&key.host);
+        self.context.signatures.settle_channel(&candidates, |id| host.is_some_and(|h| h.is(id)))
+    }
+
+    /// A known appliance talks to somewhere outside that no signature explains.
+    fn is_worth_telling(&self, key: &RollupKey) -> bool {
+        let known = self
+            .hosts
+            .get(&key.host)
+            .is_some_and(|h| !h.shared && h.best().is_some_and(|(_, ship)| ship.confidence >= CONFIDENCE_ENOUGH));
+        let outside = key.remote.is_some_and(|remote| self.context.policy.zone(remote) == Zone::Outside);
+        known && outside && !key.remote_inside
+    }
+
+    fn finding(&self, group: Group, sum: Sum, gathered: &Gathered, by_channel: &mut ByChannel) -> Finding {
+        let channel = self.channel_of(&group, &sum);
+        let asset = self.asset(&group, &sum, &channel, gathered, by_channel);
+        let rollup = &sum.rollup;
+        let decision = sum.decision();
+        let (bytes_out, bytes_in) = (rollup.volume.bytes_out.0, rollup.volume.bytes_in.0);
+        let judgement = self.context.policy.crossing(&CrossingInput {
+            decision: &decision,
+            bytes_out,
+            bytes_in,
+            flows: rollup.flows.0,
+            answered: rollup.answered.0,
+            carried: rollup.carried.0,
+            outbound: group.outbound,
+            name: group.domain.as_deref(),
+            name_from_dns: sum.domain_basis.contains(NAME_FROM_DNS),
+            name_only: sum.name_only,
+            via_proxy: sum.via_proxy,
+            hidden_name: sum.hidden,
+            remote_inside: sum.remote_inside,
+            addresses: &sum.addresses,
+        });
+        let severity = self.context.policy.severity(&channel.id, &channel.function, &channel.data, judgement.crossing);
+        let mut why = judgement.why;
+        why.extend(severity.why);
+        let first = sum.addresses.iter().next();
+        let as_ = first
+            .and_then(|address| self.context.places.asn(*address))
+            .map(|(number, organization)| AsNumber { number, organization });
+        Finding {
+            asset,
+            channel,
+            destination: Destination {
+                domain: group.domain,
+                domain_basis: sum.domain_basis.first().map(|basis| (*basis).to_owned()),
+                ip: sum.addresses.iter().take(ADDRESSES_MAX).map(ToString::to_string).collect(),
+                country: group.country,
+                country_basis: decision.basis.to_owned(),
+                country_confidence: decision.confidence,
+                as_,
+            },
+            crossing: judgement.crossing,
+            attempted_only: judgement.attempted_only,
+            bytes_out,
+            bytes_in,
+            sessions: if sum.name_only { 0 } else { rollup.flows.0 },
+            first_seen: rollup.span.first.to_string(),
+            last_seen: rollup.span.last.to_string(),
+            by_month: rollup
+                .by_month
+                .iter()
+                .map(|(&month, volume)| {
+                    let bytes = CountryBytes { bytes_out: volume.bytes_out.0, bytes_in: volume.bytes_in.0 };
+                    (month_text(month), bytes)
+                })
+                .collect(),
+            loss: Loss {
+                missing_bytes: rollup.missing.0,
+                one_sided: rollup.one_sided.0,
+                midstream: rollup.midstream.0,
+                truncated: rollup.truncated.0,
+                evicted: rollup.evicted.0,
+            },
+            severity: severity.word.to_owned(),
+            why,
+        }
+    }
+
+    fn channel_of(&self, group: &Group, sum: &Sum) -> Channel {
+        let whens: Vec<_> = sum.whens.iter().filter_map(|&w| self.context.signatures.channel_when(w)).collect();
+        let Some(best) = whens.iter().max_by_key(|c| c.confidence) else {
+            let vendor = self.hosts.get(&group.host).and_then(|h| h.best()).map(|(vendor, _)| vendor.to_owned());
+            return Channel {
+                id: UNEXPLAINED.to_owned(),
+                vendor: vendor.unwrap_or_default(),
+                product: String::new(),
+                function: UNEXPLAINED.to_owned(),
+                data: Vec::new(),
+                data_basis: None,
+                basis: None,
+                source: Vec::new(),
+                off_switch: None,
+                matched: Vec::new(),
+                confidence: 0,
+            };
+        };
+        let channel = best.channel;
+        Channel {
+            id: channel.id.clone(),
+            vendor: best.vendor.to_owned(),
+            product: channel.product.clone(),
+            function: channel.function.name().to_owned(),
+            data: channel.data.iter().map(|d| d.name().to_owned()).collect(),
+            data_basis: channel.data_basis.map(|b| b.name().to_owned()),
+            basis: Some(channel.basis.name().to_owned()),
+            source: channel.source.clone(),
+            off_switch: channel.off_switch.clone(),
+            matched: whens.iter().map(|c| c.matched.to_owned()).collect::<BTreeSet<_>>().into_iter().collect(),
+            confidence: best.confidence,
+        }
+    }
+
+    /// Who the host is: by its own evidence, else by the channel it uses.
+    fn asset(
+        &self,
+        group: &Group,
+        sum: &Sum,
+        channel: &Channel,
+        gathered: &Gathered,
+        by_channel: &mut ByChannel,
+    ) -> FindingAsset {
+        let mac = assets::mac_text(group.host, &gathered.hosts, &gathered.macs);
+        let ip = group.host.to_string();
+        if let Some(ship) = self.hosts.get(&group.host).and_then(|h| h.vendors.get(&channel.vendor)) {
+            return FindingAsset {
+                ip,
+                mac,
+                vendor: channel.vendor.clone(),
+                product: ship.product.clone(),
+                confidence: ship.confidence,
+                evidence: ship.evidence.clone(),
+            };
+        }
+        let seen = sum.rollup.first.0.map(|(seen, ())| seen).unwrap_or_default();
+        let evidence = Evidence {
+            field: sum.domain_basis.first().copied().unwrap_or("ip.dst").to_owned(),
+            value: group
+                .domain
+                .clone()
+                .or_else(|| sum.addresses.first().map(ToString::to_string))
+                .unwrap_or_default(),
+            signature: channel.id.clone(),
+            matched: channel.matched.first().cloned().unwrap_or_default(),
+            confidence: channel.confidence,
+            first_seen: seen.time.to_string(),
+            packet: seen.packet,
+        };
+        let ship = assets::by_channel(&channel.product, evidence);
+        let asset = FindingAsset {
+            ip,
+            mac,
+            vendor: channel.vendor.clone(),
+            product: ship.product.clone(),
+            confidence: ship.confidence,
+            evidence: ship.evidence.clone(),
+        };
+        // A weak name (a vendor's whole domain) or a question alone makes no appliance.
+        if channel.confidence >= CONFIDENCE_ENOUGH && !sum.name_only {
+            let known = by_channel.entry((group.host, channel.vendor.clone())).or_insert_with(|| ship.clone());
+            if ship.evidence < known.evidence {
+                *known = ship;
+            }
+        }
+        asset
+    }
+}
+
+impl Sum {
+    fn merge(&mut self, other: Sum) {
+        self.whens.extend(other.whens);
+        self.rollup.merge(other.rollup);
+        self.addresses.extend(other.addresses);
+        self.decisions.extend(other.decisions);
+        self.domain_basis.extend(other.domain_basis);
+        self.via_proxy &= other.via_proxy;
+        self.hidden &= other.hidden;
+        self.name_only &= other.name_only;
+        self.remote_inside &= other.remote_inside;
+    }
+
+    /// Of several decisions about one country the one with a contradiction, else the surest.
+    fn decision(&self) -> Decision {
+        let contradicted = self.decisions.iter().find(|d| d.disagreement.is_some());
+        let surest = self.decisions.iter().max_by_key(|d| d.confidence);
+        contradicted.or(surest).cloned().unwrap_or_default()
+    }
+}
+
+/// Facts of a flow of which only the name is known.
+fn name_facts(name: &str) -> Facts {
+    let mut facts = Facts::default();
+    facts.add(&dns::QNAME, Side::Source, Seen::default(), name.as_bytes());
+    facts
+}
+
+/// Most serious first; then by who, what and where, so that the order is the same everywhere.
+fn rank(f: &Finding) -> impl Ord + use<> {
+    let severity = ["high", "medium", "low", "info", "exempt"].iter().position(|word| *word == f.severity);
+    (
+        f.crossing,
+        severity,
+        std::cmp::Reverse(f.bytes_out),
+        f.asset.ip.parse::<IpAddr>().ok(),
+        f.channel.id.clone(),
+        f.destination.domain.clone(),
+        f.destination.country.clone(),
+        f.first_seen.clone(),
+    )
+}
+
+/// `2026-11` from months since year 0.
+fn month_text(months: i32) -> String {
+    format!("{:04}-{:02}", months.div_euclid(12), months.rem_euclid(12) + 1)
+}

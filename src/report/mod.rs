@@ -1,0 +1,103 @@
+//! What is printed: text for people, JSON for programs.
+//!
+//! In: a finished [`Report`], or ended flows one by one. Out: bytes on a writer. Nothing is judged
+//! here and nothing is counted; the same report gives the same bytes.
+
+pub mod flow;
+pub mod jsonl;
+pub mod text;
+
+use serde::Serialize;
+
+use crate::ledger::Ledger;
+use crate::record::{Asset, Finding};
+
+/// Version of the output formats; `fixtures/schema` describes them.
+pub const FORMAT: u32 = 1;
+
+/// Everything a run says.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// What was read, with what, and when it was captured.
+    pub header: Header,
+    /// What was not seen.
+    pub ledger: Ledger,
+    /// Who talks where, most serious first.
+    pub findings: Vec<Finding>,
+    /// The appliances.
+    pub assets: Vec<Asset>,
+    /// Documented traffic of the vendors found that nothing on the wire can tell apart yet.
+    pub gaps: Vec<Gap>,
+}
+
+/// What was read and what it was judged by.
+#[derive(Clone, Debug, Serialize)]
+pub struct Header {
+    /// Version of the output formats.
+    pub format: u32,
+    /// `bordertap` and its version.
+    pub program: String,
+    /// The inputs in the order they were read.
+    pub inputs: Vec<String>,
+    /// What could not be read of them.
+    pub damage: Vec<DamageLine>,
+    /// Packet time of the first packet, RFC 3339.
+    pub first_seen: Option<String>,
+    /// Packet time of the last packet, RFC 3339.
+    pub last_seen: Option<String>,
+    /// Flows.
+    pub flows: u64,
+    /// Flows between two addresses that are both not ours: counted, not judged.
+    pub transit_flows: u64,
+    /// Home countries.
+    pub home: Vec<String>,
+    /// Prefixes that are ours.
+    pub inside: Vec<String>,
+    /// The filter expression.
+    pub filter: Option<String>,
+    /// The signatures used.
+    pub signatures: SignatureSummary,
+    /// Where countries come from.
+    pub country_database: String,
+    /// Where AS numbers come from.
+    pub asn_database: Option<String>,
+}
+
+/// Which signatures a report was made with.
+#[derive(Clone, Debug, Serialize)]
+pub struct SignatureSummary {
+    /// SHA-256 over the files.
+    pub sha256: String,
+    /// Vendors.
+    pub vendors: usize,
+    /// Identities.
+    pub identities: usize,
+    /// Channels.
+    pub channels: usize,
+    /// The oldest date at which a vendor's file was checked.
+    pub oldest_check: String,
+}
+
+/// Something in an input that could not be read.
+#[derive(Clone, Debug, Serialize)]
+pub struct DamageLine {
+    /// The input.
+    pub input: String,
+    /// Offset in its (decompressed) bytes.
+    pub offset: u64,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// Documented traffic that nothing can tell apart yet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Gap {
+    /// The entry's id.
+    pub id: String,
+    /// Whose traffic.
+    pub vendor: String,
+    /// Which product.
+    pub product: String,
+    /// What it is.
+    pub what: String,
+}
