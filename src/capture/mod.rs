@@ -3,9 +3,37 @@
 //! In: names of inputs. Out: [`Block`]s of packets that point into bytes nobody copied, in the
 //! order of the capture, with every damage named by file, offset and reason.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
+#[cfg(feature = "libpcap")]
+mod bpf;
+mod compressed;
+mod filter;
+mod input;
+mod inputs;
+mod mapped;
+mod pcap;
+mod pcapng;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::time::Time;
+
+pub use filter::FilterError;
+pub use inputs::Inputs;
 
 /// A link-layer header type, as tcpdump.org numbers them (LINKTYPE_ values).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,7 +51,7 @@ pub struct Packet {
     pub start: usize,
     /// Bytes that were captured.
     pub captured: u32,
-    /// Bytes it had on the wire.
+    /// Bytes it had on the wire, as the capture says; a wrong capture says fewer than `captured`.
     pub original: u32,
     /// What the first byte is.
     pub link: LinkType,
@@ -55,7 +83,8 @@ pub struct Block {
     pub bytes: Bytes,
     /// The packets.
     pub packets: Vec<Packet>,
-    /// Number of the first packet in the whole input, from 1.
+    /// Number of the first packet in the whole input, from 1. Packets that a filter dropped have
+    /// no number, as in the output of a reader that was given the same filter.
     pub first_number: u64,
 }
 
@@ -81,4 +110,8 @@ pub trait Source: Send {
     fn damage(&self) -> &[Damage];
     /// Bytes of input consumed and in all, as far as known, for a progress bar.
     fn progress(&self) -> (u64, Option<u64>);
+    /// Packets that were read and that a filter dropped.
+    fn filtered(&self) -> u64 {
+        0
+    }
 }
