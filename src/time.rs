@@ -23,9 +23,10 @@ impl Time {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// Calendar month as `YYYY-MM`, UTC.
-    pub fn month(self) -> String {
-        self.stamp().strftime("%Y-%m").to_string()
+    /// Year and month, UTC.
+    pub fn date(self) -> (i16, i8) {
+        let date = self.stamp().to_zoned(jiff::tz::TimeZone::UTC).date();
+        (date.year(), date.month())
     }
 
     fn stamp(self) -> jiff::Timestamp {

@@ -117,26 +117,35 @@ fn own_mac(host: IpAddr, traits: &HashMap<IpAddr, HostTraits>, macs: &MacHosts) 
 fn one_host(pieces: &[(&EvidenceKey, Seen)], context: Context<'_>) -> Identified {
     let mut identified = Identified::default();
     let mut by_identity: BTreeMap<&str, Vec<(&str, u8)>> = BTreeMap::new();
-    let mut by_vendor: BTreeMap<&str, Vec<(Evidence, &str)>> = BTreeMap::new();
+    let mut by_vendor: BTreeMap<&str, Vec<(Evidence, &str, bool)>> = BTreeMap::new();
+    let mut leads: BTreeMap<u32, &str> = BTreeMap::new();
+    for (key, _) in pieces {
+        let lead = leads.entry(key.when).or_insert(key.field);
+        *lead = (*lead).min(key.field);
+    }
     for (key, seen) in pieces {
-        let Some(when) = context.signatures.identity_when(key.when) else { continue };
-        by_identity.entry(when.id).or_default().push((kind(key.field), when.confidence));
+        let Some(when) = context.signatures.when(key.when) else { continue };
+        // Several conditions of one block are one piece of evidence: its first field counts.
+        let leads = leads.get(&key.when) == Some(&key.field);
+        if leads {
+            by_identity.entry(&when.entry.id).or_default().push((kind(key.field), when.when.confidence));
+        }
         let evidence = Evidence {
             field: key.field.to_owned(),
             value: printed(key),
-            signature: when.id.to_owned(),
-            matched: when.matched.to_owned(),
-            confidence: when.confidence,
+            signature: when.entry.id.clone(),
+            matched: when.matched(),
+            confidence: when.when.confidence,
             first_seen: seen.time.to_string(),
             packet: seen.packet,
         };
-        by_vendor.entry(when.vendor).or_default().push((evidence, when.product));
+        by_vendor.entry(&when.file.vendor).or_default().push((evidence, &when.entry.product, leads));
     }
     for (id, pieces) in by_identity {
         identified.identities.insert(id.to_owned(), fuse(pieces.into_iter()));
     }
     for (vendor, mut pieces) in by_vendor {
-        pieces.sort_by(|(a, _), (b, _)| {
+        pieces.sort_by(|(a, ..), (b, ..)| {
             (std::cmp::Reverse(a.confidence), &a.signature, &a.field, &a.value).cmp(&(
                 std::cmp::Reverse(b.confidence),
                 &b.signature,
@@ -144,9 +153,10 @@ fn one_host(pieces: &[(&EvidenceKey, Seen)], context: Context<'_>) -> Identified
                 &b.value,
             ))
         });
-        let confidence = fuse(pieces.iter().map(|(e, _)| (kind(&e.field), e.confidence)));
-        let product = pieces.first().map(|(_, product)| (*product).to_owned()).unwrap_or_default();
-        let evidence = pieces.into_iter().map(|(e, _)| e).take(EVIDENCE_MAX).collect();
+        let counted = pieces.iter().filter(|(_, _, leads)| *leads);
+        let confidence = fuse(counted.map(|(e, ..)| (kind(&e.field), e.confidence)));
+        let product = pieces.first().map(|(_, product, _)| (*product).to_owned()).unwrap_or_default();
+        let evidence = pieces.into_iter().map(|(e, ..)| e).take(EVIDENCE_MAX).collect();
         identified.vendors.insert(vendor.to_owned(), Vendorship { product, confidence, evidence });
     }
     identified
