@@ -1,8 +1,529 @@
-//! http (to be written).
-use crate::fact::{Facts, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+//! HTTP/1.0 and 1.1 over TCP, HTTP over UDP (SSDP), and what runs inside a CONNECT tunnel.
+//!
+//! In: the prefixes of both sides, or datagrams. Out: who was asked for what by whom: host,
+//! method, path, user agent, server, status; of a proxy the host it was asked to connect to, and
+//! the TLS facts of the bytes inside. RFC 9110, RFC 9112, UPnP Device Architecture 1.3 (SSDP).
+//!
+//! Not kept, for privacy: queries and fragments of targets, user names and passwords in
+//! authorities, credentials and cookies. Bodies are stepped over as far as their length is
+//! known; where it is not, nothing more is read of that side.
 
-/// Placeholder.
-pub static PROTOCOL: Protocol = Protocol { name: "http", over: &[Transport::Tcp], fields: &[], claim: |_, _, _| Claim::No, parser: |_| Box::new(Nothing) };
-struct Nothing;
-impl Parser for Nothing { fn feed(&mut self, _: Side, _: Prefix<'_>, _: &mut Facts) -> Progress { Progress::NotMine } }
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
+
+mod half;
+mod line;
+
+use crate::fact::{Facts, Field, Flag, Kind, Side};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, tls};
+use half::{Body, Half, Mark, Message, Phase, Step};
+use line::Start;
+
+/// Host header, and the authority of an absolute target; with its port where one was written.
+pub static HOST: Field = Field::new(
+    "http.host",
+    Kind::Name,
+    "HTTP Host header or authority of the target",
+);
+/// Method of a request.
+pub static METHOD: Field = Field::new("http.method", Kind::Text, "HTTP method");
+/// Path of a request's target, without query and fragment; at most [`PATH_BYTES_MAX`] bytes.
+pub static PATH: Field = Field::new(
+    "http.path",
+    Kind::Text,
+    "path of an HTTP request, without its query",
+);
+/// User-Agent header of a request.
+pub static USER_AGENT: Field = Field::new("http.user_agent", Kind::Text, "HTTP User-Agent header");
+/// Server header of a response or of an SSDP announcement.
+pub static SERVER: Field = Field::new("http.server", Kind::Text, "HTTP Server header");
+/// Status code of a response.
+pub static STATUS: Field = Field::new("http.status", Kind::Number, "HTTP status code");
+/// Host that a proxy was asked to connect to, without port and brackets.
+pub static CONNECT_HOST: Field = Field::new(
+    "connect.host",
+    Kind::Name,
+    "host in an HTTP CONNECT request",
+);
+
+/// HTTP/1.
+pub static PROTOCOL: Protocol = Protocol {
+    name: "http",
+    over: &[Transport::Tcp, Transport::Udp],
+    fields: &[
+        &HOST,
+        &METHOD,
+        &PATH,
+        &USER_AGENT,
+        &SERVER,
+        &STATUS,
+        &CONNECT_HOST,
+    ],
+    claim: |_, _, bytes| line::claim(bytes),
+    parser: |transport| Box::new(Http::new(transport)),
+};
+
+/// Bytes of a path; a longer one is cut there and flagged.
+pub const PATH_BYTES_MAX: usize = 1024;
+/// Bytes of a message before its body; more flag the flow and end the reading of its side.
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Header lines of a message; more flag the flow and end the reading of its side.
+pub const HEADER_LINES_MAX: usize = 256;
+/// Empty lines between two messages.
+const EMPTY_LINES_MAX: usize = 8;
+/// HEAD and CONNECT requests whose answers are still to come.
+const MARKED_REQUESTS_MAX: usize = 64;
+/// Start of a status line, enough to tell it from a body.
+const STATUS_LINE: &[u8] = b"HTTP/1.";
+
+struct Http {
+    transport: Transport,
+    halves: [Half; 2],
+    /// A start line was found on either side.
+    found: bool,
+    requests: usize,
+    responses: usize,
+    /// Requests by number that need care when their answer comes.
+    marks: Vec<(usize, Mark)>,
+    /// Port of the last CONNECT target.
+    tunnel_port: u16,
+    inner: Option<Box<dyn Parser>>,
+    inner_done: bool,
+}
+
+impl Parser for Http {
+    fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
+        match self.transport {
+            Transport::Tcp => self.stream(side, prefix, facts),
+            Transport::Udp => {
+                // A datagram is a whole message; nothing connects it with another.
+                let mut datagram = Http::new(Transport::Udp);
+                datagram.stream(
+                    side,
+                    Prefix {
+                        last: true,
+                        ..prefix
+                    },
+                    facts,
+                );
+                if !datagram.found {
+                    facts.flags.set(Flag::ParseError);
+                }
+                Progress::NeedBytes(0)
+            }
+        }
+    }
+}
+
+impl Http {
+    fn new(transport: Transport) -> Http {
+        Http {
+            transport,
+            halves: [Half::new(), Half::new()],
+            found: false,
+            requests: 0,
+            responses: 0,
+            marks: Vec::new(),
+            tunnel_port: 0,
+            inner: None,
+            inner_done: false,
+        }
+    }
+
+    fn half(&mut self, side: Side) -> &mut Half {
+        let [source, destination] = &mut self.halves;
+        if side == Side::Source {
+            source
+        } else {
+            destination
+        }
+    }
+
+    fn stream(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
+        loop {
+            let step = match self.half(side).phase {
+                Phase::Start => self.start(side, prefix, facts),
+                Phase::Head => self.head(side, prefix, facts),
+                Phase::Body(end) => self.body(side, prefix, end),
+                Phase::ChunkSize => self.chunk_size(side, prefix),
+                Phase::Chunk(end) => self.chunk(side, prefix, end),
+                Phase::Trailer => self.trailer(side, prefix, facts),
+                Phase::Open => self.open(side, prefix),
+                Phase::Tunnel => return self.tunnel(side, prefix, facts),
+                Phase::Over => return self.over(),
+            };
+            match step {
+                Step::Again => {}
+                Step::Need(_) if prefix.last => {
+                    self.header(side, prefix, facts);
+                    self.half(side).phase = Phase::Over;
+                    return self.over();
+                }
+                Step::Need(bytes) => return Progress::NeedBytes(bytes),
+            }
+        }
+    }
+
+    fn over(&self) -> Progress {
+        let [source, destination] = &self.halves;
+        let both = matches!(
+            (source.phase, destination.phase),
+            (Phase::Over, Phase::Over)
+        );
+        if both && !self.found {
+            Progress::NotMine
+        } else {
+            Progress::Done
+        }
+    }
+
+    fn start(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Step {
+        let half = self.half(side);
+        let Some(range) = half.line(prefix.bytes) else {
+            return half.more(prefix, facts);
+        };
+        let line = prefix.bytes.get(range).unwrap_or_default();
+        if line.is_empty() && half.lines < EMPTY_LINES_MAX {
+            half.lines = half.lines.saturating_add(1);
+            return Step::Again;
+        }
+        let Some(start) = line::start(line) else {
+            half.phase = Phase::Over;
+            return Step::Again;
+        };
+        half.phase = Phase::Head;
+        half.lines = 0;
+        half.body = Body::default();
+        self.found = true;
+        let message = match start {
+            Start::Request { method, target } => {
+                facts.add(&METHOD, side, prefix.seen, method);
+                Message::Request(self.request(side, prefix, method, target, facts))
+            }
+            Start::Response { status } => {
+                facts.add_number(&STATUS, side, prefix.seen, u64::from(status));
+                Message::Response(status)
+            }
+        };
+        self.half(side).message = message;
+        Step::Again
+    }
+
+    /// Reads a target (RFC 9112, 3.2).
+    fn request(
+        &mut self,
+        side: Side,
+        prefix: Prefix<'_>,
+        method: &[u8],
+        target: &[u8],
+        facts: &mut Facts,
+    ) -> Option<Mark> {
+        if method == b"CONNECT" {
+            if let Some((host, port)) = line::host_and_port(target) {
+                facts.add(&CONNECT_HOST, side, prefix.seen, host);
+                self.tunnel_port = port;
+            }
+            return Some(Mark::Connect);
+        }
+        let path = match line::absolute(target) {
+            Some((authority, path)) => {
+                if !authority.is_empty() {
+                    facts.add(&HOST, side, prefix.seen, authority);
+                }
+                if path.is_empty() { b"/" } else { path }
+            }
+            None => target,
+        };
+        let path = line::without_query(path);
+        let kept = path.get(..PATH_BYTES_MAX).unwrap_or(path);
+        if kept.len() < path.len() {
+            facts.flags.set(Flag::LimitReached);
+        }
+        facts.add(&PATH, side, prefix.seen, kept);
+        (method == b"HEAD").then_some(Mark::Head)
+    }
+
+    fn head(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Step {
+        let half = self.half(side);
+        let Some(range) = half.line(prefix.bytes) else {
+            return half.more(prefix, facts);
+        };
+        half.lines = half.lines.saturating_add(1);
+        if half.lines > HEADER_LINES_MAX || half.at.saturating_sub(half.began) > HEAD_BYTES_MAX {
+            return half.limit(facts);
+        }
+        let first = prefix
+            .bytes
+            .get(range.clone())
+            .and_then(|line| line.first());
+        match (first, &mut half.header) {
+            (Some(b' ' | b'\t'), Some(header)) => {
+                header.end = range.end;
+                return Step::Again;
+            }
+            (None, _) => {}
+            _ => {
+                self.header(side, prefix, facts);
+                self.half(side).header = Some(range);
+                return Step::Again;
+            }
+        }
+        self.header(side, prefix, facts);
+        self.head_end(side);
+        Step::Again
+    }
+
+    /// Reads the header line that is complete now.
+    fn header(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) {
+        let half = self.half(side);
+        let Some(range) = half.header.take() else {
+            return;
+        };
+        let line = prefix.bytes.get(range).unwrap_or_default();
+        let Some((name, value)) = line::header(line) else {
+            return;
+        };
+        if value.is_empty() {
+            return;
+        }
+        let request = matches!(half.message, Message::Request(_));
+        let is = |wanted: &[u8]| name.eq_ignore_ascii_case(wanted);
+        let unfolded;
+        let value = if value.contains(&b'\n') {
+            unfolded = unfold(value);
+            &unfolded
+        } else {
+            value
+        };
+        if is(b"host") && request {
+            facts.add(&HOST, side, prefix.seen, line::without_user(value));
+        } else if is(b"user-agent") && request {
+            facts.add(&USER_AGENT, side, prefix.seen, value);
+        } else if is(b"server") {
+            facts.add(&SERVER, side, prefix.seen, value);
+        } else if is(b"content-length") {
+            let length = line::number(value);
+            let other = half.body.length.is_some() && half.body.length != length;
+            half.body.unsure |= other || length.is_none();
+            half.body.length = length;
+        } else if is(b"transfer-encoding") {
+            let coding = value
+                .rsplit(|byte| *byte == b',')
+                .next()
+                .unwrap_or_default();
+            half.body.chunked = coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            half.body.unsure |= !half.body.chunked;
+        }
+    }
+
+    /// Decides what follows a head (RFC 9112, 6.3).
+    fn head_end(&mut self, side: Side) {
+        let message = self.half(side).message;
+        let mut tunnel = false;
+        let mut empty = false;
+        match message {
+            Message::Request(mark) => {
+                tunnel = mark == Some(Mark::Connect);
+                if let Some(mark) = mark
+                    && self.marks.len() < MARKED_REQUESTS_MAX
+                {
+                    self.marks.push((self.requests, mark));
+                }
+                self.requests = self.requests.saturating_add(1);
+            }
+            Message::Response(100 | 102..=199) => empty = true,
+            Message::Response(status) => {
+                let number = self.responses;
+                self.responses = self.responses.saturating_add(1);
+                let mark = self.marks.iter().find(|(request, _)| *request == number);
+                let mark = mark.map(|(_, mark)| *mark);
+                self.marks.retain(|(request, _)| *request > number);
+                tunnel = mark == Some(Mark::Connect) && (200..300).contains(&status);
+                empty = mark == Some(Mark::Head) || matches!(status, 204 | 304);
+            }
+        }
+        let half = self.half(side);
+        let Body {
+            length,
+            chunked,
+            unsure,
+        } = half.body;
+        let response = matches!(message, Message::Response(_));
+        match length {
+            _ if tunnel => half.phase = Phase::Open,
+            _ if matches!(message, Message::Response(101)) => half.phase = Phase::Over,
+            _ if empty => half.next_message(),
+            _ if unsure => half.phase = Phase::Over,
+            _ if chunked => half.phase = Phase::ChunkSize,
+            Some(length) => half.skip(length, Phase::Body),
+            None if response => half.phase = Phase::Open,
+            None => half.next_message(),
+        }
+    }
+
+    fn body(&mut self, side: Side, prefix: Prefix<'_>, end: usize) -> Step {
+        // Without its request, the answer to a HEAD shows only by the next answer at its end.
+        let half_blind =
+            self.requests == 0 && matches!(self.half(side).message, Message::Response(_));
+        let half = self.half(side);
+        let rest = prefix.bytes.get(half.at..).unwrap_or_default();
+        if half_blind && rest.starts_with(STATUS_LINE) {
+            half.next_message();
+            return Step::Again;
+        }
+        if half_blind
+            && !prefix.last
+            && rest.len() < STATUS_LINE.len()
+            && STATUS_LINE.starts_with(rest)
+        {
+            let enough = half.at.saturating_add(STATUS_LINE.len());
+            return Step::Need(if half.at < end {
+                enough.min(end)
+            } else {
+                enough
+            });
+        }
+        if prefix.bytes.len() < end {
+            // One more than the body: what follows is what is wanted.
+            return Step::Need(end.saturating_add(1));
+        }
+        half.jump(end);
+        half.next_message();
+        Step::Again
+    }
+
+    fn chunk_size(&mut self, side: Side, prefix: Prefix<'_>) -> Step {
+        let half = self.half(side);
+        let Some(range) = half.line(prefix.bytes) else {
+            return half.need_line();
+        };
+        match line::chunk_size(prefix.bytes.get(range).unwrap_or_default()) {
+            Some(0) => {
+                half.phase = Phase::Trailer;
+                half.lines = 0;
+                half.began = half.at;
+            }
+            Some(size) => half.skip(size, Phase::Chunk),
+            None => half.phase = Phase::Over,
+        }
+        Step::Again
+    }
+
+    fn chunk(&mut self, side: Side, prefix: Prefix<'_>, end: usize) -> Step {
+        let half = self.half(side);
+        if prefix.bytes.len() < end {
+            return Step::Need(end.saturating_add(1));
+        }
+        if half.at < end {
+            half.jump(end);
+        }
+        let Some(range) = half.line(prefix.bytes) else {
+            return half.need_line();
+        };
+        half.phase = if range.is_empty() {
+            Phase::ChunkSize
+        } else {
+            Phase::Over
+        };
+        Step::Again
+    }
+
+    fn trailer(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Step {
+        let half = self.half(side);
+        let Some(range) = half.line(prefix.bytes) else {
+            return half.more(prefix, facts);
+        };
+        half.lines = half.lines.saturating_add(1);
+        if range.is_empty() {
+            half.next_message();
+        } else if half.lines > HEADER_LINES_MAX {
+            return half.limit(facts);
+        }
+        Step::Again
+    }
+
+    /// Behind a CONNECT, or an answer that ends with the flow: TLS, more HTTP, or neither.
+    fn open(&mut self, side: Side, prefix: Prefix<'_>) -> Step {
+        let ports = (0, self.tunnel_port);
+        let half = self.half(side);
+        let rest = prefix.bytes.get(half.at..).unwrap_or_default();
+        if rest.is_empty() {
+            return Step::Need(half.at.saturating_add(1));
+        }
+        let mut wanted = usize::MAX;
+        match (tls::PROTOCOL.claim)(ports, side, rest) {
+            Claim::Yes => {
+                half.began = half.at;
+                half.phase = Phase::Tunnel;
+                return Step::Again;
+            }
+            Claim::NeedBytes(bytes) => wanted = bytes,
+            Claim::No => {}
+        }
+        match line::claim(rest) {
+            Claim::Yes => {
+                half.next_message();
+                return Step::Again;
+            }
+            Claim::NeedBytes(bytes) => wanted = wanted.min(bytes),
+            Claim::No => {}
+        }
+        if wanted == usize::MAX {
+            half.phase = Phase::Over;
+            return Step::Again;
+        }
+        Step::Need(
+            wanted
+                .max(rest.len().saturating_add(1))
+                .saturating_add(half.at),
+        )
+    }
+
+    fn tunnel(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
+        let half = self.half(side);
+        let base = half.began;
+        let split = half.handed;
+        half.handed = true;
+        let inner = Prefix {
+            bytes: prefix.bytes.get(base..).unwrap_or_default(),
+            split,
+            ..prefix
+        };
+        let progress = if self.inner_done {
+            Progress::Done
+        } else {
+            let parser = self
+                .inner
+                .get_or_insert_with(|| (tls::PROTOCOL.parser)(Transport::Tcp));
+            parser.feed(side, inner, facts)
+        };
+        match progress {
+            Progress::NeedBytes(bytes) => return Progress::NeedBytes(bytes.saturating_add(base)),
+            Progress::AllDone => self.inner_done = true,
+            Progress::Done | Progress::NotMine => {}
+        }
+        let half = self.half(side);
+        half.phase = Phase::Over;
+        Progress::Done
+    }
+}
+
+/// A folded value on one line: each fold becomes one space.
+fn unfold(value: &[u8]) -> Vec<u8> {
+    let mut unfolded = Vec::with_capacity(value.len());
+    for part in value.split(|byte| *byte == b'\n') {
+        if !unfolded.is_empty() {
+            unfolded.push(b' ');
+        }
+        unfolded.extend_from_slice(part.trim_ascii());
+    }
+    unfolded
+}
+
+#[cfg(test)]
+mod tests;
