@@ -220,3 +220,10 @@ fn standard_input() {
         assert_eq!(text.contains("offset: 43"), bytes.len() == 60, "{text}");
     }
 }
+
+#[cfg(not(feature = "libpcap"))]
+#[test]
+fn a_filter_needs_libpcap() {
+    let error = Inputs::open(&[], Some("tcp")).err().unwrap();
+    assert!(error.to_string().contains("feature libpcap"), "{error}");
+}
