@@ -4,6 +4,7 @@
 //! nanoseconds, both lengths, bytes, link types. A directory named in the environment variable
 //! `BORDERTAP_CAPTURES` is compared as well.
 #![cfg(feature = "libpcap")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
 use std::io::Write;

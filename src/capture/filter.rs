@@ -115,7 +115,8 @@ mod compiled {
                     return false;
                 };
                 let end = packet.start.saturating_add(packet.captured as usize);
-                let captured = bytes.get(packet.start..end).unwrap_or_default();
+                let start = packet.start.saturating_add(loopback_bytes(packet.link));
+                let captured = bytes.get(start..end).unwrap_or_default();
                 program.matches(captured, packet.original)
             });
             complaints
@@ -123,6 +124,20 @@ mod compiled {
     }
 
     const ETHERNET: LinkType = LinkType(1);
+    /// The loopback of BSD, in the byte order of its host and of the network.
+    const NULL: LinkType = LinkType(0);
+    const LOOP: LinkType = LinkType(108);
+    const DLT_RAW: i32 = 12;
+
+    /// Bytes before the IP packet that the program is not shown. The family in a loopback header
+    /// has the byte order and the numbers of the system that wrote it, which libpcap only takes
+    /// into account when it reads the file itself; the IP packet tells its version anyway.
+    fn loopback_bytes(link: LinkType) -> usize {
+        match link {
+            NULL | LOOP => 4,
+            _ => 0,
+        }
+    }
 
     fn compile(expression: &str, link: LinkType) -> Result<Program, String> {
         let dead = pcap::Capture::dead(pcap::Linktype(dlt(link))).map_err(|error| words(&error))?;
@@ -156,8 +171,9 @@ mod compiled {
     /// systems disagreed (pcap-linktype(7)); below are the ones of Linux.
     fn dlt(LinkType(link): LinkType) -> i32 {
         match link {
+            _ if loopback_bytes(LinkType(link)) > 0 => DLT_RAW,
             100 => 11,
-            101 => 12,
+            101 => DLT_RAW,
             102 => 15,
             103 => 16,
             106 => 19,

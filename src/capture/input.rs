@@ -21,7 +21,7 @@ const PIECE_BYTES_SMALL: usize = 256 * 1024;
 const FILE_BUFFER_BYTES: usize = 256 * 1024;
 /// Mapped bytes behind the reader that stay resident for those who still look at them, and the
 /// step in which they are given back.
-const RESIDENT_BYTES: usize = 64 * 1024 * 1024;
+const RESIDENT_BYTES: usize = 32 * 1024 * 1024;
 
 /// The name of standard input.
 pub(crate) const STANDARD_INPUT: &str = "-";

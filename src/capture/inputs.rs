@@ -33,20 +33,24 @@ pub struct Inputs {
     total_bytes: Option<u64>,
 }
 
+/// What an input gives at a time.
+type Part = (Bytes, Vec<Packet>);
+
 /// An input whose turn has not come.
 struct Waiting {
     file: Name,
     size: Option<u64>,
     first: Option<(Time, LinkType)>,
     // Only for what cannot be opened again: the open input and what was read of it.
-    held: Option<(Input, Option<(Bytes, Vec<Packet>)>)>,
+    held: Option<(Input, Option<Part>)>,
 }
 
 /// The input that is being read.
 struct Open {
     name: String,
+    size: Option<u64>,
     input: Input,
-    ready: Option<(Bytes, Vec<Packet>)>,
+    ready: Option<Part>,
 }
 
 /// A file and how to call it.
@@ -113,22 +117,32 @@ impl Inputs {
     fn open_next(&mut self) -> Option<Open> {
         loop {
             let next = self.waiting.pop_front()?;
-            let name = next.file.shown;
-            if let Some((input, ready)) = next.held {
-                return Some(Open { name, input, ready });
-            }
-            match Input::open(&next.file.path) {
-                Ok(input) => {
-                    let ready = None;
-                    return Some(Open { name, input, ready });
-                }
-                Err(reason) => self.damage.push(unusable(name, reason)),
-            }
+            let (input, ready) = match next.held {
+                Some(held) => held,
+                None => match Input::open(&next.file.path) {
+                    Ok(input) => (input, None),
+                    Err(reason) => {
+                        self.add_finished(next.size.unwrap_or(0));
+                        self.damage.push(unusable(next.file.shown, reason));
+                        continue;
+                    }
+                },
+            };
+            return Some(Open {
+                name: next.file.shown,
+                size: next.size,
+                input,
+                ready,
+            });
         }
     }
 
+    fn add_finished(&mut self, bytes: u64) {
+        self.finished_bytes = self.finished_bytes.saturating_add(bytes);
+    }
+
     fn finish(&mut self, open: Open) {
-        self.finished_bytes = self.finished_bytes.saturating_add(open.input.consumed());
+        self.add_finished(open.size.unwrap_or(open.input.consumed()));
         let fatal = open.input.packets() == 0;
         for flaw in open.input.into_flaws() {
             self.damage.push(Damage {

@@ -176,3 +176,54 @@ fn blocks_are_bounded_and_of_one_input() {
     ];
     assert_eq!(lengths, expected);
 }
+
+/// The test runs itself again to have a standard input of its own.
+#[test]
+fn standard_input() {
+    const CHILD: &str = "BORDERTAP_TEST_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let names = ["-".to_owned(), "-".to_owned()];
+        let (packets, inputs) = read_all(&names, None);
+        println!("words {:?}", words(&packets));
+        println!("damage {:?}", inputs.damage());
+        return;
+    }
+    let plain = pcap_file(&[(1, b"one"), (2, b"two")]);
+    for bytes in [
+        plain.clone(),
+        gzip(&xz(&plain)),
+        plain[..60].to_vec(),
+        Vec::new(),
+    ] {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "--nocapture",
+                "capture::tests::inputs::standard_input",
+            ])
+            .env(CHILD, "1")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), &bytes).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("named more than once"), "{text}");
+        let expected = match bytes.len() {
+            0 => "words []",
+            60 => "words [\"one\"]",
+            _ => "words [\"one\", \"two\"]",
+        };
+        assert!(text.contains(expected), "{text}");
+        assert_eq!(text.contains("empty"), bytes.is_empty());
+        assert_eq!(text.contains("offset: 43"), bytes.len() == 60, "{text}");
+    }
+}
+
+#[cfg(not(feature = "libpcap"))]
+#[test]
+fn a_filter_needs_libpcap() {
+    let error = Inputs::open(&[], Some("tcp")).err().unwrap();
+    assert!(error.to_string().contains("feature libpcap"), "{error}");
+}
