@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use crate::capture::{Damage, Source};
 use crate::collect::{Collector, Gathered};
-use crate::fact::{Flag, Side, value};
+use crate::fact::Side;
 use crate::join::{Context, Identified, Joined, NameBook, join};
 use crate::merge::Merge;
-use crate::parse::{dns, tls};
 use crate::place::Places;
 use crate::policy::{Policy, Zone};
 use crate::record::FlowRecord;
@@ -66,5 +65,142 @@ impl Scanned {
     pub fn leaves(&self) -> bool {
         use crate::record::Crossing::{Observed, Probable};
         self.report.findings.iter().any(|f| matches!(f.crossing, Observed | Probable))
+    }
+}
+
+impl Scan {
+    /// Reads a source to its end and says what there is to say.
+    pub fn run(&self, source: &mut dyn Source, inputs: &[String], progress: &(dyn Fn(u64, u64) + Sync)) -> Scanned {
+        let settings =
+            Settings { workers: self.workers, memory: self.memory, packets_max: self.packets_max, progress };
+        let collector = || {
+            let shared = (self.signatures.clone(), self.places.clone(), self.policy.clone());
+            Collector::new(shared.0, shared.1, shared.2, self.keep_flows)
+        };
+        let (mut ledger, collectors) = run(source, &settings, collector);
+        let filtered = source.filtered();
+        ledger.received += filtered;
+        ledger.not_decoded.extend((filtered > 0).then(|| ("filter.not-matched".to_owned(), filtered)));
+        let mut gathered = Gathered::default();
+        let mut spools = Vec::new();
+        for collector in collectors {
+            gathered.merge(collector.gathered);
+            spools.extend(collector.spool);
+        }
+        for (name, count) in &gathered.limits {
+            ledger.note(name, count.0);
+        }
+        let damage = source.damage().to_vec();
+        let header = self.header(&gathered, inputs, &damage);
+        let context = Context { signatures: &self.signatures, places: &self.places, policy: &self.policy };
+        let Joined { findings, assets, hosts, names } = join(gathered, context);
+        let vendors: Vec<&str> = assets.iter().map(|a| a.vendor.as_str()).collect();
+        let report = Report { header, ledger, gaps: self.gaps(&vendors), findings, assets };
+        let flows = Flows {
+            spools,
+            hosts,
+            names,
+            signatures: self.signatures.clone(),
+            places: self.places.clone(),
+            policy: self.policy.clone(),
+        };
+        Scanned { report, flows, damage }
+    }
+
+    fn header(&self, gathered: &Gathered, inputs: &[String], damage: &[Damage]) -> Header {
+        let entries = || self.signatures.files.iter().flat_map(|file| &file.entries);
+        let identities = entries().filter(|entry| entry.role.is_identity()).count();
+        let oldest = self.signatures.files.iter().map(|file| file.checked).min();
+        let span = gathered.span;
+        Header {
+            format: FORMAT,
+            program: concat!("bordertap ", env!("CARGO_PKG_VERSION")).to_owned(),
+            inputs: inputs.to_vec(),
+            damage: damage
+                .iter()
+                .map(|d| DamageLine { input: d.input.clone(), offset: d.offset, reason: d.reason.clone() })
+                .collect(),
+            first_seen: (!span.is_empty()).then(|| span.first.to_string()),
+            last_seen: (!span.is_empty()).then(|| span.last.to_string()),
+            flows: gathered.flows.0,
+            transit_flows: gathered.transit_flows.0,
+            home: self.policy.homes().map(|c| c.to_string()).collect(),
+            inside: self.policy.inside().map(|p| p.to_string()).collect(),
+            filter: self.filter.clone(),
+            signatures: SignatureSummary {
+                sha256: self.signatures.digest.clone(),
+                vendors: self.signatures.files.len(),
+                identities,
+                channels: entries().count() - identities,
+                oldest_check: oldest.map(|date| date.to_string()).unwrap_or_default(),
+            },
+            country_database: self.places.country_source(),
+            asn_database: self.places.asn_source(),
+        }
+    }
+
+    /// What nothing can tell apart yet, of the vendors that were found.
+    fn gaps(&self, vendors: &[&str]) -> Vec<Gap> {
+        let mut gaps: Vec<Gap> = self
+            .signatures
+            .files
+            .iter()
+            .filter(|file| vendors.contains(&file.vendor.as_str()))
+            .flat_map(|file| file.gaps.iter().map(move |gap| (file, gap)))
+            .map(|(file, gap)| Gap {
+                id: gap.id.clone(),
+                vendor: file.vendor.clone(),
+                product: gap.product.clone(),
+                what: gap.what.clone(),
+            })
+            .collect();
+        gaps.sort();
+        gaps
+    }
+}
+
+/// Flow records, with what the whole input taught about them.
+pub struct Flows {
+    spools: Vec<Spool>,
+    hosts: std::collections::HashMap<std::net::IpAddr, Identified>,
+    names: NameBook,
+    signatures: Arc<Signatures>,
+    places: Arc<Places>,
+    policy: Arc<Policy>,
+}
+
+impl Flows {
+    /// Writes every flow as a line of JSON, each worker's in the order in which they ended.
+    pub fn write(mut self, out: &mut dyn Write) -> io::Result<()> {
+        let mut line = Vec::new();
+        for spool in std::mem::take(&mut self.spools) {
+            spool.read(|record, whens| {
+                line.clear();
+                flow::write(&record, &self.learnt(&record, whens), &mut line).map_err(io::Error::from)?;
+                out.write_all(&line)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn learnt(&self, record: &FlowRecord, whens: &[u32]) -> Learnt {
+        let [source, destination] = [Side::Source, Side::Destination].map(|side| record.address(side));
+        let outside = self.policy.zone(source) != Zone::Inside && self.policy.zone(destination) == Zone::Inside;
+        let host = self.hosts.get(if outside { &destination } else { &source });
+        let settled = self.signatures.settle(whens, |id| host.is_some_and(|h| h.is(id)));
+        let verdicts = settled.iter().filter_map(|&when| self.signatures.when(when)).map(|when| Verdict {
+            id: when.entry.id.clone(),
+            vendor: when.file.vendor.clone(),
+            product: when.entry.product.clone(),
+            function: when.entry.role.channel().map_or("identity", |c| c.function.name()).to_owned(),
+            confidence: when.when.confidence,
+            matched: when.matched(),
+        });
+        Learnt {
+            dns_name: self.names.name(source, destination, record.first).map(str::to_owned),
+            country: self.places.country(destination).map(|c| c.to_string()),
+            asn: self.places.asn(destination),
+            verdicts: verdicts.collect(),
+        }
     }
 }

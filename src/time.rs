@@ -25,7 +25,7 @@ impl Time {
 
     /// Year and month, UTC.
     pub fn date(self) -> (i16, i8) {
-        let date = self.stamp().to_zoned(jiff::tz::TimeZone::UTC).date();
+        let date = jiff::tz::Offset::UTC.to_datetime(self.stamp()).date();
         (date.year(), date.month())
     }
 

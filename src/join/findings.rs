@@ -88,13 +88,13 @@ impl Finder<'_> {
         if when.is_none() && !self.is_worth_telling(key) {
             return;
         }
-        let channel = when.and_then(|w| self.context.signatures.channel_when(w));
-        let region = channel.as_ref().and_then(|c| c.region);
+        let channel = when.and_then(|w| self.context.signatures.when(w));
+        let region = channel.and_then(|c| c.when.region);
         let address = key.remote.filter(|_| !key.via_proxy).or_else(|| rollup.addresses.iter().next().copied());
         let decision = self.context.places.decide(region, address, self.context.policy);
         let group = Group {
             host: key.host,
-            channel: channel.map(|c| c.id.to_owned()),
+            channel: channel.map(|c| c.entry.id.clone()),
             domain,
             country: decision.country.map(|c| c.to_string()),
             outbound: key.outbound,
@@ -152,11 +152,12 @@ impl Finder<'_> {
                 asn: self.context.places.asn(remote).map(|(number, _)| number),
                 ouis: [None; 2],
             };
-            let hits = self.context.signatures.select(&name_facts(domain), &values, &mut self.scratch);
-            candidates.extend(hits.iter().map(|hit| hit.when));
+            let verdicts = self.context.signatures.select(&name_facts(domain), &values, &mut self.scratch);
+            candidates.extend(verdicts.iter().filter(|hit| !hit.identity).map(|hit| hit.when));
         }
         let host = self.hosts.get(&key.host);
-        self.context.signatures.settle_channel(&candidates, |id| host.is_some_and(|h| h.is(id)))
+        let settled = self.context.signatures.settle(&candidates, |id| host.is_some_and(|h| h.is(id)));
+        settled.first().copied()
     }
 
     /// A known appliance talks to somewhere outside that no signature explains.
@@ -238,8 +239,9 @@ impl Finder<'_> {
     }
 
     fn channel_of(&self, group: &Group, sum: &Sum) -> Channel {
-        let whens: Vec<_> = sum.whens.iter().filter_map(|&w| self.context.signatures.channel_when(w)).collect();
-        let Some(best) = whens.iter().max_by_key(|c| c.confidence) else {
+        let whens: Vec<_> = sum.whens.iter().filter_map(|&w| self.context.signatures.when(w)).collect();
+        let best = whens.iter().max_by_key(|w| w.when.confidence);
+        let Some((best, channel)) = best.and_then(|best| Some((best, best.entry.role.channel()?))) else {
             let vendor = self.hosts.get(&group.host).and_then(|h| h.best()).map(|(vendor, _)| vendor.to_owned());
             return Channel {
                 id: UNEXPLAINED.to_owned(),
@@ -255,19 +257,19 @@ impl Finder<'_> {
                 confidence: 0,
             };
         };
-        let channel = best.channel;
+        let entry = best.entry;
         Channel {
-            id: channel.id.clone(),
-            vendor: best.vendor.to_owned(),
-            product: channel.product.clone(),
+            id: entry.id.clone(),
+            vendor: best.file.vendor.clone(),
+            product: entry.product.clone(),
             function: channel.function.name().to_owned(),
             data: channel.data.iter().map(|d| d.name().to_owned()).collect(),
             data_basis: channel.data_basis.map(|b| b.name().to_owned()),
-            basis: Some(channel.basis.name().to_owned()),
-            source: channel.source.clone(),
+            basis: Some(entry.basis.name().to_owned()),
+            source: entry.source.clone(),
             off_switch: channel.off_switch.clone(),
-            matched: whens.iter().map(|c| c.matched.to_owned()).collect::<BTreeSet<_>>().into_iter().collect(),
-            confidence: best.confidence,
+            matched: whens.iter().map(|w| w.matched()).collect::<BTreeSet<_>>().into_iter().collect(),
+            confidence: best.when.confidence,
         }
     }
 
