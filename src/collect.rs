@@ -10,11 +10,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::fact::{Facts, Flag, Seen, Side, value};
-use crate::flow::key::protocol;
 use crate::merge::{Few, First, Merge, Span, Tally};
 use crate::parse::{dns, http, tls};
 use crate::place::Places;
-use crate::policy::{Policy, Zone};
+use crate::policy::{Location, Policy};
 use crate::record::spool::Spool;
 use crate::record::{EvidenceKey, FlowRecord, HostTraits, Rollup, RollupKey, Volume, normal_name};
 use crate::run::Gather;
@@ -152,10 +151,10 @@ impl Gather for Collector {
 impl Collector {
     /// Our end of a flow; `None` when neither end is ours.
     fn ends(&self, record: &FlowRecord) -> Option<Ends> {
-        let zones = [Side::Source, Side::Destination].map(|side| self.policy.zone(record.address(side)));
+        let zones = [Side::Source, Side::Destination].map(|side| self.policy.side_of(record.address(side)));
         match zones {
-            [Zone::Inside, other] => Some(Ends { host: Side::Source, remote_inside: other == Zone::Inside }),
-            [_, Zone::Inside] => Some(Ends { host: Side::Destination, remote_inside: false }),
+            [Location::Inside, other] => Some(Ends { host: Side::Source, remote_inside: other == Location::Inside }),
+            [_, Location::Inside] => Some(Ends { host: Side::Destination, remote_inside: false }),
             _ => None,
         }
     }
@@ -204,7 +203,7 @@ impl Collector {
             }
             let host = record.address(hit.side);
             // A device that inspects TLS signs for hosts outside: only our own hosts are assets.
-            if self.policy.zone(host) != Zone::Inside || hit.conditional {
+            if self.policy.side_of(host) != Location::Inside || hit.conditional {
                 continue;
             }
             for piece in verdicts.evidence(hit) {
@@ -272,10 +271,9 @@ impl Collector {
         let rollup = Rollup {
             volume,
             flows: Tally(1),
-            answered: one(record.packets[r] > 0 && !is_refusal(record)),
+            spoke_out: one(record.payload[h]),
+            spoke_in: one(record.payload[r]),
             carried: one(carried),
-            handshake_only: one(!carried),
-            nameless_tls: one(is_tls && own_name.is_none()),
             span: Span::of(record.first, record.last),
             by_month: [(months(record.first), volume)].into(),
             addresses: Few::default(),
@@ -333,7 +331,7 @@ impl Collector {
             if let Some(macs) = record.macs {
                 self.gathered.macs.entry(macs[side.index()]).or_default().add(address);
             }
-            if self.policy.zone(address) != Zone::Inside {
+            if self.policy.side_of(address) != Location::Inside {
                 continue;
             }
             let full = self.gathered.hosts.len() >= HOSTS_MAX;
@@ -370,11 +368,6 @@ fn evidence(gathered: &mut Gathered, host: IpAddr, when: u32, field: &'static st
         }
         Entry::Vacant(_) => gathered.limit("evidence.limit"),
     }
-}
-
-/// The other side answered only to refuse: it sent nothing but a reset.
-fn is_refusal(record: &FlowRecord) -> bool {
-    record.key.protocol() == protocol::TCP && !record.payload[1] && record.packets[1] == 1 && record.packets[0] == 1
 }
 
 /// What a flow says about names: (client that was told, address, name).

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::RandomState;
@@ -17,6 +17,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use crate::capture::{Block, Bytes, Packet, Source};
 use crate::decode::{self, REASONS, Segment};
 use crate::ledger::Ledger;
+use crate::merge::{Merge, Tally};
 use crate::record::FlowRecord;
 use crate::worker::Worker;
 
@@ -43,12 +44,22 @@ pub struct Settings<'a> {
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
 }
 
-/// Reads a source to its end. Returns the ledger and what each worker gathered.
+/// What a run gives.
+pub struct Done<G> {
+    /// Every packet accounted for.
+    pub ledger: Ledger,
+    /// Packets received and decoded by input.
+    pub inputs: ByInput,
+    /// What each worker gathered.
+    pub gathered: Vec<G>,
+}
+
+/// Reads a source to its end.
 pub fn run<G: Gather>(
     source: &mut dyn Source,
     settings: &Settings<'_>,
     gather: impl Fn() -> G + Sync,
-) -> (Ledger, Vec<G>) {
+) -> Done<G> {
     let reader = Reader { source, left: settings.packets_max, packets: 0, blocks: 0, progress: settings.progress };
     match settings.workers {
         0 | 1 => alone(reader, settings.memory, gather()),
@@ -83,15 +94,19 @@ impl Reader<'_> {
     }
 }
 
-/// Packets seen and packets refused, by reason.
+/// Packets of one input: received, decoded.
+pub type ByInput = BTreeMap<Arc<str>, [Tally; 2]>;
+
+/// Packets seen and packets refused, by reason, and both by input.
 struct Counts {
     received: u64,
     reasons: [u64; REASONS.len()],
+    inputs: ByInput,
 }
 
 impl Counts {
     fn new() -> Counts {
-        Counts { received: 0, reasons: [0; REASONS.len()] }
+        Counts { received: 0, reasons: [0; REASONS.len()], inputs: ByInput::new() }
     }
 
     /// Decodes packets of a block; what is not read is counted.
@@ -106,7 +121,24 @@ impl Counts {
         }
     }
 
-    fn into_ledger(self, worker: &Worker) -> Ledger {
+    /// A block of this input was decoded; so many packets of it were not.
+    fn finish_block(&mut self, block: &Block, refused_before: u64) {
+        let received = block.packets.len() as u64;
+        let refused = self.refused() - refused_before;
+        let sums = [Tally(received), Tally(received - refused)];
+        match self.inputs.get_mut(&block.input) {
+            Some(there) => there.merge(sums),
+            None => {
+                self.inputs.insert(block.input.clone(), sums);
+            }
+        }
+    }
+
+    fn refused(&self) -> u64 {
+        self.reasons.iter().sum()
+    }
+
+    fn into_ledger(self, worker: &Worker) -> (Ledger, ByInput) {
         let counters = worker.counters;
         let mut ledger = Ledger {
             received: self.received,
@@ -117,7 +149,7 @@ impl Counts {
         };
         ledger.add_reasons(&self.reasons);
         ledger.note("flow.evicted", counters.evicted);
-        ledger
+        (ledger, self.inputs)
     }
 }
 
@@ -128,23 +160,26 @@ fn drain<G: Gather>(worker: &mut Worker, gather: &mut G) {
 }
 
 /// One worker does it all, without a thread.
-fn alone<G: Gather>(mut reader: Reader<'_>, memory: usize, mut gather: G) -> (Ledger, Vec<G>) {
+fn alone<G: Gather>(mut reader: Reader<'_>, memory: usize, mut gather: G) -> Done<G> {
     let mut worker = Worker::new(memory);
     let mut counts = Counts::new();
     let mut segments = Vec::with_capacity(STRIDE_PACKETS);
     while let Some((_, block)) = reader.next() {
         let bytes = block.bytes.as_slice();
+        let refused = counts.refused();
         let numbers = (block.first_number..).step_by(STRIDE_PACKETS);
         for (packets, first_number) in block.packets.chunks(STRIDE_PACKETS).zip(numbers) {
             segments.clear();
             counts.decode(bytes, packets, first_number, |segment| segments.push(segment));
             worker.take(&segments, bytes);
         }
+        counts.finish_block(&block, refused);
         drain(&mut worker, &mut gather);
     }
     worker.finish();
     drain(&mut worker, &mut gather);
-    (counts.into_ledger(&worker), vec![gather])
+    let (ledger, inputs) = counts.into_ledger(&worker);
+    Done { ledger, inputs, gathered: vec![gather] }
 }
 
 /// What is dealt to a worker: its segments of one block, or that there are no more blocks.
@@ -167,7 +202,7 @@ fn together<G: Gather>(
     workers: usize,
     memory: usize,
     gather: &(impl Fn() -> G + Sync),
-) -> (Ledger, Vec<G>) {
+) -> Done<G> {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
     let shared = Shared {
         reader: Mutex::new(reader),
@@ -175,8 +210,7 @@ fn together<G: Gather>(
         senders,
         finished: (0..workers).map(|_| AtomicU64::new(0)).collect(),
     };
-    let mut ledger = Ledger::default();
-    let mut gathered = Vec::with_capacity(workers);
+    let mut done = Done { ledger: Ledger::default(), inputs: ByInput::new(), gathered: Vec::with_capacity(workers) };
     std::thread::scope(|scope| {
         let shared = &shared;
         let threads: Vec<_> = receivers
@@ -186,15 +220,16 @@ fn together<G: Gather>(
             .collect();
         for thread in threads {
             match thread.join() {
-                Ok((part, gather)) => {
-                    ledger.merge(&part);
-                    gathered.push(gather);
+                Ok(((ledger, inputs), gather)) => {
+                    done.ledger.merge(&ledger);
+                    Merge::merge(&mut done.inputs, inputs);
+                    done.gathered.push(gather);
                 }
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
     });
-    (ledger, gathered)
+    done
 }
 
 /// One of several workers: its own parts first, in order; otherwise the next block.
@@ -204,7 +239,7 @@ fn work<G: Gather>(
     parts: &Receiver<Part>,
     memory: usize,
     mut gather: G,
-) -> (Ledger, G) {
+) -> ((Ledger, ByInput), G) {
     let mut worker = Worker::new(memory);
     let mut counts = Counts::new();
     let mut waiting: BTreeMap<u64, (Bytes, Vec<Segment>)> = BTreeMap::new();
@@ -266,6 +301,7 @@ impl Shared<'_> {
         let shards = self.senders.len();
         let mut parts: Vec<Vec<Segment>> =
             (0..shards).map(|_| Vec::with_capacity(block.packets.len() / shards + 16)).collect();
+        let refused = counts.refused();
         counts.decode(block.bytes.as_slice(), &block.packets, block.first_number, |segment| {
             let mut hasher = self.hasher.build_hasher();
             for word in segment.key.address_words() {
@@ -273,6 +309,7 @@ impl Shared<'_> {
             }
             parts[(hasher.finish() >> 32) as usize % shards].push(segment);
         });
+        counts.finish_block(&block, refused);
         for (sender, segments) in self.senders.iter().zip(parts) {
             let _ = sender.send(Part::Segments(number, block.bytes.clone(), segments));
         }

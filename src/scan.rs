@@ -12,12 +12,12 @@ use crate::fact::Side;
 use crate::join::{Context, Identified, Joined, NameBook, join};
 use crate::merge::Merge;
 use crate::place::Places;
-use crate::policy::{Policy, Zone};
+use crate::policy::{Location, Policy};
 use crate::record::FlowRecord;
 use crate::record::spool::Spool;
 use crate::report::flow::{Learnt, Verdict};
 use crate::report::{DamageLine, FORMAT, Gap, Header, Report, SignatureSummary, flow};
-use crate::run::{Settings, run};
+use crate::run::{ByInput, Done, Settings, run};
 use crate::signature::Signatures;
 
 /// What a scan is made with.
@@ -77,7 +77,7 @@ impl Scan {
             let shared = (self.signatures.clone(), self.places.clone(), self.policy.clone());
             Collector::new(shared.0, shared.1, shared.2, self.keep_flows)
         };
-        let (mut ledger, collectors) = run(source, &settings, collector);
+        let Done { mut ledger, inputs: by_input, gathered: collectors } = run(source, &settings, collector);
         let filtered = source.filtered();
         ledger.received += filtered;
         ledger.not_decoded.extend((filtered > 0).then(|| ("filter.not-matched".to_owned(), filtered)));
@@ -90,7 +90,8 @@ impl Scan {
         for (name, count) in &gathered.limits {
             ledger.note(name, count.0);
         }
-        let damage = source.damage().to_vec();
+        let mut damage = source.damage().to_vec();
+        damage.extend(silent(&by_input));
         let header = self.header(&gathered, inputs, &damage);
         let context = Context { signatures: &self.signatures, places: &self.places, policy: &self.policy };
         let Joined { findings, assets, hosts, names } = join(gathered, context);
@@ -159,6 +160,18 @@ impl Scan {
     }
 }
 
+/// Inputs whose packets were all refused: nobody should take that for an empty network.
+fn silent(by_input: &ByInput) -> impl Iterator<Item = Damage> + '_ {
+    by_input.iter().filter(|(_, [received, decoded])| received.0 > 0 && decoded.0 == 0).map(
+        |(input, [received, _])| Damage {
+            input: input.to_string(),
+            offset: 0,
+            reason: format!("none of its {} packets could be decoded; the ledger says why", received.0),
+            fatal: true,
+        },
+    )
+}
+
 /// Flow records, with what the whole input taught about them.
 pub struct Flows {
     spools: Vec<Spool>,
@@ -185,7 +198,8 @@ impl Flows {
 
     fn learnt(&self, record: &FlowRecord, whens: &[u32]) -> Learnt {
         let [source, destination] = [Side::Source, Side::Destination].map(|side| record.address(side));
-        let outside = self.policy.zone(source) != Zone::Inside && self.policy.zone(destination) == Zone::Inside;
+        let outside = self.policy.side_of(source) != Location::Inside
+            && self.policy.side_of(destination) == Location::Inside;
         let host = self.hosts.get(if outside { &destination } else { &source });
         let settled = self.signatures.settle(whens, |id| host.is_some_and(|h| h.is(id)));
         let verdicts = settled.iter().filter_map(|&when| self.signatures.when(when)).map(|when| Verdict {

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -47,7 +48,7 @@ struct Waiting {
 
 /// The input that is being read.
 struct Open {
-    name: String,
+    name: Arc<str>,
     size: Option<u64>,
     input: Input,
     ready: Option<Part>,
@@ -129,7 +130,7 @@ impl Inputs {
                 },
             };
             return Some(Open {
-                name: next.file.shown,
+                name: next.file.shown.into(),
                 size: next.size,
                 input,
                 ready,
@@ -146,7 +147,7 @@ impl Inputs {
         let fatal = open.input.packets() == 0;
         for flaw in open.input.into_flaws() {
             self.damage.push(Damage {
-                input: open.name.clone(),
+                input: open.name.to_string(),
                 offset: flaw.offset,
                 reason: flaw.reason,
                 fatal,
@@ -174,7 +175,7 @@ impl Source for Inputs {
                 let before = packets.len();
                 for reason in filter.keep(bytes.as_slice(), &mut packets) {
                     self.damage.push(Damage {
-                        input: open.name.clone(),
+                        input: open.name.to_string(),
                         offset: 0,
                         reason,
                         fatal: false,
@@ -183,10 +184,12 @@ impl Source for Inputs {
                 let dropped = before.saturating_sub(packets.len()) as u64;
                 self.filtered = self.filtered.saturating_add(dropped);
             }
+            let input = open.name.clone();
             self.current = Some(open);
             let first_number = self.next_number;
             self.next_number = first_number.saturating_add(packets.len() as u64);
             return Some(Block {
+                input,
                 bytes,
                 packets,
                 first_number,

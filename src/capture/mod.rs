@@ -79,6 +79,8 @@ impl Bytes {
 /// Up to [`BLOCK_PACKETS_MAX`] packets of one input, in capture order.
 #[derive(Clone)]
 pub struct Block {
+    /// The input they come from, as it was named.
+    pub input: Arc<str>,
     /// What the packets point into.
     pub bytes: Bytes,
     /// The packets.

@@ -12,8 +12,8 @@ use crate::collect::Gathered;
 use crate::fact::{Facts, Seen, Side};
 use crate::merge::Merge;
 use crate::parse::dns;
-use crate::place::Decision;
-use crate::policy::{CrossingInput, Zone};
+use crate::place::Place;
+use crate::policy::{CrossingInput, Direction, Location, crossing};
 use crate::record::{
     AsNumber, Channel, CountryBytes, Destination, Evidence, Finding, FindingAsset, Loss, Rollup, RollupKey,
 };
@@ -43,7 +43,6 @@ struct Sum {
     whens: BTreeSet<u32>,
     rollup: Rollup,
     addresses: BTreeSet<IpAddr>,
-    decisions: BTreeSet<Decision>,
     domain_basis: BTreeSet<&'static str>,
     via_proxy: bool,
     hidden: bool,
@@ -91,12 +90,12 @@ impl Finder<'_> {
         let channel = when.and_then(|w| self.context.signatures.when(w));
         let region = channel.and_then(|c| c.when.region);
         let address = key.remote.filter(|_| !key.via_proxy).or_else(|| rollup.addresses.iter().next().copied());
-        let decision = self.context.places.decide(region, address, self.context.policy);
+        let place = self.context.places.decide(region, address, self.context.policy.homes());
         let group = Group {
             host: key.host,
             channel: channel.map(|c| c.entry.id.clone()),
             domain,
-            country: decision.country.map(|c| c.to_string()),
+            country: country_text(&place),
             outbound: key.outbound,
         };
         let name_only = key.remote.is_none();
@@ -108,7 +107,6 @@ impl Finder<'_> {
             whens: when.into_iter().collect(),
             rollup: rollup.clone(),
             addresses,
-            decisions: [decision].into(),
             domain_basis: domain_basis.into_iter().collect(),
             via_proxy: key.via_proxy,
             hidden: key.hidden,
@@ -166,7 +164,7 @@ impl Finder<'_> {
             .hosts
             .get(&key.host)
             .is_some_and(|h| !h.shared && h.best().is_some_and(|(_, ship)| ship.confidence >= CONFIDENCE_ENOUGH));
-        let outside = key.remote.is_some_and(|remote| self.context.policy.zone(remote) == Zone::Outside);
+        let outside = key.remote.is_some_and(|remote| self.context.policy.side_of(remote) == Location::Outside);
         known && outside && !key.remote_inside
     }
 
@@ -174,27 +172,33 @@ impl Finder<'_> {
         let channel = self.channel_of(&group, &sum);
         let asset = self.asset(&group, &sum, &channel, gathered, by_channel);
         let rollup = &sum.rollup;
-        let decision = sum.decision();
+        let place = self.place(&sum);
         let (bytes_out, bytes_in) = (rollup.volume.bytes_out.0, rollup.volume.bytes_in.0);
-        let judgement = self.context.policy.crossing(&CrossingInput {
-            decision: &decision,
-            bytes_out,
-            bytes_in,
-            flows: rollup.flows.0,
-            answered: rollup.answered.0,
-            carried: rollup.carried.0,
-            outbound: group.outbound,
+        let input = CrossingInput {
+            place: &place,
+            address: sum.addresses.first().copied(),
             name: group.domain.as_deref(),
-            name_from_dns: sum.domain_basis.contains(NAME_FROM_DNS),
+            direction: if group.outbound { Direction::Outbound } else { Direction::Inbound },
+            payload_out: if rollup.spoke_out.0 > 0 { bytes_out } else { 0 },
+            payload_in: if rollup.spoke_in.0 > 0 { bytes_in } else { 0 },
+            handshake_only: rollup.carried.0 == 0,
             name_only: sum.name_only,
             via_proxy: sum.via_proxy,
             hidden_name: sum.hidden,
-            remote_inside: sum.remote_inside,
-            addresses: &sum.addresses,
-        });
-        let severity = self.context.policy.severity(&channel.id, &channel.function, &channel.data, judgement.crossing);
-        let mut why = judgement.why;
-        why.extend(severity.why);
+            sources_disagree: false,
+        };
+        let (crossing, mut why) = crossing(&input);
+        let attempted_only = input.attempted_only();
+        if channel.id == UNEXPLAINED {
+            why.push(format!("No signature explains why {} talks to it.", asset.product));
+        }
+        if sum.domain_basis.contains(NAME_FROM_DNS) {
+            why.push("The name comes from a DNS answer before the flow, not from the flow itself.".to_owned());
+        }
+        let data: Vec<&str> = channel.data.iter().map(String::as_str).collect();
+        let (severity, exempt) =
+            self.context.policy.severity(&channel.id, &channel.function, &data, crossing, rollup.span.last);
+        why.extend(exempt);
         let first = sum.addresses.iter().next();
         let as_ = first
             .and_then(|address| self.context.places.asn(*address))
@@ -207,12 +211,12 @@ impl Finder<'_> {
                 domain_basis: sum.domain_basis.first().map(|basis| (*basis).to_owned()),
                 ip: sum.addresses.iter().take(ADDRESSES_MAX).map(ToString::to_string).collect(),
                 country: group.country,
-                country_basis: decision.basis.to_owned(),
-                country_confidence: decision.confidence,
+                country_basis: place.basis.name().to_owned(),
+                country_confidence: place.confidence,
                 as_,
             },
-            crossing: judgement.crossing,
-            attempted_only: judgement.attempted_only,
+            crossing,
+            attempted_only,
             bytes_out,
             bytes_in,
             sessions: if sum.name_only { 0 } else { rollup.flows.0 },
@@ -233,9 +237,20 @@ impl Finder<'_> {
                 truncated: rollup.truncated.0,
                 evicted: rollup.evicted.0,
             },
-            severity: severity.word.to_owned(),
+            severity: severity.name().to_owned(),
             why,
         }
+    }
+
+    /// Where it went: of several addresses the most doubtful one counts.
+    fn place(&self, sum: &Sum) -> Place {
+        let region = sum.whens.iter().filter_map(|&w| self.context.signatures.when(w)).find_map(|w| w.when.region);
+        let homes = self.context.policy.homes();
+        let addresses = sum.addresses.iter().filter(|_| !sum.via_proxy).take(ADDRESSES_MAX);
+        let places = addresses.map(|&address| self.context.places.decide(region, Some(address), homes));
+        places
+            .min_by_key(|place| (!place.disagree, !place.anycast, place.confidence))
+            .unwrap_or_else(|| self.context.places.decide(region, None, homes))
     }
 
     fn channel_of(&self, group: &Group, sum: &Sum) -> Channel {
@@ -333,20 +348,18 @@ impl Sum {
         self.whens.extend(other.whens);
         self.rollup.merge(other.rollup);
         self.addresses.extend(other.addresses);
-        self.decisions.extend(other.decisions);
         self.domain_basis.extend(other.domain_basis);
         self.via_proxy &= other.via_proxy;
         self.hidden &= other.hidden;
         self.name_only &= other.name_only;
         self.remote_inside &= other.remote_inside;
     }
+}
 
-    /// Of several decisions about one country the one with a contradiction, else the surest.
-    fn decision(&self) -> Decision {
-        let contradicted = self.decisions.iter().find(|d| d.disagreement.is_some());
-        let surest = self.decisions.iter().max_by_key(|d| d.confidence);
-        contradicted.or(surest).cloned().unwrap_or_default()
-    }
+/// The country of a place, or the group that the vendor names when no country is known.
+fn country_text(place: &Place) -> Option<String> {
+    let group = || place.declared.map(|region| region.name().to_owned()).filter(|name| name != "any");
+    place.country.map(|country| country.to_string()).or_else(group)
 }
 
 /// Facts of a flow of which only the name is known.

@@ -62,14 +62,12 @@ pub struct Rollup {
     pub volume: Volume,
     /// Flows (of a name only asked for: questions).
     pub flows: Tally,
-    /// Flows in which the other side sent anything back.
-    pub answered: Tally,
+    /// Flows in which the inside host sent payload.
+    pub spoke_out: Tally,
+    /// Flows in which the other host sent payload.
+    pub spoke_in: Tally,
     /// Flows in which payload went from the inside host out, and more than a handshake.
     pub carried: Tally,
-    /// Flows in which nothing but a TLS or TCP handshake was seen.
-    pub handshake_only: Tally,
-    /// Flows that carried a TLS ClientHello without a name.
-    pub nameless_tls: Tally,
     /// First to last packet.
     pub span: Span,
     /// Bytes by month of the start, months since year 0.
@@ -94,10 +92,9 @@ impl Merge for Rollup {
     fn merge(&mut self, other: Rollup) {
         self.volume.merge(other.volume);
         self.flows.merge(other.flows);
-        self.answered.merge(other.answered);
+        self.spoke_out.merge(other.spoke_out);
+        self.spoke_in.merge(other.spoke_in);
         self.carried.merge(other.carried);
-        self.handshake_only.merge(other.handshake_only);
-        self.nameless_tls.merge(other.nameless_tls);
         self.span.merge(other.span);
         Merge::merge(&mut self.by_month, other.by_month);
         self.addresses.merge(other.addresses);

@@ -167,7 +167,8 @@ fn unpack(packed: &[u8]) -> Option<(FlowRecord, Vec<u32>)> {
     let macs = if p.u8()? == 1 { Some([p.array()?, p.array()?]) } else { None };
     let vlan = Some(p.u16()?).filter(|&id| id != u16::MAX);
     let protocol = parse::PROTOCOLS.get(usize::from(p.u8()?)).map(|p| p.name);
-    let mut facts = Facts { flags: Flags(p.u32()?), ..Facts::default() };
+    let mut facts = Facts::default();
+    facts.flags = Flags(p.u32()?);
     let whens = (0..p.u32()?).map(|_| p.u32()).collect::<Option<Vec<_>>>()?;
     let fields: Vec<&'static Field> = parse::fields().collect();
     while !p.0.is_empty() {
