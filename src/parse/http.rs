@@ -65,7 +65,7 @@ pub static PROTOCOL: Protocol = Protocol {
         &CONNECT_HOST,
     ],
     claim: |_, _, bytes| line::claim(bytes),
-    parser: |transport| Box::new(Http::new(transport)),
+    parser: |transport| Box::new(Http::new(transport, &tls::PROTOCOL)),
 };
 
 /// Bytes of a path; a longer one is cut there and flagged.
@@ -83,6 +83,8 @@ const STATUS_LINE: &[u8] = b"HTTP/1.";
 
 struct Http {
     transport: Transport,
+    /// What is looked for inside a CONNECT tunnel.
+    tunnelled: &'static Protocol,
     halves: [Half; 2],
     /// A start line was found on either side.
     found: bool,
@@ -102,7 +104,7 @@ impl Parser for Http {
             Transport::Tcp => self.stream(side, prefix, facts),
             Transport::Udp => {
                 // A datagram is a whole message; nothing connects it with another.
-                let mut datagram = Http::new(Transport::Udp);
+                let mut datagram = Http::new(Transport::Udp, self.tunnelled);
                 datagram.stream(
                     side,
                     Prefix {
@@ -121,9 +123,10 @@ impl Parser for Http {
 }
 
 impl Http {
-    fn new(transport: Transport) -> Http {
+    fn new(transport: Transport, tunnelled: &'static Protocol) -> Http {
         Http {
             transport,
+            tunnelled,
             halves: [Half::new(), Half::new()],
             found: false,
             requests: 0,
@@ -450,13 +453,14 @@ impl Http {
     /// Behind a CONNECT, or an answer that ends with the flow: TLS, more HTTP, or neither.
     fn open(&mut self, side: Side, prefix: Prefix<'_>) -> Step {
         let ports = (0, self.tunnel_port);
+        let claim = self.tunnelled.claim;
         let half = self.half(side);
         let rest = prefix.bytes.get(half.at..).unwrap_or_default();
         if rest.is_empty() {
             return Step::Need(half.at.saturating_add(1));
         }
         let mut wanted = usize::MAX;
-        match (tls::PROTOCOL.claim)(ports, side, rest) {
+        match claim(ports, side, rest) {
             Claim::Yes => {
                 half.began = half.at;
                 half.phase = Phase::Tunnel;
@@ -497,9 +501,8 @@ impl Http {
         let progress = if self.inner_done {
             Progress::Done
         } else {
-            let parser = self
-                .inner
-                .get_or_insert_with(|| (tls::PROTOCOL.parser)(Transport::Tcp));
+            let make = self.tunnelled.parser;
+            let parser = self.inner.get_or_insert_with(|| make(Transport::Tcp));
             parser.feed(side, inner, facts)
         };
         match progress {
