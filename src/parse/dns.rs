@@ -90,6 +90,8 @@ pub static PROTOCOL: Protocol = Protocol {
 
 /// Ports where a message that is cut or damaged is still taken for DNS: DNS, mDNS, LLMNR.
 const KNOWN_PORTS: [u16; 3] = [53, 5353, 5355];
+/// NetBIOS name service: its messages have the form of DNS, its names have not.
+const NETBIOS_PORT: u16 = 137;
 /// Bytes of the length before a message over TCP (RFC 1035, 4.2.2).
 const LENGTH_BYTES: usize = 2;
 
@@ -115,6 +117,9 @@ pub fn unpack_ech(value: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 /// The bytes may be a datagram or the start of a stream; a message is told apart from a message
 /// with its length before it by its counts, which do not fit when read two bytes off.
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+    if ports.0 == NETBIOS_PORT || ports.1 == NETBIOS_PORT {
+        return Claim::No;
+    }
     let known_port = KNOWN_PORTS.contains(&ports.0) || KNOWN_PORTS.contains(&ports.1);
     let trust = if known_port {
         Trust::Start

@@ -65,7 +65,7 @@ pub static PROTOCOL: Protocol = Protocol {
         &CONNECT_HOST,
     ],
     claim: |_, _, bytes| line::claim(bytes),
-    parser: |transport| Box::new(Http::new(transport)),
+    parser: |transport| Box::new(Http::new(transport, &tls::PROTOCOL)),
 };
 
 /// Bytes of a path; a longer one is cut there and flagged.
@@ -83,6 +83,8 @@ const STATUS_LINE: &[u8] = b"HTTP/1.";
 
 struct Http {
     transport: Transport,
+    /// What is looked for inside a CONNECT tunnel.
+    tunnelled: &'static Protocol,
     halves: [Half; 2],
     /// A start line was found on either side.
     found: bool,
@@ -102,7 +104,7 @@ impl Parser for Http {
             Transport::Tcp => self.stream(side, prefix, facts),
             Transport::Udp => {
                 // A datagram is a whole message; nothing connects it with another.
-                let mut datagram = Http::new(Transport::Udp);
+                let mut datagram = Http::new(Transport::Udp, self.tunnelled);
                 datagram.stream(
                     side,
                     Prefix {
@@ -121,9 +123,10 @@ impl Parser for Http {
 }
 
 impl Http {
-    fn new(transport: Transport) -> Http {
+    fn new(transport: Transport, tunnelled: &'static Protocol) -> Http {
         Http {
             transport,
+            tunnelled,
             halves: [Half::new(), Half::new()],
             found: false,
             requests: 0,
@@ -230,16 +233,17 @@ impl Http {
             }
             return Some(Mark::Connect);
         }
-        let path = match line::absolute(target) {
-            Some((authority, path)) => {
-                if !authority.is_empty() {
-                    facts.add(&HOST, side, prefix.seen, authority);
-                }
-                if path.is_empty() { b"/" } else { path }
+        let mut path = target;
+        if let Some((authority, rest)) = line::absolute(target) {
+            if !authority.is_empty() {
+                facts.add(&HOST, side, prefix.seen, authority);
             }
-            None => target,
-        };
-        let path = line::without_query(path);
+            path = rest;
+        }
+        path = line::without_query(path);
+        if path.is_empty() {
+            path = b"/";
+        }
         let kept = path.get(..PATH_BYTES_MAX).unwrap_or(path);
         if kept.len() < path.len() {
             facts.flags.set(Flag::LimitReached);
@@ -295,7 +299,7 @@ impl Http {
         let is = |wanted: &[u8]| name.eq_ignore_ascii_case(wanted);
         let unfolded;
         let value = if value.contains(&b'\n') {
-            unfolded = unfold(value);
+            unfolded = line::unfold(value);
             &unfolded
         } else {
             value
@@ -368,25 +372,18 @@ impl Http {
 
     fn body(&mut self, side: Side, prefix: Prefix<'_>, end: usize) -> Step {
         // Without its request, the answer to a HEAD shows only by the next answer at its end.
-        let half_blind =
-            self.requests == 0 && matches!(self.half(side).message, Message::Response(_));
+        let response = matches!(self.half(side).message, Message::Response(_));
+        let blind = self.requests == 0 && response;
         let half = self.half(side);
         let rest = prefix.bytes.get(half.at..).unwrap_or_default();
-        if half_blind && rest.starts_with(STATUS_LINE) {
-            half.next_message();
-            return Step::Again;
-        }
-        if half_blind
-            && !prefix.last
-            && rest.len() < STATUS_LINE.len()
-            && STATUS_LINE.starts_with(rest)
-        {
-            let enough = half.at.saturating_add(STATUS_LINE.len());
-            return Step::Need(if half.at < end {
-                enough.min(end)
-            } else {
-                enough
-            });
+        if blind && half.at < end {
+            if rest.starts_with(STATUS_LINE) {
+                half.next_message();
+                return Step::Again;
+            }
+            if STATUS_LINE.starts_with(rest) && !prefix.last {
+                return Step::Need(half.at.saturating_add(STATUS_LINE.len()));
+            }
         }
         if prefix.bytes.len() < end {
             // One more than the body: what follows is what is wanted.
@@ -450,13 +447,14 @@ impl Http {
     /// Behind a CONNECT, or an answer that ends with the flow: TLS, more HTTP, or neither.
     fn open(&mut self, side: Side, prefix: Prefix<'_>) -> Step {
         let ports = (0, self.tunnel_port);
+        let claim = self.tunnelled.claim;
         let half = self.half(side);
         let rest = prefix.bytes.get(half.at..).unwrap_or_default();
         if rest.is_empty() {
             return Step::Need(half.at.saturating_add(1));
         }
         let mut wanted = usize::MAX;
-        match (tls::PROTOCOL.claim)(ports, side, rest) {
+        match claim(ports, side, rest) {
             Claim::Yes => {
                 half.began = half.at;
                 half.phase = Phase::Tunnel;
@@ -497,32 +495,21 @@ impl Http {
         let progress = if self.inner_done {
             Progress::Done
         } else {
-            let parser = self
-                .inner
-                .get_or_insert_with(|| (tls::PROTOCOL.parser)(Transport::Tcp));
+            let make = self.tunnelled.parser;
+            let parser = self.inner.get_or_insert_with(|| make(Transport::Tcp));
             parser.feed(side, inner, facts)
         };
         match progress {
-            Progress::NeedBytes(bytes) => return Progress::NeedBytes(bytes.saturating_add(base)),
+            Progress::NeedBytes(bytes) if !prefix.last => {
+                return Progress::NeedBytes(bytes.saturating_add(base));
+            }
             Progress::AllDone => self.inner_done = true,
-            Progress::Done | Progress::NotMine => {}
+            _ => {}
         }
         let half = self.half(side);
         half.phase = Phase::Over;
         Progress::Done
     }
-}
-
-/// A folded value on one line: each fold becomes one space.
-fn unfold(value: &[u8]) -> Vec<u8> {
-    let mut unfolded = Vec::with_capacity(value.len());
-    for part in value.split(|byte| *byte == b'\n') {
-        if !unfolded.is_empty() {
-            unfolded.push(b' ');
-        }
-        unfolded.extend_from_slice(part.trim_ascii());
-    }
-    unfolded
 }
 
 #[cfg(test)]

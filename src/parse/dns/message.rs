@@ -25,8 +25,6 @@ const ANSWERS_MAX: u16 = 1024;
 const CHAIN_NAMES_MAX: usize = 17;
 /// Records of one section; more do not fit into a message.
 const SECTION_RECORDS_MAX: u16 = 4096;
-/// Letters of a NetBIOS name in its first-level encoding (RFC 1001, 14.1).
-const NETBIOS_LABEL_BYTES: usize = 32;
 
 /// Bits of the flags word.
 const RESPONSE: u16 = 0x8000;
@@ -43,8 +41,6 @@ mod kind {
     pub(super) const A: u16 = 1;
     pub(super) const CNAME: u16 = 5;
     pub(super) const AAAA: u16 = 28;
-    pub(super) const NETBIOS: u16 = 32;
-    pub(super) const NETBIOS_STATUS: u16 = 33;
     pub(super) const SVCB: u16 = 64;
     pub(super) const HTTPS: u16 = 65;
 }
@@ -101,11 +97,11 @@ impl Header {
     /// The header of a plain query or its answer: so many fixed bits that a question behind it
     /// counts whatever its type.
     fn is_plain(&self) -> bool {
-        let query = self.flags & RCODE == 0 && self.answers == 0 && self.authority == 0;
+        let query = self.answers == 0 && self.authority == 0 && self.additional <= 2;
         self.is_possible()
             && self.flags & OPCODE == 0
             && self.questions == 1
-            && (self.is_response() || query && self.additional <= 2)
+            && (self.is_response() || query)
     }
 }
 
@@ -117,31 +113,31 @@ fn are_flags(flags: u16) -> bool {
 struct Question<'a> {
     name: Reader<'a>,
     kind: u16,
+    /// Type and class are known ones.
+    known: bool,
 }
 
-/// Reads a question; `None` if it is cut, or is not one.
+/// Reads a question; `None` if it is cut, or is not one. A known type and class show a question
+/// behind a damaged header, a plain header shows one with a damaged type or class.
 fn question<'a>(
     message: &'a [u8],
     header: &Header,
     reader: &mut Reader<'a>,
 ) -> Option<Question<'a>> {
     let name = *reader;
-    let mut encoded_netbios = false;
-    let mut labels = 0_usize;
-    name::read(message, reader, |label| {
-        if labels == 0 {
-            encoded_netbios = label.len() == NETBIOS_LABEL_BYTES
-                && label.iter().all(|byte| (b'A'..=b'P').contains(byte));
-        }
-        labels = labels.saturating_add(1);
-    })?;
+    name::read(message, reader, |_| ())?;
     let kind = reader.u16()?;
     let class = reader.u16()? & CLASS_MASK;
-    if encoded_netbios && matches!(kind, kind::NETBIOS | kind::NETBIOS_STATUS) {
-        return None;
-    }
-    let good = is_class(class) && is_type(kind) && header.is_possible();
-    (good || header.is_plain()).then_some(Question { name, kind })
+    let known = is_type(kind) && is_class(class);
+    ((known || header.is_plain()) && !is_netbios(name)).then_some(Question { name, kind, known })
+}
+
+/// Whether a name begins with a NetBIOS name in its first-level encoding (RFC 1001, 14.1):
+/// NetBIOS messages look like DNS, but their names are not host names.
+fn is_netbios(mut name: Reader<'_>) -> bool {
+    const LETTERS: usize = 32;
+    let label = name.vec8().map(|label| label.rest()).unwrap_or_default();
+    label.len() == LETTERS && label.iter().all(|byte| (b'A'..=b'P').contains(byte))
 }
 
 /// IN, CH, HS, NONE, ANY.
@@ -186,30 +182,21 @@ pub(super) fn is_dns(message: &[u8], trust: Trust) -> bool {
 fn check(message: &[u8], trust: Trust) -> Option<()> {
     let mut reader = Reader::new(message);
     let header = Header::read(&mut reader)?;
-    if !header.is_possible() {
-        return None;
-    }
     if trust == Trust::Start {
         if header.questions > 0 {
             return question(message, &header, &mut reader).map(|_| ());
         }
         // An announcement, as mDNS has them.
         let first = record(message, &mut reader)?;
-        let plausible = header.is_response() && header.answers > 0 && is_type(first.kind);
-        return (plausible && is_class(first.class & CLASS_MASK)).then_some(());
+        let announces = header.is_possible() && header.is_response() && header.answers > 0;
+        let known = is_type(first.kind) && is_class(first.class & CLASS_MASK);
+        return (announces && known).then_some(());
     }
-    if header.questions == 0 {
+    if !header.is_possible() || header.questions == 0 {
         return None;
     }
     for _ in 0..header.questions {
-        let mut at = reader;
-        question(message, &header, &mut reader)?;
-        // Past the name again: type and class must both be known here.
-        name::read(message, &mut at, |_| ())?;
-        let (kind, class) = (at.u16()?, at.u16()?);
-        if !is_type(kind) || !is_class(class & CLASS_MASK) {
-            return None;
-        }
+        question(message, &header, &mut reader).filter(|question| question.known)?;
     }
     for count in [header.answers, header.authority, header.additional] {
         for _ in 0..count {
@@ -309,11 +296,12 @@ pub(super) fn read(message: &[u8], side: Side, seen: Seen, facts: &mut Facts) ->
         reading.facts.flags.set(Flag::LimitReached);
         return None;
     }
-    if !header.is_response() {
-        return header.is_possible().then_some(());
-    }
-    if !header.is_possible() {
+    // A question that could be read speaks for itself, whatever the reserved bits say.
+    if header.questions == 0 && !header.is_possible() {
         return None;
+    }
+    if !header.is_response() {
+        return Some(());
     }
     reading
         .facts

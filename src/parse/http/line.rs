@@ -134,6 +134,8 @@ pub(super) fn claim(bytes: &[u8]) -> Claim {
         .get(method_end..)
         .unwrap_or_default()
         .trim_ascii_start();
+    // Of the line's end one byte may be there.
+    let target = target.strip_suffix(b"\r").unwrap_or(target);
     let printable = target.iter().all(|byte| *byte >= b' ' || is_space(*byte));
     if !printable {
         return Claim::No;
@@ -252,4 +254,16 @@ pub(super) fn chunk_size(line: &[u8]) -> Option<u64> {
         let digit = char::from(*byte).to_digit(16)?;
         sum.checked_mul(16)?.checked_add(u64::from(digit))
     })
+}
+
+/// A folded value on one line: each fold becomes one space.
+pub(super) fn unfold(value: &[u8]) -> Vec<u8> {
+    let mut unfolded = Vec::with_capacity(value.len());
+    for part in value.split(|byte| *byte == b'\n') {
+        if !unfolded.is_empty() {
+            unfolded.push(b' ');
+        }
+        unfolded.extend_from_slice(part.trim_ascii());
+    }
+    unfolded
 }
