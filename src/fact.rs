@@ -313,12 +313,35 @@ impl Facts {
 
     fn push_bytes(&mut self, value: &[u8]) -> Option<u32> {
         if self.bytes.len() + value.len() > FACT_BYTES_MAX {
+            self.compact();
+        }
+        if self.bytes.len() + value.len() > FACT_BYTES_MAX {
             self.flags.set(Flag::LimitReached);
             return None;
         }
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(value);
         Some(start)
+    }
+
+    /// Drops the bytes of values that were replaced.
+    fn compact(&mut self) {
+        let old = std::mem::take(&mut self.bytes);
+        for entry in &mut self.entries {
+            let start = self.bytes.len() as u32;
+            self.bytes.extend_from_slice(&old[entry.start as usize..(entry.start + entry.len) as usize]);
+            entry.start = start;
+        }
+    }
+
+    /// Close to a limit: a flow of many messages does well to end here and begin anew, so that
+    /// nothing is lost.
+    pub fn is_nearly_full(&self) -> bool {
+        if self.entries.len() < FACTS_PER_FIELD_MAX / 2 && self.bytes.len() < FACT_BYTES_MAX / 2 {
+            return false;
+        }
+        let of = |field: &'static Field| self.entries.iter().filter(|e| std::ptr::eq(e.field, field)).count();
+        self.bytes.len() >= FACT_BYTES_MAX / 2 || self.entries.iter().any(|e| of(e.field) >= FACTS_PER_FIELD_MAX / 2)
     }
 
     /// Adds a number.

@@ -324,11 +324,10 @@ impl Worker {
     /// Payload of a TCP flow that is still being read.
     #[allow(clippy::too_many_arguments)]
     fn read(&mut self, id: u32, side: Side, start: Option<u32>, seq: u32, payload: &[u8], cut: bool, seen: Seen) {
-        let hot = self.table.hot(id);
-        if hot.is(state::REFUSED[side.index()]) {
+        let ports = self.ports(id);
+        if self.table.hot(id).is(state::REFUSED[side.index()]) && !self.begins_late(id, side, seq, payload, ports) {
             return;
         }
-        let ports = self.ports(id);
         if self.table.cold(id).is_none() {
             // Most flows that nobody reads are known by their first bytes: no memory for them.
             if start == Some(seq) && reading::nobody_claims(crate::parse::Transport::Tcp, ports, side, payload) {
@@ -354,12 +353,32 @@ impl Worker {
         }
     }
 
-    /// Nobody knows the first bytes of this side; when the other side is no better, stop reading.
+    /// Nobody knew the first bytes of this side. Whether a protocol begins with this segment.
+    fn begins_late(&mut self, id: u32, side: Side, seq: u32, payload: &[u8], ports: (u16, u16)) -> bool {
+        let Some(protocol) = reading::late_claim(ports, side, payload) else {
+            let hot = self.table.hot_mut(id);
+            if hot.packets[0].saturating_add(hot.packets[1]) > reading::LATE_PACKETS_MAX {
+                hot.state |= state::DONE;
+            }
+            return false;
+        };
+        if self.table.cold(id).is_none() {
+            self.table.set_cold(id, Box::default());
+            self.cold_bytes += size_of::<Cold>();
+        }
+        self.table.hot_mut(id).state &= !state::REFUSED[side.index()];
+        let Some(cold) = self.table.cold_mut(id) else { return false };
+        let before = cold.heap_bytes();
+        cold.reading.get_or_insert_default().begin_late(protocol, side, seq);
+        self.cold_bytes = (self.cold_bytes + cold.heap_bytes()).saturating_sub(before);
+        true
+    }
+
+    /// Nobody knows the first bytes of this side; when the other side is no better, forget them.
     fn refuse(&mut self, id: u32, side: Side) {
         let hot = self.table.hot_mut(id);
         hot.state |= state::REFUSED[side.index()];
         if hot.is(state::REFUSED[0]) && hot.is(state::REFUSED[1]) {
-            hot.state |= state::DONE;
             if let Some(cold) = self.table.cold_mut(id) {
                 let before = cold.heap_bytes();
                 cold.reading = None;
@@ -405,8 +424,12 @@ impl Worker {
         }
         let after = cold.heap_bytes();
         self.cold_bytes = (self.cold_bytes + after).saturating_sub(before);
+        let full = cold.facts.is_nearly_full();
         if verdict == Verdict::Done {
             self.table.hot_mut(id).state |= state::DONE;
+        } else if full {
+            // A resolver's flow may carry questions without end: the next packet begins a new one.
+            self.end(id);
         }
     }
 

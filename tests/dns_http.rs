@@ -375,7 +375,7 @@ fn http_answer_without_a_length() {
 #[test]
 fn http_upload_behind_other_requests() {
     let [host, _, server, path, status] = web("http/arkime-http-post-upload.pcap");
-    assert_eq!(host, ["192.168.57.14:8080"]);
+    assert_eq!(host, ["192.168.57.14"]);
     assert_eq!(server, ["Apache-Coyote/1.1"]);
     assert_eq!(
         path,

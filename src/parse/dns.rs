@@ -53,15 +53,13 @@ pub static ANSWER_NAME: Field = Field::new(
 /// Target of a CNAME answer.
 pub static CNAME: Field = Field::new("dns.cname", Kind::Name, "target of a CNAME answer");
 /// The sender told the other side: this name has this address. See [`unpack_resolved`].
-pub static RESOLVED: Field = Field::new(
+pub static RESOLVED: Field = Field::internal(
     "dns.resolved",
-    Kind::Hex,
     "address length, address and the question name in lower case: what an answer said",
 );
 /// The sender told the other side: ECH for this name uses this key. See [`unpack_ech`].
-pub static ECH: Field = Field::new(
+pub static ECH: Field = Field::internal(
     "dns.ech",
-    Kind::Hex,
     "ECH config_id, length of public_name, public_name and the question name in lower case",
 );
 
@@ -80,6 +78,7 @@ pub static PROTOCOL: Protocol = Protocol {
         &ECH,
     ],
     claim,
+    embedded: false,
     parser: |transport| {
         Box::new(Dns {
             transport,

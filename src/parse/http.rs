@@ -24,7 +24,7 @@ use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, tls};
 use half::{Body, Half, Mark, Message, Phase, Step};
 use line::Start;
 
-/// Host header, and the authority of an absolute target; with its port where one was written.
+/// Host header, and the authority of an absolute target; without port and brackets.
 pub static HOST: Field = Field::new(
     "http.host",
     Kind::Name,
@@ -65,6 +65,7 @@ pub static PROTOCOL: Protocol = Protocol {
         &CONNECT_HOST,
     ],
     claim: |_, _, bytes| line::claim(bytes),
+    embedded: false,
     parser: |transport| Box::new(Http::new(transport, &tls::PROTOCOL)),
 };
 
@@ -236,7 +237,7 @@ impl Http {
         let mut path = target;
         if let Some((authority, rest)) = line::absolute(target) {
             if !authority.is_empty() {
-                facts.add(&HOST, side, prefix.seen, authority);
+                facts.add(&HOST, side, prefix.seen, line::without_port(authority));
             }
             path = rest;
         }
@@ -305,7 +306,7 @@ impl Http {
             value
         };
         if is(b"host") && request {
-            facts.add(&HOST, side, prefix.seen, line::without_user(value));
+            facts.add(&HOST, side, prefix.seen, line::without_port(line::without_user(value)));
         } else if is(b"user-agent") && request {
             facts.add(&USER_AGENT, side, prefix.seen, value);
         } else if is(b"server") {

@@ -68,6 +68,8 @@ pub struct Protocol {
     /// Looks at the first bytes of a side. `ports` are those of the source and the destination:
     /// a hint that may make a claim stricter or laxer, never the only reason for a `Yes`.
     pub claim: fn(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim,
+    /// It may begin inside a flow that began as something else: after STARTTLS, behind a proxy.
+    pub embedded: bool,
     /// Makes the parser of one flow.
     pub parser: fn(Transport) -> Box<dyn Parser>,
 }

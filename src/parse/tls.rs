@@ -3,7 +3,7 @@ use crate::fact::{Facts, Field, Kind, Side};
 use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
 
 /// Placeholder.
-pub static PROTOCOL: Protocol = Protocol { name: "tls", over: &[Transport::Tcp], fields: &[], claim: |_, _, _| Claim::No, parser: |_| Box::new(Nothing) };
+pub static PROTOCOL: Protocol = Protocol { name: "tls", over: &[Transport::Tcp], fields: &[], claim: |_, _, _| Claim::No, embedded: true, parser: |_| Box::new(Nothing) };
 /// x
 pub static SNI: Field = Field::new("tls.sni", Kind::Name, "");
 struct Nothing;

@@ -10,6 +10,8 @@ use crate::stream::Stream;
 
 /// Datagrams of a flow that protocols may look at before the flow is given up.
 pub const DATAGRAM_TRIES_MAX: u32 = 8;
+/// Packets of a flow that nobody claimed in which a protocol may still begin (STARTTLS and the like).
+pub const LATE_PACKETS_MAX: u32 = 64;
 /// Segments a side without a SYN is kept for although nobody claims it: an earlier one may come.
 const UNANCHORED_SEGMENTS_MAX: u32 = 8;
 
@@ -45,7 +47,19 @@ pub struct Reading {
 
 /// Whether every protocol refuses these first bytes.
 pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
-    PROTOCOLS.iter().filter(|p| p.over.contains(&transport)).all(|p| (p.claim)(ports, side, bytes) == Claim::No)
+    let refuses = |claim| match claim {
+        Claim::Yes => false,
+        Claim::No => true,
+        // There are no more bytes in a datagram.
+        Claim::NeedBytes(_) => transport == Transport::Udp,
+    };
+    PROTOCOLS.iter().filter(|p| p.over.contains(&transport)).all(|p| refuses((p.claim)(ports, side, bytes)))
+}
+
+/// The protocol that begins in the middle of a flow with these bytes.
+pub fn late_claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Option<&'static Protocol> {
+    let mut embedded = PROTOCOLS.iter().filter(|p| p.embedded && p.over.contains(&Transport::Tcp));
+    embedded.find(|p| (p.claim)(ports, side, bytes) == Claim::Yes).copied()
 }
 
 /// The protocol that claims these first bytes, or how many more it takes to know.
@@ -75,6 +89,17 @@ impl Reading {
     /// A SYN came late: the side starts here.
     pub fn anchor(&mut self, side: Side, first_byte: u32) {
         self.halves[side.index()].stream.anchor(first_byte);
+    }
+
+    /// A protocol begins at this byte of a side that nobody had claimed.
+    pub fn begin_late(&mut self, protocol: &'static Protocol, side: Side, first_byte: u32) {
+        if self.protocol.is_none_or(|p| p.name != protocol.name) {
+            self.protocol = Some(protocol);
+            self.parser = Some((protocol.parser)(Transport::Tcp));
+        }
+        let mut half = Half::default();
+        half.stream.anchor(first_byte);
+        self.halves[side.index()] = half;
     }
 
     /// One datagram.

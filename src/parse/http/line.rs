@@ -191,6 +191,14 @@ pub(super) fn without_user(authority: &[u8]) -> &[u8] {
         .unwrap_or_default()
 }
 
+/// The host of an authority, without port and brackets.
+pub(super) fn without_port(authority: &[u8]) -> &[u8] {
+    match host_and_port(authority) {
+        Some((host, _)) => host,
+        None => authority.strip_prefix(b"[").and_then(|a| a.strip_suffix(b"]")).unwrap_or(authority),
+    }
+}
+
 /// A path without query and fragment.
 pub(super) fn without_query(path: &[u8]) -> &[u8] {
     path.split(|byte| matches!(byte, b'?' | b'#'))

@@ -16,6 +16,7 @@ static INNER: Protocol = Protocol {
     name: "inner",
     over: &[Transport::Tcp],
     fields: &[&INNER_BYTES, &INNER_SPLIT, &INNER_PORT],
+    embedded: false,
     claim: |_, _, bytes| match bytes {
         [b'T', b'L', b'S', ..] => Claim::Yes,
         _ if b"TLS".starts_with(bytes) => Claim::NeedBytes(3),
@@ -175,7 +176,7 @@ fn targets_of_rfc9112_section_3_2() {
     let run = client(b"GET /where?q=now HTTP/1.1\r\nHost: www.example.org\r\n\r\n");
     assert_eq!(run.text(&PATH), ["/where"]);
     let run = client(b"GET http://www.example.org:8001/pub/WWW/TheProject.html HTTP/1.1\r\n\r\n");
-    assert_eq!(run.text(&HOST), ["www.example.org:8001"]);
+    assert_eq!(run.text(&HOST), ["www.example.org"]);
     assert_eq!(run.text(&PATH), ["/pub/WWW/TheProject.html"]);
     let run = client(b"CONNECT www.example.com:80 HTTP/1.1\r\nHost: www.example.com\r\n\r\n");
     assert_eq!(run.text(&CONNECT_HOST), ["www.example.com"]);
