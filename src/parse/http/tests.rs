@@ -510,7 +510,7 @@ fn ssdp_datagrams() {
         facts,
         ..Run::new()
     };
-    assert_eq!(run.text(&HOST), ["239.255.255.250:1900"]);
+    assert_eq!(run.text(&HOST), ["239.255.255.250"]);
     assert_eq!(
         run.text(&SERVER),
         ["OS/version UPnP/2.0 product/version", "announced"]
