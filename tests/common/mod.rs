@@ -1,7 +1,7 @@
 //! Building blocks for tests: packets, captures, TLS hellos, and one whole office.
 //!
 //! In: what a test wants to see on the wire. Out: bytes, the same every time; no clock, no files, no chance.
-//! Nothing here uses the library, so what it reads from these bytes is checked against something else.
+//! Nothing here but `pipeline` uses the library, so what it reads from these bytes is checked against something else.
 //!
 //! `packets` has the headers, `conversation` one TCP flow after the other, `messages` DNS and HTTP, `tls` and `der`
 //! hellos and certificates, `hellos` ways to cut them, `capture` the files, `demo` the office and
@@ -19,5 +19,6 @@ pub mod expected;
 pub mod hellos;
 pub mod messages;
 pub mod packets;
+pub mod pipeline;
 pub mod random;
 pub mod tls;
