@@ -48,10 +48,10 @@ pub struct Joined {
 }
 
 /// Joins what the workers gathered.
-pub fn join(gathered: Gathered, context: Context<'_>) -> Joined {
-    let names = NameBook::new(gathered.names);
+pub fn join(mut gathered: Gathered, context: Context<'_>) -> Joined {
+    let names = NameBook::new(std::mem::take(&mut gathered.names));
     let hosts = assets::identify(&gathered.evidence, &gathered.hosts, &gathered.macs, context);
-    let (findings, known_by_channel) = findings::find(&gathered.rollups, &hosts, &names, &gathered.hosts, context);
-    let assets = assets::list(&hosts, known_by_channel, &gathered.rollups, &gathered.hosts, context);
+    let (findings, known_by_channel) = findings::find(&gathered, &hosts, &names, context);
+    let assets = assets::list(&hosts, known_by_channel, &gathered, context);
     Joined { findings, assets, hosts, names }
 }

@@ -1,14 +1,77 @@
-//! skeleton
+//! bordertap: which foreign security products are here, what they send, to which country.
+//!
+//! Modules stand in the order in which a packet goes through them; imports point only backwards.
+//!
+//! [`time`] is packet time in nanoseconds; nothing below [`run`] asks a clock.
+//!
+//! [`fact`] has the words: fields, values, sides, flags, and the set of facts of a flow.
+//!
+//! [`capture`] reads pcap and pcapng, plain or compressed, and hands over blocks of packets that
+//! point into bytes nobody copied.
+//!
+//! [`flow`] has the key of a flow, the table that finds it again for every packet, and the rules
+//! for its end.
+//!
+//! [`decode`] turns a packet into a segment, or says by name why it cannot.
+//!
+//! [`stream`] puts the first bytes of each side in order, whatever order they arrived in.
+//!
+//! [`fingerprint`] computes JA3, JA3S and JA4 from what a hello offers.
+//!
+//! [`parse`] recognises protocols by content and reads facts from them; a protocol is one file and
+//! one line of the registry.
+//!
+//! [`ledger`] accounts for every packet; [`merge`] has the laws by which parts of an answer
+//! combine; [`record`] is what is left when packets are gone.
+//!
+//! [`worker`] is one shard: segments in, ended flows out. [`run`] deals packets to workers and is
+//! the only module that starts threads.
+//!
+//! [`place`] knows countries, special addresses and anycast; [`signature`] knows products and
+//! their channels; [`policy`] says what is home, what is inside, and how grave a finding is.
+//!
+//! [`collect`] adds up ended flows, worker by worker; [`join`] settles what only the whole can
+//! tell: names from other flows, who a host is, which channel a flow was, where it went.
+//!
+//! [`report`] prints; [`scan`] is one scan from inputs to a report; [`cli`] is what can be typed.
+//!
+//! # Glossary
+//!
+//! | word | means |
+//! |---|---|
+//! | packet | bytes from a source, with a time |
+//! | block | up to 1,024 packets of one input |
+//! | segment | one transport payload with its key and direction |
+//! | flow | both directions between two endpoints |
+//! | side | source (opened the flow) or destination (was asked) |
+//! | prefix | the ordered first bytes of one side of a flow |
+//! | fact | a value seen at a place: field, side, bytes, first sight |
+//! | signature | an identity (this host is a …) or a channel (this flow is for …) |
+//! | verdict | a signature with its evidence |
+//! | asset | an inside host that was identified |
+//! | channel | a documented kind of traffic of a product |
+//! | rollup | flows of one kind between one inside host and one place, added up |
+//! | finding | a rollup that policy cares about |
+//! | ledger | what became of every packet |
+
 pub mod capture;
+pub mod cli;
+pub mod collect;
 pub mod decode;
 pub mod fact;
 pub mod fingerprint;
 pub mod flow;
+pub mod join;
 pub mod ledger;
 pub mod merge;
 pub mod parse;
-pub mod run;
-pub mod stream;
+pub mod place;
+pub mod policy;
 pub mod record;
+pub mod report;
+pub mod run;
+pub mod scan;
+pub mod signature;
+pub mod stream;
 pub mod time;
 pub mod worker;

@@ -1,1 +1,272 @@
-fn main(){}
+//! The program: reads the command line, runs the command, turns results into exit statuses.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bordertap::capture::{Inputs, Source};
+use bordertap::cli::{
+    Cli, Command, JudgeArgs, ListFormat, LogFormat, OutputArgs, ScanArgs, SignatureArgs, SignatureCommand, TalkArgs,
+    WhereArgs, When,
+};
+use bordertap::place::Places;
+use bordertap::policy::Policy;
+use bordertap::report::{jsonl, text};
+use bordertap::scan::{self, Scan, Scanned};
+use bordertap::signature::{Signatures, print};
+use clap::{CommandFactory, Parser};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Exit statuses of the contract.
+mod status {
+    pub const USELESS: u8 = 1;
+    pub const USAGE: u8 = 2;
+    pub const DAMAGED: u8 = 3;
+    pub const FINDING: u8 = 4;
+}
+
+/// Why a command ended early.
+enum Failure {
+    /// The reader of our output closed the pipe: nothing is wrong.
+    PipeClosed,
+    /// Bad usage, with the reason.
+    Usage(String),
+    /// Nothing usable or an I/O error, with the reason.
+    Useless(String),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::PipeClosed,
+            _ => Failure::Useless(error.to_string()),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut log = Log { format: LogFormat::Text, quiet: false };
+    let done = match &cli.command {
+        Command::Scan(args) => {
+            log = Log { format: args.talk.log_format, quiet: args.talk.quiet };
+            scan(args, &log)
+        }
+        Command::Signatures(command) => signatures(command),
+        Command::Where(args) => places(args),
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "bordertap", &mut io::stdout());
+            Ok(0)
+        }
+        Command::Man => man(),
+    };
+    match done {
+        Ok(status) => ExitCode::from(status),
+        Err(Failure::PipeClosed) => ExitCode::SUCCESS,
+        Err(Failure::Usage(reason)) => {
+            log.error(&reason);
+            ExitCode::from(status::USAGE)
+        }
+        Err(Failure::Useless(reason)) => {
+            log.error(&reason);
+            ExitCode::from(status::USELESS)
+        }
+    }
+}
+
+/// Messages on standard error; standard output carries nothing but what was asked for.
+struct Log {
+    format: LogFormat,
+    quiet: bool,
+}
+
+impl Log {
+    fn error(&self, text: &str) {
+        self.write("error", text);
+    }
+
+    fn warn(&self, text: &str) {
+        if !self.quiet {
+            self.write("warning", text);
+        }
+    }
+
+    fn write(&self, level: &str, text: &str) {
+        match self.format {
+            LogFormat::Text => eprintln!("bordertap: {level}: {text}"),
+            LogFormat::Json => eprintln!("{}", serde_json::json!({ "log.level": level, "message": text })),
+        }
+    }
+}
+
+/// What judging needs: signatures, databases, policy.
+fn judge(args: &JudgeArgs) -> Result<(Signatures, Places, Policy), Failure> {
+    let policy = Policy::new(args.policy.as_deref(), args.home.as_deref(), args.inside.as_deref())
+        .map_err(|e| Failure::Usage(e.to_string()))?;
+    let signatures = load_signatures(args.signatures.as_deref())?;
+    let mut places = Places::builtin();
+    if let Some(path) = &args.country_db {
+        places = places.with_country_db(path).map_err(|e| Failure::Useless(e.to_string()))?;
+    }
+    if let Some(path) = &args.asn_db {
+        places = places.with_asn_db(path).map_err(|e| Failure::Useless(e.to_string()))?;
+    }
+    Ok((signatures, places, policy))
+}
+
+fn load_signatures(dir: Option<&Path>) -> Result<Signatures, Failure> {
+    match dir {
+        None => Signatures::builtin(),
+        Some(dir) => Signatures::with_dir(dir),
+    }
+    .map_err(|e| Failure::Useless(e.to_string()))
+}
+
+fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
+    let (signatures, places, policy) = judge(&args.judge)?;
+    let mut inputs = Inputs::open(&args.inputs, args.filter.as_deref()).map_err(|e| Failure::Usage(e.to_string()))?;
+    let bar = progress_bar(&args.talk, inputs.progress().1);
+    let workers = args.workers.map(usize::from).or_else(|| std::thread::available_parallelism().ok().map(usize::from));
+    let scan = Scan {
+        signatures: Arc::new(signatures),
+        places: Arc::new(places),
+        policy: Arc::new(policy),
+        workers: workers.unwrap_or(1),
+        memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
+        packets_max: args.count.unwrap_or(u64::MAX),
+        keep_flows: args.outputs.flows.is_some(),
+        filter: args.filter.clone(),
+    };
+    let started = std::time::Instant::now();
+    let scanned = scan.run(&mut inputs, &args.inputs, &|bytes, packets| {
+        if let Some(bar) = &bar {
+            bar.set_position(bytes);
+            let rate = packets as f64 / started.elapsed().as_secs_f64().max(0.001);
+            bar.set_message(format!("{}, {}/s", text::count(packets as usize, "packet"), text::grouped(rate as u64)));
+        }
+    });
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    for damage in &scanned.damage {
+        log.warn(&format!("{}: at offset {}: {}", damage.input, damage.offset, damage.reason));
+    }
+    let (damaged, usable, leaves) = (scanned.is_damaged(), scanned.is_usable(), scanned.leaves());
+    if !scanned.report.ledger.adds_up() {
+        log.error("the ledger does not add up; please report this");
+    }
+    if !usable {
+        return Err(Failure::Useless("nothing could be read from the input".to_owned()));
+    }
+    write_outputs(&args.outputs, &args.talk, scanned)?;
+    Ok(match (args.fail_on_finding && leaves, damaged) {
+        (true, _) => status::FINDING,
+        (false, true) => status::DAMAGED,
+        (false, false) => 0,
+    })
+}
+
+fn progress_bar(talk: &TalkArgs, total: Option<u64>) -> Option<ProgressBar> {
+    let wanted = match talk.progress {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => !talk.quiet && io::stderr().is_terminal(),
+    };
+    if !wanted {
+        return None;
+    }
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+    let template = match total {
+        Some(_) => "{bar:30} {bytes}/{total_bytes}, {msg}, {eta} left",
+        None => "{spinner} {bytes}, {msg}",
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    Some(bar)
+}
+
+/// Writes what was asked for; the text report when nothing was.
+fn write_outputs(outputs: &OutputArgs, talk: &TalkArgs, scanned: Scanned) -> Result<(), Failure> {
+    let Scanned { report, flows, .. } = scanned;
+    if let Some(path) = &outputs.findings {
+        to(path, |out| jsonl::lines(&report.findings, out))?;
+    }
+    if let Some(path) = &outputs.assets {
+        to(path, |out| jsonl::lines(&report.assets, out))?;
+    }
+    if let Some(path) = &outputs.json {
+        to(path, |out| jsonl::document(&report, out))?;
+    }
+    if let Some(path) = &outputs.flows {
+        to(path, |out| flows.write(out))?;
+    }
+    if [&outputs.findings, &outputs.assets, &outputs.json, &outputs.flows].iter().all(|path| path.is_none()) {
+        let color = match talk.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        };
+        let style = text::Style { color, verbose: talk.verbose > 0 };
+        to(Path::new("-"), |out| text::write(&report, style, out))?;
+    }
+    Ok(())
+}
+
+/// Opens a path, `-` for standard output, and writes to it.
+fn to(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        let mut out = BufWriter::new(io::stdout().lock());
+        return write(&mut out).and_then(|()| out.flush()).map_err(Failure::from);
+    }
+    let named = |error: io::Error| Failure::Useless(format!("{}: {error}", path.display()));
+    let mut out = BufWriter::new(File::create(path).map_err(named)?);
+    write(&mut out).and_then(|()| out.flush()).map_err(named)
+}
+
+fn signatures(command: &SignatureCommand) -> Result<u8, Failure> {
+    let with = |args: &SignatureArgs| load_signatures(args.signatures.as_deref());
+    let (text, status) = match command {
+        SignatureCommand::List { which, format } => {
+            let format = match format {
+                ListFormat::Text => print::Format::Text,
+                ListFormat::Json => print::Format::Json,
+                ListFormat::Md => print::Format::Md,
+            };
+            (with(which)?.list(format), 0)
+        }
+        SignatureCommand::Check { which } => {
+            let today = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::now()).date();
+            let report = with(which)?.check(Some(today));
+            (report.to_string(), if report.errors().is_empty() { 0 } else { status::USELESS })
+        }
+        SignatureCommand::Explain { id, which } => match with(which)?.explain(id) {
+            Some(text) => (text, 0),
+            None => return Err(Failure::Useless(format!("no signature has the id `{id}`"))),
+        },
+        SignatureCommand::Fields => (print::fields(), 0),
+    };
+    to(Path::new("-"), |out| out.write_all(text.as_bytes()))?;
+    Ok(status)
+}
+
+fn places(args: &WhereArgs) -> Result<u8, Failure> {
+    let (signatures, places, policy) = judge(&args.judge)?;
+    let lines = args.what.iter().map(|what| scan::place_of(what, &signatures, &places, &policy)).collect::<Vec<_>>();
+    to(Path::new("-"), |out| lines.iter().try_for_each(|text| out.write_all(text.as_bytes())))?;
+    Ok(0)
+}
+
+fn man() -> Result<u8, Failure> {
+    let mut page = Vec::new();
+    let mut all = Cli::command();
+    all.build();
+    clap_mangen::Man::new(all.clone()).render(&mut page)?;
+    for command in all.get_subcommands().filter(|c| c.get_name() != "help") {
+        clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    }
+    to(Path::new("-"), |out| out.write_all(&page))?;
+    Ok(0)
+}

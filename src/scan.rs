@@ -4,21 +4,24 @@
 //! what was damaged. This is what `bordertap scan` runs and what tests call.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::capture::{Damage, Source};
 use crate::collect::{Collector, Gathered};
-use crate::fact::Side;
+use crate::fact::{Facts, Seen, Side};
+use crate::flow::key::protocol;
 use crate::join::{Context, Identified, Joined, NameBook, join};
 use crate::merge::Merge;
-use crate::place::Places;
+use crate::parse::tls;
+use crate::place::{self, Places};
 use crate::policy::{Location, Policy};
-use crate::record::FlowRecord;
+use crate::record::{FlowRecord, normal_name};
 use crate::record::spool::Spool;
 use crate::report::flow::{Learnt, Verdict};
 use crate::report::{DamageLine, FORMAT, Gap, Header, Report, SignatureSummary, flow};
 use crate::run::{ByInput, Done, Settings, run};
-use crate::signature::Signatures;
+use crate::signature::{FlowValues, Scratch, Signatures};
 
 /// What a scan is made with.
 pub struct Scan {
@@ -125,8 +128,8 @@ impl Scan {
             last_seen: (!span.is_empty()).then(|| span.last.to_string()),
             flows: gathered.flows.0,
             transit_flows: gathered.transit_flows.0,
-            home: self.policy.homes().map(|c| c.to_string()).collect(),
-            inside: self.policy.inside().map(|p| p.to_string()).collect(),
+            home: self.policy.homes().iter().map(ToString::to_string).collect(),
+            inside: self.policy.inside().iter().map(ToString::to_string).collect(),
             filter: self.filter.clone(),
             signatures: SignatureSummary {
                 sha256: self.signatures.digest.clone(),
@@ -135,8 +138,8 @@ impl Scan {
                 channels: entries().count() - identities,
                 oldest_check: oldest.map(|date| date.to_string()).unwrap_or_default(),
             },
-            country_database: self.places.country_source(),
-            asn_database: self.places.asn_source(),
+            country_database: self.places.country_title(),
+            asn_database: self.places.asn_title(),
         }
     }
 
@@ -160,6 +163,61 @@ impl Scan {
     }
 }
 
+/// What is known of an address or a host name: `bordertap where`. Names are looked up in the
+/// signatures; nothing is resolved.
+pub fn place_of(what: &str, signatures: &Signatures, places: &Places, policy: &Policy) -> String {
+    let mut lines = match what.parse::<IpAddr>() {
+        Ok(address) => {
+            let mut lines = place::explain(places, address);
+            if policy.side_of(address) == Location::Inside {
+                lines.push("It is inside: one of our own addresses.".to_owned());
+            }
+            lines
+        }
+        Err(_) => name_lines(what, signatures),
+    };
+    for line in lines.iter_mut().skip(1) {
+        line.insert_str(0, "  ");
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The channels that a host name belongs to, best first.
+fn name_lines(name: &str, signatures: &Signatures) -> Vec<String> {
+    let mut facts = Facts::default();
+    facts.add(&tls::SNI, Side::Source, Seen::default(), normal_name(name).as_bytes());
+    let values = FlowValues {
+        destination: IpAddr::from([0, 0, 0, 0]),
+        protocol: protocol::TCP,
+        port: 443,
+        asn: None,
+        ouis: [None; 2],
+    };
+    let mut scratch = Scratch::default();
+    let verdicts = signatures.select(&facts, &values, &mut scratch);
+    let mut found: Vec<_> = verdicts.iter().filter_map(|hit| signatures.when(hit.when)).collect();
+    found.sort_by_key(|w| (std::cmp::Reverse(w.when.confidence), w.entry.id.clone()));
+    if found.is_empty() {
+        return vec![format!("{name}: no signature knows this name, and names are never resolved")];
+    }
+    let mut lines = vec![name.to_owned()];
+    for when in found {
+        let region = match when.when.region {
+            Some(region) => format!("declared region {region}"),
+            None => "identity".to_owned(),
+        };
+        lines.push(format!(
+            "{} {}: {region}, confidence {} ({}, {})",
+            when.file.vendor,
+            when.entry.product,
+            when.when.confidence,
+            when.entry.id,
+            when.matched()
+        ));
+    }
+    lines
+}
+
 /// Inputs whose packets were all refused: nobody should take that for an empty network.
 fn silent(by_input: &ByInput) -> impl Iterator<Item = Damage> + '_ {
     by_input.iter().filter(|(_, [received, decoded])| received.0 > 0 && decoded.0 == 0).map(
@@ -175,7 +233,7 @@ fn silent(by_input: &ByInput) -> impl Iterator<Item = Damage> + '_ {
 /// Flow records, with what the whole input taught about them.
 pub struct Flows {
     spools: Vec<Spool>,
-    hosts: std::collections::HashMap<std::net::IpAddr, Identified>,
+    hosts: std::collections::HashMap<IpAddr, Identified>,
     names: NameBook,
     signatures: Arc<Signatures>,
     places: Arc<Places>,

@@ -13,11 +13,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use super::{CONFIDENCE_ENOUGH, Context};
-use crate::collect::MacHosts;
+use crate::collect::{Gathered, MacHosts};
 use crate::fact::{ETH_OUI, Fact, Seen, Side, value};
 use crate::merge::First;
 use crate::parse;
-use crate::record::{Asset, CountryBytes, Evidence, EvidenceKey, HostTraits, Rollup, RollupKey, TRAITS_MAX, Volume};
+use crate::record::{Asset, CountryBytes, Evidence, EvidenceKey, HostTraits, TRAITS_MAX, Volume};
 
 /// The most that evidence from the wire can reach.
 const CONFIDENCE_MAX: u8 = 99;
@@ -191,11 +191,10 @@ pub fn by_channel(product: &str, evidence: Evidence) -> Vendorship {
 pub fn list(
     hosts: &HashMap<IpAddr, Identified>,
     by_channel: ByChannel,
-    rollups: &HashMap<RollupKey, Rollup>,
-    traits: &HashMap<IpAddr, HostTraits>,
-    macs: &MacHosts,
+    gathered: &Gathered,
     context: Context<'_>,
 ) -> Vec<Asset> {
+    let Gathered { rollups, hosts: traits, macs, .. } = gathered;
     let mut known: BTreeMap<(IpAddr, String), Vendorship> = by_channel;
     for (&host, identified) in hosts {
         for (vendor, ship) in &identified.vendors {

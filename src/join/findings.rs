@@ -12,7 +12,7 @@ use crate::collect::Gathered;
 use crate::fact::{Facts, Seen, Side};
 use crate::merge::Merge;
 use crate::parse::dns;
-use crate::place::Place;
+use crate::place::{Basis, Place, Region};
 use crate::policy::{CrossingInput, Direction, Location, crossing};
 use crate::record::{
     AsNumber, Channel, CountryBytes, Destination, Evidence, Finding, FindingAsset, Loss, Rollup, RollupKey,
@@ -356,10 +356,14 @@ impl Sum {
     }
 }
 
-/// The country of a place, or the group that the vendor names when no country is known.
+/// What is printed as the country of a place: what the vendor declares, else what the database says.
+/// A name without a fixed place has none, whichever of its addresses was seen.
 fn country_text(place: &Place) -> Option<String> {
-    let group = || place.declared.map(|region| region.name().to_owned()).filter(|name| name != "any");
-    place.country.map(|country| country.to_string()).or_else(group)
+    match place.declared {
+        Some(Region::Any) => None,
+        Some(region) if place.basis == Basis::Declared => Some(region.name().to_owned()),
+        _ => place.country.map(|country| country.to_string()),
+    }
 }
 
 /// Facts of a flow of which only the name is known.

@@ -12,4 +12,4 @@ pub use finding::{
     Asset, AsNumber, Channel, CountryBytes, Crossing, Destination, Evidence, Finding, FindingAsset, Loss, MonthBytes,
 };
 pub use flow::{FlowRecord, normal_name, transport};
-pub use rollup::{EvidenceKey, HostTraits, Rollup, RollupKey, Volume};
+pub use rollup::{EvidenceKey, HostTraits, Rollup, RollupKey, TRAITS_MAX, Volume};

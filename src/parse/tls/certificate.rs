@@ -1,0 +1,259 @@
+//! X.509 certificates of the Certificate message, up to TLS 1.2.
+//!
+//! In: the body of the message. Out: facts. Of each certificate only the outline is walked, so
+//! that a bad date, serial number or extension does not hide the names beside it.
+//! Sources: RFC 5246 section 7.4.2, RFC 5280 section 4.1.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
+
+use std::net::IpAddr;
+
+use sha2::{Digest, Sha256};
+use x509_parser::asn1_rs::{Any, Class, FromDer, Oid, Tag};
+use x509_parser::extensions::{GeneralName, SubjectAlternativeName};
+use x509_parser::time::ASN1Time;
+use x509_parser::x509::X509Name;
+
+use super::{X509_ISSUER, X509_NOT_AFTER, X509_SAN, X509_SHA256, X509_SUBJECT};
+use crate::fact::{FACTS_PER_FIELD_MAX, Facts, Flag, Seen, Side, VALUE_BYTES_MAX};
+use crate::parse::bytes::Reader;
+
+/// Certificates of one chain that are read.
+pub const CHAIN_CERTIFICATES_MAX: usize = 16;
+/// Bytes of an attribute's object identifier; a longer one is printed as `oid`.
+const OID_BYTES_MAX: usize = 64;
+
+/// `id-ce-subjectAltName`, 2.5.29.17, as DER content.
+const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+/// Context tags in a TBSCertificate, RFC 5280 section 4.1.
+const VERSION_TAG: Tag = Tag(0);
+const EXTENSIONS_TAG: Tag = Tag(3);
+
+/// Adds the facts of a chain: names of all, and of the first, which is the sender's own, also
+/// alternative names, digest and end of validity.
+pub fn add_chain(body: &[u8], side: Side, seen: Seen, facts: &mut Facts) {
+    let mut message = Reader::new(body);
+    let Some(mut chain) = message.vec24() else { return facts.flags.set(Flag::ParseError) };
+    if !message.is_empty() {
+        facts.flags.set(Flag::ParseError);
+    }
+    let mut text = Vec::new();
+    for number in 0..CHAIN_CERTIFICATES_MAX {
+        if chain.is_empty() {
+            return;
+        }
+        let Some(der) = chain.vec24() else { return facts.flags.set(Flag::ParseError) };
+        let der = der.rest();
+        if number == 0 {
+            facts.add(&X509_SHA256, side, seen, Sha256::digest(der).as_slice());
+        }
+        let Some(outline) = Outline::read(der) else {
+            facts.flags.set(Flag::ParseError);
+            continue;
+        };
+        for (field, name) in [(&X509_SUBJECT, outline.subject), (&X509_ISSUER, outline.issuer)] {
+            if print_name(name, &mut text).is_none() {
+                facts.flags.set(Flag::ParseError);
+            } else if !text.is_empty() {
+                facts.add(field, side, seen, &text);
+            }
+        }
+        if number == 0 {
+            add_validity(outline.validity, side, seen, facts);
+            add_alternative_names(outline.extensions, side, seen, facts);
+        }
+    }
+    if !chain.is_empty() {
+        facts.flags.set(Flag::LimitReached);
+    }
+}
+
+/// The parts of a certificate that facts come from, in DER.
+struct Outline<'a> {
+    issuer: &'a [u8],
+    subject: &'a [u8],
+    /// Content of the Validity sequence.
+    validity: &'a [u8],
+    /// Content of the Extensions sequence; empty when there are none.
+    extensions: &'a [u8],
+}
+
+impl<'a> Outline<'a> {
+    fn read(der: &'a [u8]) -> Option<Outline<'a>> {
+        let mut certificate = Der(der);
+        let mut certificate = Der(certificate.next()?.1.data);
+        let mut fields = Der(certificate.next()?.1.data);
+        if fields.clone().next()?.1.tag() == VERSION_TAG {
+            fields.next()?;
+        }
+        let _serial_number = fields.next()?;
+        let _signature_algorithm = fields.next()?;
+        let (issuer, _) = fields.next()?;
+        let (_, validity) = fields.next()?;
+        let (subject, _) = fields.next()?;
+        let wrapped = fields
+            .find(|(_, field)| field.tag() == EXTENSIONS_TAG && field.class() == Class::ContextSpecific)
+            .and_then(|(_, field)| Der(field.data).next());
+        let extensions = wrapped.map_or(&[][..], |(_, list)| list.data);
+        Some(Outline { issuer, subject, validity: validity.data, extensions })
+    }
+}
+
+/// The values in a piece of DER, one after another: all bytes of each, and its outer layer.
+#[derive(Clone)]
+struct Der<'a>(&'a [u8]);
+
+impl<'a> Iterator for Der<'a> {
+    type Item = (&'a [u8], Any<'a>);
+
+    fn next(&mut self) -> Option<(&'a [u8], Any<'a>)> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let (rest, value) = Any::from_der(self.0).ok()?;
+        let bytes = self.0.get(..self.0.len().saturating_sub(rest.len()))?;
+        self.0 = rest;
+        Some((bytes, value))
+    }
+}
+
+fn add_validity(validity: &[u8], side: Side, seen: Seen, facts: &mut Facts) {
+    let Some((not_after, _)) = Der(validity).nth(1) else { return facts.flags.set(Flag::ParseError) };
+    match ASN1Time::from_der(not_after) {
+        Ok((_, time)) => {
+            // Before 1970 there is no number for it, and nothing to learn from it.
+            if let Ok(seconds) = u64::try_from(time.timestamp()) {
+                facts.add_number(&X509_NOT_AFTER, side, seen, seconds);
+            }
+        }
+        Err(_) => facts.flags.set(Flag::ParseError),
+    }
+}
+
+fn add_alternative_names(extensions: &[u8], side: Side, seen: Seen, facts: &mut Facts) {
+    for (_, extension) in Der(extensions) {
+        let mut parts = Der(extension.data);
+        if parts.next().is_none_or(|(_, oid)| oid.data != SUBJECT_ALT_NAME) {
+            continue;
+        }
+        // Between the two may stand whether it is critical.
+        let Some((_, value)) = parts.last() else { continue };
+        let Ok((_, names)) = SubjectAlternativeName::from_der(value.data) else {
+            facts.flags.set(Flag::ParseError);
+            continue;
+        };
+        if names.general_names.len() > FACTS_PER_FIELD_MAX {
+            facts.flags.set(Flag::LimitReached);
+        }
+        for name in names.general_names.iter().take(FACTS_PER_FIELD_MAX) {
+            match name {
+                GeneralName::DNSName(text) | GeneralName::RFC822Name(text) | GeneralName::URI(text) => {
+                    facts.add(&X509_SAN, side, seen, text.as_bytes());
+                }
+                // Not UTF-8: as it stood.
+                GeneralName::Invalid(Tag(1 | 2 | 6), bytes) => facts.add(&X509_SAN, side, seen, bytes),
+                GeneralName::IPAddress(bytes) => {
+                    if let Some(address) = ip_address(bytes) {
+                        facts.add(&X509_SAN, side, seen, address.to_string().as_bytes());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
+        return Some(IpAddr::from(four));
+    }
+    <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
+}
+
+/// Prints a name into `text`, most specific part first: `CN=a,OU=b,O=c`. A comma or backslash in
+/// a value has a backslash before it; parts of equal rank are joined by `+`.
+fn print_name(der: &[u8], text: &mut Vec<u8>) -> Option<()> {
+    text.clear();
+    let (_, name) = X509Name::from_der(der).ok()?;
+    let ranks: Vec<_> = name.iter_rdn().collect();
+    for rank in ranks.into_iter().rev() {
+        for (number, attribute) in rank.iter().enumerate() {
+            if !text.is_empty() {
+                text.push(if number == 0 { b',' } else { b'+' });
+            }
+            print_attribute_type(attribute.attr_type(), text);
+            text.push(b'=');
+            print_value(attribute.attr_value(), text);
+            // What is longer would be cut anyway.
+            if text.len() > VALUE_BYTES_MAX {
+                return Some(());
+            }
+        }
+    }
+    Some(())
+}
+
+fn print_attribute_type(oid: &Oid<'_>, text: &mut Vec<u8>) {
+    let word = match oid.as_bytes() {
+        [0x55, 0x04, 0x03] => "CN",
+        [0x55, 0x04, 0x05] => "serialNumber",
+        [0x55, 0x04, 0x06] => "C",
+        [0x55, 0x04, 0x07] => "L",
+        [0x55, 0x04, 0x08] => "ST",
+        [0x55, 0x04, 0x09] => "street",
+        [0x55, 0x04, 0x0a] => "O",
+        [0x55, 0x04, 0x0b] => "OU",
+        // 1.2.840.113549.1.9.1
+        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01] => "emailAddress",
+        // 0.9.2342.19200300.100.1.1 and .25
+        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x01] => "UID",
+        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x19] => "DC",
+        // Longer ones take more than linear time to print.
+        bytes if bytes.len() > OID_BYTES_MAX => "oid",
+        _ => return text.extend_from_slice(oid.to_id_string().as_bytes()),
+    };
+    text.extend_from_slice(word.as_bytes());
+}
+
+fn print_value(value: &Any<'_>, text: &mut Vec<u8>) {
+    match value.tag() {
+        Tag::BmpString => {
+            let (units, _) = value.data.as_chunks::<2>();
+            let units = units.iter().map(|&unit| u16::from_be_bytes(unit));
+            let chars = char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER));
+            print_chars(chars, text);
+        }
+        Tag::UniversalString => {
+            let (units, _) = value.data.as_chunks::<4>();
+            let units = units.iter().map(|&unit| u32::from_be_bytes(unit));
+            print_chars(units.map(|c| char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER)), text);
+        }
+        // In practice Latin-1, or UTF-8 under a wrong tag.
+        Tag::T61String if std::str::from_utf8(value.data).is_err() => {
+            print_chars(value.data.iter().map(|&byte| char::from(byte)), text);
+        }
+        _ => {
+            for &byte in value.data {
+                if matches!(byte, b',' | b'\\') {
+                    text.push(b'\\');
+                }
+                text.push(byte);
+            }
+        }
+    }
+}
+
+fn print_chars(chars: impl Iterator<Item = char>, text: &mut Vec<u8>) {
+    for c in chars {
+        if matches!(c, ',' | '\\') {
+            text.push(b'\\');
+        }
+        text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+}
