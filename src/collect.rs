@@ -50,8 +50,6 @@ pub struct Gathered {
     pub macs: MacHosts,
     /// (client, address) to the names it was told.
     pub names: Names,
-    /// ECH configurations told by DNS: (client, name) to config ids.
-    pub ech: HashMap<(IpAddr, Box<str>), Few<u8, 8>>,
     /// Limits that were reached, by name.
     pub limits: std::collections::BTreeMap<&'static str, Tally>,
     /// Flows seen.
@@ -69,7 +67,6 @@ impl Merge for Gathered {
         self.hosts.merge(other.hosts);
         self.macs.merge(other.macs);
         self.names.merge(other.names);
-        self.ech.merge(other.ech);
         Merge::merge(&mut self.limits, other.limits);
         self.flows.merge(other.flows);
         self.transit_flows.merge(other.transit_flows);

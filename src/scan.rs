@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::capture::{Damage, Source};
 use crate::collect::{Collector, Gathered};
-use crate::fact::{Facts, Seen, Side};
+use crate::fact::{Facts, Flag, Seen, Side};
 use crate::flow::key::protocol;
 use crate::join::{Context, Identified, Joined, NameBook, join};
 use crate::merge::Merge;
@@ -245,13 +245,25 @@ impl Flows {
     pub fn write(mut self, out: &mut dyn Write) -> io::Result<()> {
         let mut line = Vec::new();
         for spool in std::mem::take(&mut self.spools) {
-            spool.read(|record, whens| {
+            spool.read(|mut record, whens| {
                 line.clear();
+                self.judge_ech(&mut record);
                 flow::write(&record, &self.learnt(&record, whens), &mut line).map_err(io::Error::from)?;
                 out.write_all(&line)
             })?;
         }
         Ok(())
+    }
+
+    /// An ECH extension in a hello whose name the client had asked for, at the address it was given,
+    /// hides nothing: it is a placeholder (RFC 9849, section 6.2).
+    fn judge_ech(&self, record: &mut FlowRecord) {
+        let [source, destination] = [Side::Source, Side::Destination].map(|side| record.address(side));
+        let Some((name, _)) = record.own_name().filter(|_| record.facts.flags.has(Flag::Ech)) else { return };
+        if self.names.was_told(source, destination, &name) {
+            record.facts.flags.clear(Flag::Ech);
+            record.facts.flags.set(Flag::EchGrease);
+        }
     }
 
     fn learnt(&self, record: &FlowRecord, whens: &[u32]) -> Learnt {

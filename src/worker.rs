@@ -261,10 +261,12 @@ impl Worker {
             self.counters.tcp_payload_bytes += u64::from(payload_len);
             let hot = self.table.hot_mut(id);
             hot.state |= state::PAYLOAD[s];
+            let end = segment.payload + segment.payload_len as usize;
             if done {
-                hot.state |= state::MORE[s];
+                if !hot.is(state::MORE[s]) && is_data(bytes.get(segment.payload..end).unwrap_or_default()) {
+                    hot.state |= state::MORE[s];
+                }
             } else {
-                let end = segment.payload + segment.payload_len as usize;
                 let payload = bytes.get(segment.payload..end).unwrap_or_default();
                 let seen = Seen { time: segment.time, packet: segment.number };
                 self.read(id, side, start_known, first_byte, payload, segment.payload_cut > 0, seen);
@@ -484,3 +486,15 @@ impl Worker {
         self.table.remove(id);
     }
 }
+
+/// Whether a segment behind a hello carries more than the rest of a TLS handshake: not a record of
+/// handshake, alert or cipher change, and not the encrypted Finished of TLS 1.3, which looks like
+/// data (RFC 8446, section 5) and has at most [`FINISHED_BYTES_MAX`] bytes.
+#[inline]
+fn is_data(payload: &[u8]) -> bool {
+    let handshake = matches!(payload.first(), Some(0x14..=0x16));
+    !handshake && payload.len() > FINISHED_BYTES_MAX
+}
+
+/// Record header, handshake header, SHA-384, content type and tag: 74; with room for padding.
+const FINISHED_BYTES_MAX: usize = 80;

@@ -47,7 +47,6 @@ struct Sum {
     via_proxy: bool,
     hidden: bool,
     name_only: bool,
-    remote_inside: bool,
 }
 
 /// Finds. Also tells which hosts are known only by the channels they use.
@@ -87,6 +86,10 @@ impl Finder<'_> {
         if when.is_none() && !self.is_worth_telling(key) {
             return;
         }
+        // Somebody who opens an appliance's page is not the appliance.
+        if key.remote_inside && !key.via_proxy && !self.hosts.contains_key(&key.host) {
+            return;
+        }
         let channel = when.and_then(|w| self.context.signatures.when(w));
         let region = channel.and_then(|c| c.when.region);
         let address = key.remote.filter(|_| !key.via_proxy).or_else(|| rollup.addresses.iter().next().copied());
@@ -109,9 +112,8 @@ impl Finder<'_> {
             addresses,
             domain_basis: domain_basis.into_iter().collect(),
             via_proxy: key.via_proxy,
-            hidden: key.hidden,
+            hidden: key.hidden && !self.asked_for(key),
             name_only,
-            remote_inside: key.remote_inside && !key.via_proxy,
         };
         match self.sums.entry(group) {
             std::collections::btree_map::Entry::Vacant(free) => {
@@ -119,6 +121,12 @@ impl Finder<'_> {
             }
             std::collections::btree_map::Entry::Occupied(mut there) => there.get_mut().merge(part),
         }
+    }
+
+    /// Whether the client had asked for the very name that the hello shows and went to the address
+    /// it was given: then that is the name it wanted, and its ECH extension is a placeholder.
+    fn asked_for(&self, key: &RollupKey) -> bool {
+        matches!((&key.name, key.remote), (Some(name), Some(remote)) if self.names.was_told(key.host, remote, name))
     }
 
     /// Whether a flow to the same name over the same channel was seen.
@@ -352,7 +360,6 @@ impl Sum {
         self.via_proxy &= other.via_proxy;
         self.hidden &= other.hidden;
         self.name_only &= other.name_only;
-        self.remote_inside &= other.remote_inside;
     }
 }
 

@@ -29,6 +29,11 @@ impl NameBook {
         book
     }
 
+    /// Whether this client was told that this name has this address.
+    pub fn was_told(&self, client: IpAddr, address: IpAddr, name: &str) -> bool {
+        self.by_client.get(&(client, address)).is_some_and(|told| told.iter().any(|(_, n)| &**n == name))
+    }
+
     /// The name for `address` as `client` knew it at `time`: the latest answer before, else the
     /// first after it, else the one name that anybody was told.
     pub fn name(&self, client: IpAddr, address: IpAddr, time: Time) -> Option<&str> {

@@ -106,7 +106,7 @@ fn is_weak(input: &CrossingInput<'_>) -> bool {
         || input.payload_out == 0
         || input.sources_disagree
         || input.place.disagree
-        || input.place.anycast
+        || input.place.anycast && input.place.basis != Basis::Declared
 }
 
 /// What was seen, in sentences.
