@@ -14,7 +14,7 @@ use super::packets::{ETHERTYPE_IPV4, Endpoint, Mac, PROTOCOL_ICMP, Packet, arp, 
 use super::random::Random;
 use super::tls::{self, Version};
 
-pub use super::expected::{EXPECTED, Expected};
+pub use super::expected::EXPECTED;
 
 /// 2026-11-02T08:00:00Z, nanoseconds since 1970.
 pub const START_NS: u64 = 1_793_606_400 * SECOND_NS;

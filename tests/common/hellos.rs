@@ -55,7 +55,8 @@ pub fn shuffled(mut pieces: Vec<Piece>, seed: u64) -> Vec<Piece> {
     pieces
 }
 
-/// What stands between the records of [`rerecord`].
+/// What stands between the records of [`rerecord`]. RFC 8446 section 5.1 forbids all but the first; a reader has to live
+/// with them, and tshark 4.0.17 does not find the hello behind an empty record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Between {
     /// Nothing.
