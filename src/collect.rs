@@ -94,12 +94,7 @@ pub struct Collector {
 
 impl Collector {
     /// A collector; `keep_flows` when flow records are asked for.
-    pub fn new(
-        signatures: Arc<Signatures>,
-        places: Arc<Places>,
-        policy: Arc<Policy>,
-        keep_flows: bool,
-    ) -> Collector {
+    pub fn new(signatures: Arc<Signatures>, places: Arc<Places>, policy: Arc<Policy>, keep_flows: bool) -> Collector {
         Collector {
             signatures,
             places,

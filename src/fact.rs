@@ -360,9 +360,7 @@ impl Facts {
 
     /// The fact of this field that was seen first; of two in one packet the smaller value.
     pub fn first(&self, field: &'static Field) -> Option<Fact<'_>> {
-        self.iter()
-            .filter(|f| std::ptr::eq(f.field, field))
-            .min_by(|a, b| (a.seen, a.value).cmp(&(b.seen, b.value)))
+        self.iter().filter(|f| std::ptr::eq(f.field, field)).min_by(|a, b| (a.seen, a.value).cmp(&(b.seen, b.value)))
     }
 
     /// Whether a field has a value.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bordertap::capture::{Inputs, Source};
 use bordertap::cli::{
     Cli, Command, JudgeArgs, ListFormat, LogFormat, OutputArgs, ScanArgs, SignatureArgs, SignatureCommand, TalkArgs,
-    WhereArgs, When,
+    When, WhereArgs,
 };
 use bordertap::place::Places;
 use bordertap::policy::Policy;

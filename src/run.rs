@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use ahash::RandomState;
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -55,11 +55,7 @@ pub struct Done<G> {
 }
 
 /// Reads a source to its end.
-pub fn run<G: Gather>(
-    source: &mut dyn Source,
-    settings: &Settings<'_>,
-    gather: impl Fn() -> G + Sync,
-) -> Done<G> {
+pub fn run<G: Gather>(source: &mut dyn Source, settings: &Settings<'_>, gather: impl Fn() -> G + Sync) -> Done<G> {
     let reader = Reader { source, left: settings.packets_max, packets: 0, blocks: 0, progress: settings.progress };
     match settings.workers {
         0 | 1 => alone(reader, settings.memory, gather()),
@@ -197,12 +193,7 @@ struct Shared<'a> {
     finished: Vec<AtomicU64>,
 }
 
-fn together<G: Gather>(
-    reader: Reader<'_>,
-    workers: usize,
-    memory: usize,
-    gather: &(impl Fn() -> G + Sync),
-) -> Done<G> {
+fn together<G: Gather>(reader: Reader<'_>, workers: usize, memory: usize, gather: &(impl Fn() -> G + Sync)) -> Done<G> {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
     let shared = Shared {
         reader: Mutex::new(reader),

@@ -16,8 +16,8 @@ use crate::merge::Merge;
 use crate::parse::tls;
 use crate::place::{self, Places};
 use crate::policy::{Location, Policy};
-use crate::record::{FlowRecord, normal_name};
 use crate::record::spool::Spool;
+use crate::record::{FlowRecord, normal_name};
 use crate::report::flow::{Learnt, Verdict};
 use crate::report::{DamageLine, FORMAT, Gap, Header, Report, SignatureSummary, flow};
 use crate::run::{ByInput, Done, Settings, run};
@@ -74,8 +74,7 @@ impl Scanned {
 impl Scan {
     /// Reads a source to its end and says what there is to say.
     pub fn run(&self, source: &mut dyn Source, inputs: &[String], progress: &(dyn Fn(u64, u64) + Sync)) -> Scanned {
-        let settings =
-            Settings { workers: self.workers, memory: self.memory, packets_max: self.packets_max, progress };
+        let settings = Settings { workers: self.workers, memory: self.memory, packets_max: self.packets_max, progress };
         let collector = || {
             let shared = (self.signatures.clone(), self.places.clone(), self.policy.clone());
             Collector::new(shared.0, shared.1, shared.2, self.keep_flows)
@@ -220,14 +219,14 @@ fn name_lines(name: &str, signatures: &Signatures) -> Vec<String> {
 
 /// Inputs whose packets were all refused: nobody should take that for an empty network.
 fn silent(by_input: &ByInput) -> impl Iterator<Item = Damage> + '_ {
-    by_input.iter().filter(|(_, [received, decoded])| received.0 > 0 && decoded.0 == 0).map(
-        |(input, [received, _])| Damage {
+    by_input.iter().filter(|(_, [received, decoded])| received.0 > 0 && decoded.0 == 0).map(|(input, [received, _])| {
+        Damage {
             input: input.to_string(),
             offset: 0,
             reason: format!("none of its {} packets could be decoded; the ledger says why", received.0),
             fatal: true,
-        },
-    )
+        }
+    })
 }
 
 /// Flow records, with what the whole input taught about them.
@@ -268,8 +267,8 @@ impl Flows {
 
     fn learnt(&self, record: &FlowRecord, whens: &[u32]) -> Learnt {
         let [source, destination] = [Side::Source, Side::Destination].map(|side| record.address(side));
-        let outside = self.policy.side_of(source) != Location::Inside
-            && self.policy.side_of(destination) == Location::Inside;
+        let outside =
+            self.policy.side_of(source) != Location::Inside && self.policy.side_of(destination) == Location::Inside;
         let host = self.hosts.get(if outside { &destination } else { &source });
         let settled = self.signatures.settle(whens, |id| host.is_some_and(|h| h.is(id)));
         let verdicts = settled.iter().filter_map(|&when| self.signatures.when(when)).map(|when| Verdict {

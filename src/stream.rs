@@ -4,7 +4,13 @@
 //! At most [`PREFIX_BYTES_MAX`] a side; the first copy of a byte wins, a second one that differs is
 //! reported; a hole stays a hole and is said to be one. Sources: RFC 9293 section 3.4 (sequence
 //! numbers are compared modulo 2^32).
-#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
 
 #[cfg(test)]
 mod tests;

@@ -350,7 +350,13 @@ impl Worker {
         self.cold_bytes = (self.cold_bytes + after).saturating_sub(before);
         match verdict {
             Verdict::Done => self.table.hot_mut(id).state |= state::DONE,
-            Verdict::Refused => self.refuse(id, side),
+            Verdict::Refused => {
+                self.refuse(id, side);
+                // The bytes so far were nobody's; a protocol may begin with this very segment.
+                if start.is_none() && reading::late_claim(ports, side, payload).is_some() {
+                    self.read(id, side, None, seq, payload, cut, seen);
+                }
+            }
             Verdict::Reading => {}
         }
     }
@@ -368,7 +374,13 @@ impl Worker {
             self.table.set_cold(id, Box::default());
             self.cold_bytes += size_of::<Cold>();
         }
-        self.table.hot_mut(id).state &= !state::REFUSED[side.index()];
+        // What the other side said so far was part of the other beginning too.
+        let hot = self.table.hot_mut(id);
+        let known = hot.is(state::LATE);
+        hot.state = hot.state & !state::REFUSED[side.index()] | state::LATE;
+        if !known {
+            hot.state |= state::REFUSED[side.other().index()];
+        }
         let Some(cold) = self.table.cold_mut(id) else { return false };
         let before = cold.heap_bytes();
         cold.reading.get_or_insert_default().begin_late(protocol, side, seq);

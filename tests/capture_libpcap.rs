@@ -126,10 +126,7 @@ fn every_capture_reads_as_libpcap_reads_it() {
             whole += 1;
         }
     }
-    eprintln!(
-        "{} files, {whole} of them whole, {packets} packets",
-        files.len()
-    );
+    eprintln!("{} files, {whole} of them whole, {packets} packets", files.len());
     assert!(whole >= 10 && packets >= 300);
 }
 
@@ -137,18 +134,10 @@ fn every_capture_reads_as_libpcap_reads_it() {
 fn rewrite(packets: &[Got], big: bool, magic: u32, version: (u16, u16)) -> Vec<u8> {
     let mut bytes = Vec::new();
     let u16s = |value: u16| {
-        if big {
-            value.to_be_bytes()
-        } else {
-            value.to_le_bytes()
-        }
+        if big { value.to_be_bytes() } else { value.to_le_bytes() }
     };
     let u32s = |value: u32| {
-        if big {
-            value.to_be_bytes()
-        } else {
-            value.to_le_bytes()
-        }
+        if big { value.to_be_bytes() } else { value.to_le_bytes() }
     };
     bytes.extend(u32s(magic));
     bytes.extend(u16s(version.0));
@@ -237,10 +226,7 @@ fn compressed_captures_read_as_the_plain_ones() {
         let plain = fs::read(&file).unwrap();
         let (first, second) = plain.split_at(plain.len() / 2);
         for format in ["gzip", "zstd", "lz4", "xz"] {
-            for bytes in [
-                compress(format, &plain),
-                [compress(format, first), compress(format, second)].concat(),
-            ] {
+            for bytes in [compress(format, &plain), [compress(format, first), compress(format, second)].concat()] {
                 fs::write(&path, bytes).unwrap();
                 let (packets, damage, _) = ours(&path, None);
                 assert!(packets == expected, "{} {format}", file.display());

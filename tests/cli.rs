@@ -43,8 +43,7 @@ fn schema(name: &str) -> jsonschema::Validator {
 }
 
 fn valid(validator: &jsonschema::Validator, value: &Value) {
-    let errors: Vec<String> =
-        validator.iter_errors(value).map(|e| format!("{} at {}", e, e.instance_path())).collect();
+    let errors: Vec<String> = validator.iter_errors(value).map(|e| format!("{} at {}", e, e.instance_path())).collect();
     assert!(errors.is_empty(), "{errors:?}\n{value}");
 }
 
@@ -235,8 +234,7 @@ fn a_finding_can_fail_the_run() {
         .collect();
     let homes = countries.into_iter().chain(["DE".to_owned(), "IE".to_owned()]).collect::<Vec<_>>().join(",");
     let output = run(&["scan", DEMO, "--fail-on-finding", "--home", &homes, "--findings", "-"]);
-    let left: Vec<Value> =
-        json_lines(&output.stdout).into_iter().filter(|f| f["crossing"] == "observed").collect();
+    let left: Vec<Value> = json_lines(&output.stdout).into_iter().filter(|f| f["crossing"] == "observed").collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -244,11 +242,8 @@ fn a_finding_can_fail_the_run() {
 fn standard_input_and_compressed_files_are_read() {
     let whole = std::fs::read(root().join(DEMO)).unwrap();
     let direct = run(&["scan", DEMO, "--findings", "-"]).stdout;
-    let mut child = command(&["scan", "-", "--findings", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command(&["scan", "-", "--findings", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let writer = std::thread::spawn(move || stdin.write_all(&whole).unwrap());
     let output = child.wait_with_output().unwrap();
@@ -261,11 +256,8 @@ fn standard_input_and_compressed_files_are_read() {
 
 #[test]
 fn a_closed_pipe_is_no_error() {
-    let mut child = command(&["scan", DEMO, "--flows", "-"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command(&["scan", DEMO, "--flows", "-"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!(status(&output), 0);
@@ -365,7 +357,10 @@ source   = ["a test"]
     let folder = dir.path().to_str().unwrap();
     let list = run(&["signatures", "list", "--signatures", folder]);
     let list = text(&list.stdout);
-    assert!(list.contains("fortinet.own") && !list.contains("fortinet.device") && list.contains("palo-alto."), "{list}");
+    assert!(
+        list.contains("fortinet.own") && !list.contains("fortinet.device") && list.contains("palo-alto."),
+        "{list}"
+    );
     std::fs::write(dir.path().join("own.toml"), own.replace("\"update\"", "\"upadte\"")).unwrap();
     let refused = run(&["scan", DEMO, "--signatures", folder]);
     assert_eq!(status(&refused), 1);

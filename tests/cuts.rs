@@ -153,7 +153,7 @@ fn one_direction_alone_gives_what_it_has() {
 #[test]
 fn a_second_copy_with_another_name_is_told_and_the_first_counts() {
     let hello = client_hello(Version::Tls13, Some(NAME));
-    let other = client_hello(Version::Tls13, Some("decoy.elsewhere.example")); 
+    let other = client_hello(Version::Tls13, Some("decoy.elsewhere.example"));
     let mut talk = conversation();
     // The front of one hello, then an overlapping copy of the other from the first byte, then the rest.
     let pieces = [
@@ -171,10 +171,8 @@ fn a_second_copy_with_another_name_is_told_and_the_first_counts() {
 fn a_hole_that_is_never_filled_gives_no_wrong_name() {
     let hello = client_hello(Version::Tls13, Some(NAME));
     let mut talk = conversation();
-    let pieces = [
-        Piece { offset: 0, bytes: hello[..100].to_vec() },
-        Piece { offset: 140, bytes: hello[140..].to_vec() },
-    ];
+    let pieces =
+        [Piece { offset: 0, bytes: hello[..100].to_vec() }, Piece { offset: 140, bytes: hello[140..].to_vec() }];
     talk.open().send_pieces(From::Client, &pieces).close();
     let flow = flows(&talk.packets()).remove(0);
     assert!(flow.facts.flags.has(Flag::Gap));

@@ -51,12 +51,9 @@ impl Flow {
         }
         bytes.extend_from_slice(payload);
         if self.protocol.is_none() {
-            let found = [&dns::PROTOCOL, &http::PROTOCOL]
-                .into_iter()
-                .find(|protocol| {
-                    protocol.over.contains(&self.transport)
-                        && (protocol.claim)(self.ports, side, bytes) == Claim::Yes
-                });
+            let found = [&dns::PROTOCOL, &http::PROTOCOL].into_iter().find(|protocol| {
+                protocol.over.contains(&self.transport) && (protocol.claim)(self.ports, side, bytes) == Claim::Yes
+            });
             let Some(found) = found else { return };
             self.protocol = Some((found, (found.parser)(self.transport)));
             self.feed(side.other(), seen, false);
@@ -73,12 +70,7 @@ impl Flow {
         if !ready || bytes.is_empty() {
             return;
         }
-        let prefix = Prefix {
-            bytes,
-            seen,
-            last,
-            split: false,
-        };
+        let prefix = Prefix { bytes, seen, last, split: false };
         match parser.feed(side, prefix, &mut self.facts) {
             Progress::NeedBytes(need) => self.need[side.index()] = Some(need),
             Progress::Done => self.need[side.index()] = None,
@@ -96,9 +88,7 @@ impl Flow {
     /// The values of a field as text, in order.
     fn values(&self, name: &str) -> Vec<String> {
         let facts = self.facts.iter().filter(|fact| fact.field.name == name);
-        let mut values: Vec<String> = facts
-            .map(|fact| show(fact.field.kind, fact.value))
-            .collect();
+        let mut values: Vec<String> = facts.map(|fact| show(fact.field.kind, fact.value)).collect();
         values.sort();
         values
     }
@@ -109,23 +99,15 @@ fn show(kind: Kind, value: &[u8]) -> String {
         Kind::Name | Kind::Text => String::from_utf8_lossy(value).into_owned(),
         Kind::Hex => value.iter().map(|byte| format!("{byte:02x}")).collect(),
         Kind::Number => u64::from_be_bytes(value.try_into().unwrap()).to_string(),
-        Kind::Address if value.len() == 4 => {
-            IpAddr::from(<[u8; 4]>::try_from(value).unwrap()).to_string()
-        }
+        Kind::Address if value.len() == 4 => IpAddr::from(<[u8; 4]>::try_from(value).unwrap()).to_string(),
         Kind::Address => IpAddr::from(<[u8; 16]>::try_from(value).unwrap()).to_string(),
     }
 }
 
 fn endpoints(ip: &NetSlice<'_>) -> Option<(IpAddr, IpAddr)> {
     match ip {
-        NetSlice::Ipv4(ip) => Some((
-            ip.header().source_addr().into(),
-            ip.header().destination_addr().into(),
-        )),
-        NetSlice::Ipv6(ip) => Some((
-            ip.header().source_addr().into(),
-            ip.header().destination_addr().into(),
-        )),
+        NetSlice::Ipv4(ip) => Some((ip.header().source_addr().into(), ip.header().destination_addr().into())),
+        NetSlice::Ipv6(ip) => Some((ip.header().source_addr().into(), ip.header().destination_addr().into())),
         NetSlice::Arp(_) => None,
     }
 }
@@ -145,10 +127,7 @@ fn flows(name: &str) -> Vec<Flow> {
         let packet = &file[at + PACKET_HEADER_BYTES..at + PACKET_HEADER_BYTES + captured];
         let time = Time::new(i64::from(word(at)), i64::from(word(at + 4)) * 1000);
         at += PACKET_HEADER_BYTES + captured;
-        seen = Seen {
-            time,
-            packet: seen.packet + 1,
-        };
+        seen = Seen { time, packet: seen.packet + 1 };
         let sliced = match ethernet {
             true => SlicedPacket::from_ethernet(packet),
             false => SlicedPacket::from_ip(packet),
@@ -160,24 +139,12 @@ fn flows(name: &str) -> Vec<Flow> {
         let (transport, from, to, payload, sequence) = match &sliced.transport {
             Some(TransportSlice::Udp(udp)) => {
                 let (source, destination) = (udp.source_port(), udp.destination_port());
-                (
-                    Transport::Udp,
-                    (from, source),
-                    (to, destination),
-                    udp.payload(),
-                    0,
-                )
+                (Transport::Udp, (from, source), (to, destination), udp.payload(), 0)
             }
             Some(TransportSlice::Tcp(tcp)) => {
                 let (source, destination) = (tcp.source_port(), tcp.destination_port());
                 let sequence = tcp.sequence_number();
-                (
-                    Transport::Tcp,
-                    (from, source),
-                    (to, destination),
-                    tcp.payload(),
-                    sequence,
-                )
+                (Transport::Tcp, (from, source), (to, destination), tcp.payload(), sequence)
             }
             _ => continue,
         };
@@ -185,12 +152,8 @@ fn flows(name: &str) -> Vec<Flow> {
             continue;
         }
         let number = transport as u8;
-        let (index, side) = *known
-            .entry((number, [from, to]))
-            .or_insert((flows.len(), Side::Source));
-        known
-            .entry((number, [to, from]))
-            .or_insert((index, Side::Destination));
+        let (index, side) = *known.entry((number, [from, to])).or_insert((flows.len(), Side::Source));
+        known.entry((number, [to, from])).or_insert((index, Side::Destination));
         if index == flows.len() {
             flows.push(Flow::new(transport, (from.1, to.1)));
         }
@@ -264,11 +227,7 @@ fn dns_questions_and_answers() {
     );
     assert_eq!(all(&flows, "dns.cname"), ["www.l.google.com"]);
     assert_eq!(all(&flows, "dns.rcode"), ["0", "3"]);
-    assert!(
-        flows
-            .iter()
-            .all(|flow| flow.facts.flags.names().count() == 0)
-    );
+    assert!(flows.iter().all(|flow| flow.facts.flags.names().count() == 0));
 }
 
 #[test]
@@ -284,11 +243,7 @@ fn dns_record_type_that_is_not_read() {
     let flows = flows("dns/zeek-dns-caa.pcap");
     assert_eq!(all(&flows, "dns.qname"), ["google.com"]);
     assert_eq!(all(&flows, "dns.qtype"), ["257"]);
-    assert!(
-        flows
-            .iter()
-            .all(|flow| !flow.facts.flags.has(Flag::ParseError))
-    );
+    assert!(flows.iter().all(|flow| !flow.facts.flags.has(Flag::ParseError)));
 }
 
 /// The keys were taken from the bytes by hand, after the layout in RFC 9849, section 4.
@@ -297,10 +252,8 @@ fn dns_https_records_with_ech() {
     let flows = flows("dns/zeek-ech.pcap");
     assert_eq!(all(&flows, "dns.qname"), ["cloudflare-ech.com", "defo.ie"]);
     let facts = flows.iter().flat_map(|flow| flow.facts.iter());
-    let mut keys: Vec<(u8, &[u8], &[u8])> = facts
-        .filter(|fact| *fact.field == dns::ECH)
-        .map(|fact| dns::unpack_ech(fact.value).unwrap())
-        .collect();
+    let mut keys: Vec<(u8, &[u8], &[u8])> =
+        facts.filter(|fact| *fact.field == dns::ECH).map(|fact| dns::unpack_ech(fact.value).unwrap()).collect();
     keys.sort();
     assert_eq!(
         keys,
@@ -327,14 +280,7 @@ fn dns_https_records_with_ech() {
 /// One capture: host, user agents, servers, paths, status codes.
 fn web(name: &str) -> [Vec<String>; 5] {
     let flows = flows(name);
-    [
-        "http.host",
-        "http.user_agent",
-        "http.server",
-        "http.path",
-        "http.status",
-    ]
-    .map(|field| all(&flows, field))
+    ["http.host", "http.user_agent", "http.server", "http.path", "http.status"].map(|field| all(&flows, field))
 }
 
 #[test]
@@ -344,20 +290,14 @@ fn http_redirect() {
     let curl = "curl/7.24.0 (x86_64-apple-darwin12.0) libcurl/7.24.0 OpenSSL/0.9.8y zlib/1.2.5";
     assert_eq!(agent, [curl]);
     assert!(server.is_empty());
-    assert_eq!(
-        (&path[..], &status[..]),
-        (&["/".to_string()][..], &["301".to_string()][..])
-    );
+    assert_eq!((&path[..], &status[..]), (&["/".to_string()][..], &["301".to_string()][..]));
 }
 
 #[test]
 fn http_head_that_failed() {
     let [host, agent, server, path, status] = web("http/arkime-http-500-head.pcap");
     assert_eq!(host, ["samples.example.com"]);
-    assert_eq!(
-        agent,
-        ["Mozilla/4.0 (compatible;+MSIE+8.0;+Windows+NT+5.1)"]
-    );
+    assert_eq!(agent, ["Mozilla/4.0 (compatible;+MSIE+8.0;+Windows+NT+5.1)"]);
     assert_eq!(server, ["Apache"]);
     assert_eq!(path, ["/UpdataConfig.dat"]);
     assert_eq!(status, ["500"]);
@@ -377,10 +317,7 @@ fn http_upload_behind_other_requests() {
     let [host, _, server, path, status] = web("http/arkime-http-post-upload.pcap");
     assert_eq!(host, ["192.168.57.14"]);
     assert_eq!(server, ["Apache-Coyote/1.1"]);
-    assert_eq!(
-        path,
-        ["/fileupload/", "/fileupload/servlet/UploadHandleServlet"]
-    );
+    assert_eq!(path, ["/fileupload/", "/fileupload/servlet/UploadHandleServlet"]);
     assert_eq!(status, ["200"]);
 }
 
@@ -400,12 +337,7 @@ fn http_paths_with_odd_bytes() {
     assert_eq!(server, ["SimpleHTTP/0.6 Python/3.12.3"]);
     assert_eq!(
         path,
-        [
-            "/non_printable_%07",
-            "/non_printable_literal_%5Cx07",
-            "/printable_%F0%9F%98%84",
-            "/regular_file.html",
-        ]
+        ["/non_printable_%07", "/non_printable_literal_%5Cx07", "/printable_%F0%9F%98%84", "/regular_file.html",]
     );
     assert_eq!(status, ["404"]);
 }
@@ -415,10 +347,7 @@ fn http_proxy_that_is_asked_to_connect() {
     let flows = flows("http/ja4-https-connect.pcap");
     assert_eq!(all(&flows, "connect.host"), ["ts01-b.cloudsink.net"]);
     assert_eq!(all(&flows, "http.method"), ["CONNECT"]);
-    assert_eq!(
-        all(&flows, "http.user_agent"),
-        ["CrowdStrike Falcon Sensor"]
-    );
+    assert_eq!(all(&flows, "http.user_agent"), ["CrowdStrike Falcon Sensor"]);
     assert_eq!(all(&flows, "http.server"), ["XXX"]);
     assert_eq!(all(&flows, "http.status"), ["200"]);
     assert!(all(&flows, "http.path").is_empty());

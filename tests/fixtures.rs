@@ -93,8 +93,7 @@ fn every_fixture_reads_as_other_tools_read_it() {
         for line in String::from_utf8(run.stdout).unwrap().lines() {
             values(&serde_json::from_str(line).unwrap(), &mut ours);
         }
-        let expected: BTreeMap<String, Value> =
-            serde_json::from_slice(&std::fs::read(&expectation).unwrap()).unwrap();
+        let expected: BTreeMap<String, Value> = serde_json::from_slice(&std::fs::read(&expectation).unwrap()).unwrap();
         for (key, wanted) in &expected {
             if key == "oracle" || key == "known_differences" {
                 continue;
@@ -119,7 +118,10 @@ fn every_fixture_reads_as_other_tools_read_it() {
                     failures.push(format!("{}: {key} {value} not found", capture.display()));
                 }
                 if hit && known.contains(&value) {
-                    failures.push(format!("{}: {key} {value} is found now; drop it from known_differences", capture.display()));
+                    failures.push(format!(
+                        "{}: {key} {value} is found now; drop it from known_differences",
+                        capture.display()
+                    ));
                 }
             }
         }

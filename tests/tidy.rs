@@ -119,7 +119,15 @@ fn no_clock_and_no_thread_below_run() {
         }
         let text = fs::read_to_string(&path).unwrap();
         for (number, line) in text.lines().enumerate() {
-            for word in ["SystemTime", "Instant::now", "Timestamp::now", "Zoned::now", "thread::spawn", "TcpStream", "UdpSocket"] {
+            for word in [
+                "SystemTime",
+                "Instant::now",
+                "Timestamp::now",
+                "Zoned::now",
+                "thread::spawn",
+                "TcpStream",
+                "UdpSocket",
+            ] {
                 let allowed = line.trim_start().starts_with("//");
                 assert!(allowed || !line.contains(word), "{name}:{}: `{word}` below run", number + 1);
             }
@@ -132,7 +140,9 @@ fn unsafe_code_stays_in_its_module() {
     for path in all("src") {
         let name = relative(&path);
         let text = fs::read_to_string(&path).unwrap();
-        let has = text.lines().any(|l| !l.trim_start().starts_with("//") && (l.contains("unsafe {") || l.contains("unsafe fn")));
+        let has = text
+            .lines()
+            .any(|l| !l.trim_start().starts_with("//") && (l.contains("unsafe {") || l.contains("unsafe fn")));
         assert!(!has || name == "src/capture/mapped.rs", "{name}: unsafe code outside the fenced module");
     }
 }

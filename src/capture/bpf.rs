@@ -62,12 +62,7 @@ impl Program {
         let mut memory = [0u32; SCRATCH_WORDS];
         let mut pc = 0usize;
         for _ in 0..STEPS_MAX {
-            let Instruction {
-                code,
-                if_true,
-                if_false,
-                k,
-            } = *self.0.get(pc)?;
+            let Instruction { code, if_true, if_false, k } = *self.0.get(pc)?;
             pc = pc.checked_add(1)?;
             let operand = if code & FROM_X == 0 { k } else { x };
             match code & 0x07 {

@@ -68,15 +68,10 @@ fn format(head: &[u8]) -> Option<Format> {
     {
         return Some(Format::Skippable);
     }
-    [
-        (MAGIC_GZIP, Format::Gzip),
-        (MAGIC_ZSTD, Format::Zstd),
-        (MAGIC_LZ4, Format::Lz4),
-        (MAGIC_XZ, Format::Xz),
-    ]
-    .into_iter()
-    .find(|(magic, _)| head.starts_with(magic))
-    .map(|(_, format)| format)
+    [(MAGIC_GZIP, Format::Gzip), (MAGIC_ZSTD, Format::Zstd), (MAGIC_LZ4, Format::Lz4), (MAGIC_XZ, Format::Xz)]
+        .into_iter()
+        .find(|(magic, _)| head.starts_with(magic))
+        .map(|(_, format)| format)
 }
 
 /// A stream whose next bytes can be looked at.
@@ -89,11 +84,7 @@ pub(crate) struct Peek {
 impl Peek {
     /// Nothing looked at yet.
     pub(crate) fn new(inner: Box<dyn BufRead + Send>) -> Peek {
-        Peek {
-            inner,
-            ahead: Vec::new(),
-            at: 0,
-        }
+        Peek { inner, ahead: Vec::new(), at: 0 }
     }
 
     /// The next `n` bytes, fewer at the end. They stay unread.
@@ -282,13 +273,10 @@ impl Decompressed {
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
                 State::Zstd(Box::new(decoder))
             }
-            Format::Lz4 => State::Lz4(Box::new(FrameDecoder::new(Watch {
-                inner: source,
-                ended: false,
-            }))),
+            Format::Lz4 => State::Lz4(Box::new(FrameDecoder::new(Watch { inner: source, ended: false }))),
             Format::Xz => {
-                let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY_BYTES_MAX, 0)
-                    .map_err(io::Error::other)?;
+                let stream =
+                    liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY_BYTES_MAX, 0).map_err(io::Error::other)?;
                 State::Xz(Box::new(XzDecoder::new_stream(source, stream)))
             }
         };
@@ -358,10 +346,7 @@ fn named(format: Format, error: io::Error) -> io::Error {
         io::ErrorKind::UnexpectedEof => "cut short".to_owned(),
         _ => error.to_string(),
     };
-    io::Error::new(
-        error.kind(),
-        Named(format!("{} data: {words}", format.name())),
-    )
+    io::Error::new(error.kind(), Named(format!("{} data: {words}", format.name())))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -70,28 +70,19 @@ mod compiled {
         pub(crate) fn new(expression: &str, links: &[LinkType]) -> Result<Filter, FilterError> {
             let owned = expression.to_owned();
             if let Some(name) = name_in(expression) {
-                return Err(FilterError::Name {
-                    expression: owned,
-                    name,
-                });
+                return Err(FilterError::Name { expression: owned, name });
             }
             let mut message = None;
             let links = if links.is_empty() { &[ETHERNET] } else { links };
             for link in links {
                 match compile(expression, *link) {
                     Ok(_) => {
-                        return Ok(Filter {
-                            expression: owned,
-                            programs: Vec::new(),
-                        });
+                        return Ok(Filter { expression: owned, programs: Vec::new() });
                     }
                     Err(error) => message = message.or(Some(error)),
                 }
             }
-            Err(FilterError::Invalid {
-                expression: owned,
-                message: message.unwrap_or_default(),
-            })
+            Err(FilterError::Invalid { expression: owned, message: message.unwrap_or_default() })
         }
 
         /// Drops the packets that do not match. Says so, once, when the expression means nothing
@@ -104,9 +95,7 @@ mod compiled {
                     let program = compile(&self.expression, packet.link);
                     let program = program.map_err(|message| {
                         let LinkType(link) = packet.link;
-                        complaints.push(format!(
-                            "the filter cannot be applied to link type {link}: {message}"
-                        ));
+                        complaints.push(format!("the filter cannot be applied to link type {link}: {message}"));
                     });
                     self.programs.push((packet.link, program.ok()));
                     self.programs.len().saturating_sub(1)
@@ -141,9 +130,7 @@ mod compiled {
 
     fn compile(expression: &str, link: LinkType) -> Result<Program, String> {
         let dead = pcap::Capture::dead(pcap::Linktype(dlt(link))).map_err(|error| words(&error))?;
-        let program = dead
-            .compile(expression, true)
-            .map_err(|error| words(&error))?;
+        let program = dead.compile(expression, true).map_err(|error| words(&error))?;
         // The binding shows the fields of an instruction only as text: code, jumps, operand.
         let instructions = program.get_instructions().iter().map(|instruction| {
             let text = instruction.to_string();
@@ -217,9 +204,7 @@ fn name_in(expression: &str) -> Option<String> {
 fn is_number(word: &str) -> bool {
     let digits = word.strip_prefix("0x").unwrap_or(word);
     let hexadecimal = digits.len() < word.len();
-    digits.bytes().all(|byte| {
-        b"-:".contains(&byte) || byte.is_ascii_digit() || hexadecimal && byte.is_ascii_hexdigit()
-    })
+    digits.bytes().all(|byte| b"-:".contains(&byte) || byte.is_ascii_digit() || hexadecimal && byte.is_ascii_hexdigit())
 }
 
 /// IPv4 whole or cut short, IPv6, a hardware address, a DECnet address.
@@ -228,9 +213,7 @@ fn is_address(word: &str) -> bool {
     let dotted = |byte: u8| byte.is_ascii_digit() || byte == b'.';
     let hexadecimal = |byte: u8| byte.is_ascii_hexdigit() || b":-.".contains(&byte);
     let hardware = word.len() >= 11 && (word.matches([':', '-']).count() == 5);
-    word.bytes().all(dotted)
-        || word.parse::<std::net::Ipv6Addr>().is_ok()
-        || hardware && word.bytes().all(hexadecimal)
+    word.bytes().all(dotted) || word.parse::<std::net::Ipv6Addr>().is_ok() || hardware && word.bytes().all(hexadecimal)
 }
 
 /// Keywords after which a word that is not a keyword is no host.

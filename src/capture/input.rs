@@ -94,10 +94,7 @@ impl Input {
                 _ => return Err("not a capture file".to_owned()),
             }
             let inside = Decompressed::new(source, raw.clone());
-            source = Peek::new(Box::new(BufReader::with_capacity(
-                FILE_BUFFER_BYTES,
-                inside,
-            )));
+            source = Peek::new(Box::new(BufReader::with_capacity(FILE_BUFFER_BYTES, inside)));
             depth = depth.saturating_add(1);
         }
     }
@@ -123,16 +120,8 @@ impl Input {
     pub(crate) fn next(&mut self, limit: usize) -> Option<(Bytes, Vec<Packet>)> {
         let mut packets = Vec::with_capacity(limit);
         while !self.done && packets.is_empty() {
-            let mut place = Place {
-                bytes: self.bytes.as_slice(),
-                at: self.at,
-                base: self.base,
-            };
-            let mut found = Found {
-                packets: &mut packets,
-                limit,
-                flaws: &mut self.flaws,
-            };
+            let mut place = Place { bytes: self.bytes.as_slice(), at: self.at, base: self.base };
+            let mut found = Found { packets: &mut packets, limit, flaws: &mut self.flaws };
             let stop = self.walker.walk(&mut place, &mut found);
             self.at = place.at;
             match stop {
@@ -177,9 +166,7 @@ impl Input {
                 self.flaws.note(end, || failure);
             } else if have > 0 {
                 self.flaws.note(offset, || {
-                    format!(
-                        "the input ends inside a header or record: {have} of {need} bytes are there"
-                    )
+                    format!("the input ends inside a header or record: {have} of {need} bytes are there")
                 });
             }
             return;

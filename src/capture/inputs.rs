@@ -94,9 +94,7 @@ impl Inputs {
                 Some(Filter::new(expression, &links)?)
             }
         };
-        let total_bytes = waiting
-            .iter()
-            .try_fold(0u64, |sum, one| Some(sum.saturating_add(one.size?)));
+        let total_bytes = waiting.iter().try_fold(0u64, |sum, one| Some(sum.saturating_add(one.size?)));
         Ok(Inputs {
             waiting: waiting.into(),
             current: None,
@@ -129,12 +127,7 @@ impl Inputs {
                     }
                 },
             };
-            return Some(Open {
-                name: next.file.shown.into(),
-                size: next.size,
-                input,
-                ready,
-            });
+            return Some(Open { name: next.file.shown.into(), size: next.size, input, ready });
         }
     }
 
@@ -146,12 +139,7 @@ impl Inputs {
         self.add_finished(open.size.unwrap_or(open.input.consumed()));
         let fatal = open.input.packets() == 0;
         for flaw in open.input.into_flaws() {
-            self.damage.push(Damage {
-                input: open.name.to_string(),
-                offset: flaw.offset,
-                reason: flaw.reason,
-                fatal,
-            });
+            self.damage.push(Damage { input: open.name.to_string(), offset: flaw.offset, reason: flaw.reason, fatal });
         }
     }
 }
@@ -174,12 +162,7 @@ impl Source for Inputs {
             if let Some(filter) = &mut self.filter {
                 let before = packets.len();
                 for reason in filter.keep(bytes.as_slice(), &mut packets) {
-                    self.damage.push(Damage {
-                        input: open.name.to_string(),
-                        offset: 0,
-                        reason,
-                        fatal: false,
-                    });
+                    self.damage.push(Damage { input: open.name.to_string(), offset: 0, reason, fatal: false });
                 }
                 let dropped = before.saturating_sub(packets.len()) as u64;
                 self.filtered = self.filtered.saturating_add(dropped);
@@ -188,12 +171,7 @@ impl Source for Inputs {
             self.current = Some(open);
             let first_number = self.next_number;
             self.next_number = first_number.saturating_add(packets.len() as u64);
-            return Some(Block {
-                input,
-                bytes,
-                packets,
-                first_number,
-            });
+            return Some(Block { input, bytes, packets, first_number });
         }
     }
 
@@ -202,14 +180,8 @@ impl Source for Inputs {
     }
 
     fn progress(&self) -> (u64, Option<u64>) {
-        let current = self
-            .current
-            .as_ref()
-            .map_or(0, |open| open.input.consumed());
-        (
-            self.finished_bytes.saturating_add(current),
-            self.total_bytes,
-        )
+        let current = self.current.as_ref().map_or(0, |open| open.input.consumed());
+        (self.finished_bytes.saturating_add(current), self.total_bytes)
     }
 
     fn filtered(&self) -> u64 {
@@ -231,10 +203,7 @@ fn expand(names: &[String], damage: &mut Vec<Damage>) -> Vec<Name> {
             damage.push(unusable(name.clone(), "an empty directory".to_owned()));
         }
         below.sort();
-        files.extend(below.into_iter().map(|path| Name {
-            shown: path.to_string_lossy().into_owned(),
-            path,
-        }));
+        files.extend(below.into_iter().map(|path| Name { shown: path.to_string_lossy().into_owned(), path }));
     }
     if files.len() > INPUTS_MAX {
         let beyond = files.len().saturating_sub(INPUTS_MAX);
@@ -322,10 +291,5 @@ fn look(file: Name) -> Result<Waiting, Damage> {
 }
 
 fn unusable(input: String, reason: String) -> Damage {
-    Damage {
-        input,
-        offset: 0,
-        reason,
-        fatal: true,
-    }
+    Damage { input, offset: 0, reason, fatal: true }
 }

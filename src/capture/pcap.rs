@@ -59,8 +59,7 @@ pub(crate) struct Pcap {
 
 /// Starts with one of the magic numbers, in either byte order.
 pub(crate) fn is_pcap(head: &[u8]) -> bool {
-    head.first_chunk::<4>()
-        .is_some_and(|magic| magic_of(*magic).is_some())
+    head.first_chunk::<4>().is_some_and(|magic| magic_of(*magic).is_some())
 }
 
 impl Pcap {
@@ -94,25 +93,7 @@ impl Pcap {
 
 impl Header {
     fn read(bytes: &[u8; FILE_HEADER_BYTES]) -> Result<Header, String> {
-        let [
-            m0,
-            m1,
-            m2,
-            m3,
-            j0,
-            j1,
-            n0,
-            n1,
-            ..,
-            s0,
-            s1,
-            s2,
-            s3,
-            l0,
-            l1,
-            l2,
-            l3,
-        ] = *bytes;
+        let [m0, m1, m2, m3, j0, j1, n0, n1, .., s0, s1, s2, s3, l0, l1, l2, l3] = *bytes;
         let Some((magic, order)) = magic_of([m0, m1, m2, m3]) else {
             return Err("not a pcap file header".to_owned());
         };
@@ -155,38 +136,20 @@ impl Header {
             let Some(head) = rest.first_chunk::<RECORD_HEADER_BYTES>() else {
                 return Stop::Need(header_bytes);
             };
-            let [
-                s0,
-                s1,
-                s2,
-                s3,
-                f0,
-                f1,
-                f2,
-                f3,
-                a0,
-                a1,
-                a2,
-                a3,
-                b0,
-                b1,
-                b2,
-                b3,
-            ] = *head;
+            let [s0, s1, s2, s3, f0, f1, f2, f3, a0, a1, a2, a3, b0, b1, b2, b3] = *head;
             let seconds = u32([s0, s1, s2, s3]);
             let fraction = u32([f0, f1, f2, f3]);
             let mut captured = u32([a0, a1, a2, a3]);
             let mut original = u32([b0, b1, b2, b3]);
-            if self.lengths != Lengths::CapturedFirst
-                && (self.lengths == Lengths::OriginalFirst || captured > original)
+            if self.lengths != Lengths::CapturedFirst && (self.lengths == Lengths::OriginalFirst || captured > original)
             {
                 std::mem::swap(&mut captured, &mut original);
             }
             if captured > self.captured_max {
                 let max = self.captured_max;
-                found.flaws.note(place.offset(), || {
-                    format!("a record of {captured} bytes, more than the {max} that can be")
-                });
+                found
+                    .flaws
+                    .note(place.offset(), || format!("a record of {captured} bytes, more than the {max} that can be"));
                 return Stop::Broken;
             }
             let record = header_bytes.saturating_add(captured as usize);
@@ -194,10 +157,7 @@ impl Header {
                 return Stop::Need(record);
             }
             found.packets.push(Packet {
-                time: Time::new(
-                    i64::from(seconds),
-                    i64::from(fraction).saturating_mul(self.nanos_per_unit),
-                ),
+                time: Time::new(i64::from(seconds), i64::from(fraction).saturating_mul(self.nanos_per_unit)),
                 start: place.at.saturating_add(header_bytes),
                 captured,
                 original,
@@ -213,10 +173,5 @@ fn magic_of(bytes: [u8; 4]) -> Option<(u32, Order)> {
     [Order::Little, Order::Big]
         .into_iter()
         .map(|order| (order.u32(bytes), order))
-        .find(|(magic, _)| {
-            matches!(
-                *magic,
-                MAGIC_MICRO | MAGIC_NANO | MAGIC_KUZNETZOV | MAGIC_NAVTEL
-            )
-        })
+        .find(|(magic, _)| matches!(*magic, MAGIC_MICRO | MAGIC_NANO | MAGIC_KUZNETZOV | MAGIC_NAVTEL))
 }

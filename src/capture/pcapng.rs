@@ -95,9 +95,7 @@ impl Pcapng {
     pub(crate) fn walk(&mut self, place: &mut Place<'_>, found: &mut Found<'_>) -> Stop {
         while found.packets.len() < found.limit {
             let rest = place.rest();
-            let Some([t0, t1, t2, t3, l0, l1, l2, l3]) =
-                rest.first_chunk::<BLOCK_HEAD_BYTES>().copied()
-            else {
+            let Some([t0, t1, t2, t3, l0, l1, l2, l3]) = rest.first_chunk::<BLOCK_HEAD_BYTES>().copied() else {
                 return Stop::Need(BLOCK_HEAD_BYTES);
             };
             // The type of a section header reads the same in both byte orders.
@@ -106,9 +104,7 @@ impl Pcapng {
                 return stop;
             }
             let Some(section) = &mut self.section else {
-                found
-                    .flaws
-                    .note(place.offset(), || "a block outside any section".to_owned());
+                found.flaws.note(place.offset(), || "a block outside any section".to_owned());
                 return Stop::Broken;
             };
             let length = section.order.u32([l0, l1, l2, l3]);
@@ -117,9 +113,7 @@ impl Pcapng {
                 false => BLOCK_BYTES_MIN,
             };
             if length < least || length > BLOCK_BYTES_MAX || length % 4 != 0 {
-                found.flaws.note(place.offset(), || {
-                    format!("a block cannot be {length} bytes long")
-                });
+                found.flaws.note(place.offset(), || format!("a block cannot be {length} bytes long"));
                 return Stop::Broken;
             }
             let Some(block) = rest.get(..length as usize) else {
@@ -153,17 +147,10 @@ impl Pcapng {
         let mut reader = Reader::new(rest);
         reader.take(BLOCK_HEAD_BYTES);
         let Some(order) = reader.u32().and_then(order_of) else {
-            found.flaws.note(place.offset(), || {
-                "a section header without a byte order".to_owned()
-            });
+            found.flaws.note(place.offset(), || "a section header without a byte order".to_owned());
             return Err(Stop::Broken);
         };
-        self.section = Some(Section {
-            order,
-            foreign: false,
-            interfaces: Vec::new(),
-            interfaces_beyond: false,
-        });
+        self.section = Some(Section { order, foreign: false, interfaces: Vec::new(), interfaces_beyond: false });
         Ok(())
     }
 }
@@ -201,13 +188,7 @@ impl Bad {
 
 impl Section {
     #[inline]
-    fn block(
-        &mut self,
-        kind: u32,
-        body: &[u8],
-        place: &Place<'_>,
-        found: &mut Found<'_>,
-    ) -> Result<(), Bad> {
+    fn block(&mut self, kind: u32, body: &[u8], place: &Place<'_>, found: &mut Found<'_>) -> Result<(), Bad> {
         if self.foreign {
             return Ok(());
         }
@@ -230,28 +211,7 @@ impl Section {
         let Some((fixed, data)) = body.split_first_chunk::<ENHANCED_FIXED_BYTES>() else {
             return Err(Bad::Short);
         };
-        let [
-            i0,
-            i1,
-            i2,
-            i3,
-            h0,
-            h1,
-            h2,
-            h3,
-            l0,
-            l1,
-            l2,
-            l3,
-            c0,
-            c1,
-            c2,
-            c3,
-            o0,
-            o1,
-            o2,
-            o3,
-        ] = *fixed;
+        let [i0, i1, i2, i3, h0, h1, h2, h3, l0, l1, l2, l3, c0, c1, c2, c3, o0, o1, o2, o3] = *fixed;
         let id = match kind {
             BLOCK_PACKET => u32::from(self.order.u16([i0, i1])),
             _ => self.order.u32([i0, i1, i2, i3]),
@@ -327,12 +287,7 @@ impl Section {
                 false => Err(Bad::TooManyInterfaces),
             };
         }
-        let mut interface = Interface {
-            link: LinkType(0),
-            snap: 0,
-            scale: SCALE_DEFAULT,
-            offset_seconds: 0,
-        };
+        let mut interface = Interface { link: LinkType(0), snap: 0, scale: SCALE_DEFAULT, offset_seconds: 0 };
         let result = self.describe(&mut interface, body);
         self.interfaces.push(interface);
         result
@@ -383,9 +338,7 @@ impl Interface {
             Scale::Nothing => 0,
         };
         let offset = i128::from(self.offset_seconds).saturating_mul(i128::from(SECOND));
-        let time = i128::try_from(nanos)
-            .unwrap_or(i128::MAX)
-            .saturating_add(offset);
+        let time = i128::try_from(nanos).unwrap_or(i128::MAX).saturating_add(offset);
         let held = time.clamp(i128::from(i64::MIN), i128::from(i64::MAX));
         Time(held as i64)
     }

@@ -172,13 +172,7 @@ fn interface(order: Order, link: u16, snap: u32, options: &[(u16, &[u8])]) -> Ve
 
 fn enhanced(order: Order, id: u32, units: u64, original: u32, data: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
-    for word in [
-        id,
-        (units >> 32) as u32,
-        units as u32,
-        data.len() as u32,
-        original,
-    ] {
+    for word in [id, (units >> 32) as u32, units as u32, data.len() as u32, original] {
         body.extend(put32(order, word));
     }
     body.extend(data);

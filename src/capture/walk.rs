@@ -121,10 +121,7 @@ impl Flaws {
         let mut list = self.list;
         if self.more > 0 {
             let reason = format!("{} more damaged places from here on", self.more);
-            list.push(Flaw {
-                offset: self.more_from,
-                reason,
-            });
+            list.push(Flaw { offset: self.more_from, reason });
         }
         list
     }

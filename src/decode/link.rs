@@ -1,4 +1,5 @@
-//! Link layers: Ethernet with VLAN tags, Linux cooked v1 and v2, null and loopback, raw IP.
+//! Link layers: Ethernet with VLAN tags, Linux cooked v1 and v2, null and loopback, raw IP,
+//! 802.11 data frames in clear, netfilter log.
 //!
 //! In: a frame at its first byte and its link type. Out: what the network layer makes of the rest.
 //! Sources: IEEE 802.3, 802.1Q; tcpdump.org link-layer header types.
@@ -19,14 +20,20 @@ pub mod types {
     pub const RAW_14: LinkType = LinkType(14);
     /// Raw IP.
     pub const RAW: LinkType = LinkType(101);
+    /// 802.11.
+    pub const IEEE802_11: LinkType = LinkType(105);
     /// OpenBSD loopback: as NULL, in network byte order.
     pub const LOOP: LinkType = LinkType(108);
     /// Linux cooked v1.
     pub const SLL: LinkType = LinkType(113);
+    /// 802.11 behind a radiotap header.
+    pub const RADIOTAP: LinkType = LinkType(127);
     /// Raw IPv4.
     pub const IPV4: LinkType = LinkType(228);
     /// Raw IPv6.
     pub const IPV6: LinkType = LinkType(229);
+    /// Linux netfilter log.
+    pub const NFLOG: LinkType = LinkType(239);
     /// Linux cooked v2.
     pub const SLL2: LinkType = LinkType(276);
 }
@@ -79,8 +86,57 @@ pub(crate) fn decode(link: LinkType, frame: Frame<'_>) -> Decoded<'_> {
             }
             network::decode(frame.skip(FAMILY_BYTES))
         }
+        types::NFLOG => nflog(frame),
+        types::IEEE802_11 => wireless(frame),
+        types::RADIOTAP => {
+            let len = frame.rest().get(2..4).and_then(|b| b.first_chunk::<2>()).ok_or(Reason::LinkTruncated)?;
+            wireless(frame.skip(usize::from(u16::from_le_bytes(*len))))
+        }
         _ => Err(Reason::LinkUnknown),
     }
+}
+
+/// Netfilter log: type-length-value records in host byte order, one of which is the packet.
+fn nflog(mut frame: Frame<'_>) -> Decoded<'_> {
+    const HEADER_BYTES: usize = 4;
+    const RECORDS_MAX: usize = 64;
+    const PAYLOAD: u16 = 9;
+    frame = frame.skip(HEADER_BYTES);
+    for _ in 0..RECORDS_MAX {
+        let &[len_low, len_high, kind_low, kind_high] = frame.rest().first_chunk().ok_or(Reason::LinkTruncated)?;
+        let len = usize::from(u16::from_le_bytes([len_low, len_high]));
+        if u16::from_le_bytes([kind_low, kind_high]) == PAYLOAD {
+            return network::decode(frame.skip(4));
+        }
+        if len < 4 {
+            return Err(Reason::LinkTruncated);
+        }
+        frame = frame.skip(len.next_multiple_of(4));
+    }
+    Err(Reason::LinkNotIp)
+}
+
+/// An 802.11 data frame that is not encrypted, with LLC and SNAP (IEEE 802.11-2020, section 9.3.2).
+fn wireless(frame: Frame<'_>) -> Decoded<'_> {
+    const DATA: u8 = 0x08;
+    const SNAP: [u8; 6] = [0xaa, 0xaa, 0x03, 0, 0, 0];
+    let &[control, flags] = frame.rest().first_chunk::<2>().ok_or(Reason::LinkTruncated)?;
+    let (encrypted, empty) = (flags & 0x40 != 0, control & 0x40 != 0);
+    if control & 0x0f != DATA || encrypted || empty {
+        return Err(Reason::LinkNotIp);
+    }
+    let four_addresses = flags & 0x03 == 0x03;
+    let quality = control & 0x80 != 0;
+    let mut header = 24usize;
+    for (there, bytes) in [(four_addresses, 6), (quality, 2), (quality && flags & 0x80 != 0, 4)] {
+        header = header.saturating_add(if there { bytes } else { 0 });
+    }
+    let frame = frame.skip(header);
+    if frame.rest().get(..6) != Some(&SNAP) {
+        return Err(Reason::LinkLlc);
+    }
+    let kind = u16_at(frame.rest(), 6).ok_or(Reason::LinkTruncated)?;
+    payload(kind, frame.skip(8))
 }
 
 #[inline]
@@ -104,16 +160,43 @@ fn payload(mut kind: u16, mut frame: Frame<'_>) -> Decoded<'_> {
             }
             ether_type::ARP => return Err(Reason::LinkArp),
             ether_type::LLDP => return Err(Reason::LinkLldp),
-            ether_type::MPLS
-            | ether_type::MPLS_MULTICAST
-            | ether_type::PPPOE
-            | ether_type::PPPOE_DISCOVERY
-            | ether_type::PBB => return Err(Reason::LinkTunnel),
+            ether_type::MPLS | ether_type::MPLS_MULTICAST => return mpls(frame),
+            ether_type::PPPOE => return pppoe(frame),
+            ether_type::PPPOE_DISCOVERY | ether_type::PBB => return Err(Reason::LinkTunnel),
             length if length < ether_type::FIRST => return Err(Reason::LinkLlc),
             _ => return Err(Reason::LinkNotIp),
         }
     }
     Err(Reason::VlanDepth)
+}
+
+/// MPLS labels down to the last; what follows has no type of its own, so only IP is read (RFC 3032).
+fn mpls(mut frame: Frame<'_>) -> Decoded<'_> {
+    const LABELS_MAX: usize = 16;
+    for _ in 0..LABELS_MAX {
+        let &[_, _, bottom, _] = frame.rest().first_chunk().ok_or(Reason::LinkTruncated)?;
+        frame = frame.skip(4);
+        if bottom & 1 == 1 {
+            let is_ip = matches!(frame.rest().first().map(|first| first >> 4), Some(4 | 6));
+            return if is_ip { network::decode(frame) } else { Err(Reason::LinkTunnel) };
+        }
+    }
+    Err(Reason::TunnelDepth)
+}
+
+/// A PPPoE session packet that carries IP (RFC 2516, RFC 1332, RFC 5072).
+fn pppoe(frame: Frame<'_>) -> Decoded<'_> {
+    const HEADER_BYTES: usize = 6;
+    const SESSION: [u8; 2] = [0x11, 0];
+    const PPP_IPV4: u16 = 0x0021;
+    const PPP_IPV6: u16 = 0x0057;
+    if frame.rest().first_chunk() != Some(&SESSION) {
+        return Err(Reason::LinkTunnel);
+    }
+    match u16_at(frame.rest(), HEADER_BYTES).ok_or(Reason::LinkTruncated)? {
+        PPP_IPV4 | PPP_IPV6 => network::decode(frame.skip(HEADER_BYTES.saturating_add(2))),
+        _ => Err(Reason::LinkTunnel),
+    }
 }
 
 #[inline]

@@ -3,7 +3,13 @@
 //! In: a packet and its link type. Out: a [`Segment`], or the [`Reason`] why there is none.
 //! Every packet is one or the other, so the ledger adds up. Nothing is copied: offsets point
 //! into the block's bytes.
-#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
 
 pub mod fragments;
 pub mod link;
@@ -85,7 +91,7 @@ reasons! {
     LinkNotIp "link.not-ip" "An EtherType that carries no IP and is not named below.";
     LinkArp "link.arp" "ARP.";
     LinkLldp "link.lldp" "LLDP.";
-    LinkTunnel "link.tunnel" "A tunnel or tag below IP that is not opened yet (MPLS, PPPoE, PBB).";
+    LinkTunnel "link.tunnel" "A tunnel or tag below IP that is not opened: PBB, PPP control, MPLS without IP.";
     VlanDepth "vlan.depth" "More VLAN tags than are read.";
     Ipv4Truncated "ipv4.truncated" "Fewer bytes than an IPv4 header has.";
     Ipv4Malformed "ipv4.malformed" "A version, header length or total length that cannot be.";
@@ -93,6 +99,7 @@ reasons! {
     Ipv6Malformed "ipv6.malformed" "A version or header that cannot be.";
     Ipv6Depth "ipv6.depth" "More extension headers than are read.";
     Fragment "ip.fragment" "A fragment of an IP packet.";
+    TunnelDepth "tunnel.depth" "More tunnels inside each other than are opened.";
     TcpTruncated "tcp.truncated" "Fewer bytes than the TCP header has.";
     TcpMalformed "tcp.malformed" "A TCP header length below twenty bytes.";
     UdpTruncated "udp.truncated" "Fewer bytes than the UDP header has.";
@@ -119,6 +126,8 @@ pub(crate) struct Frame<'a> {
     pub macs: Option<usize>,
     /// Outermost VLAN.
     pub vlan: Option<u16>,
+    /// Tunnels opened so far.
+    pub tunnels: u8,
 }
 
 impl<'a> Frame<'a> {
@@ -141,7 +150,7 @@ impl<'a> Frame<'a> {
 pub fn decode(block: &[u8], packet: &Packet, number: u64) -> Result<Segment, Reason> {
     let end = packet.start.saturating_add(packet.captured as usize);
     let bytes = block.get(packet.start..end).ok_or(Reason::LinkTruncated)?;
-    let frame = Frame { bytes, at: 0, macs: None, vlan: None };
+    let frame = Frame { bytes, at: 0, macs: None, vlan: None, tunnels: 0 };
     let (mut segment, frame) = link::decode(packet.link, frame)?;
     segment.time = packet.time;
     segment.number = number;

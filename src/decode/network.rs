@@ -109,14 +109,8 @@ fn ipv6(mut frame: Frame<'_>) -> Result<(Segment, Frame<'_>), Reason> {
                 8
             }
             protocol => {
-                let ip = Ip {
-                    from,
-                    to,
-                    version: 6,
-                    protocol,
-                    total: total as u32,
-                    cut: total.saturating_sub(here) as u32,
-                };
+                let ip =
+                    Ip { from, to, version: 6, protocol, total: total as u32, cut: total.saturating_sub(here) as u32 };
                 return transport::decode(&ip, upper).map(|segment| (segment, frame));
             }
         };

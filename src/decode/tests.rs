@@ -25,7 +25,8 @@ fn addresses(segment: &Segment) -> (IpAddr, u16, IpAddr, u16) {
 fn tcp_packet(vlans: usize, v6: bool, payload: &[u8]) -> Vec<u8> {
     let link = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
     let mut out = Vec::new();
-    let v4 = |step: etherparse::PacketBuilderStep<etherparse::Ethernet2Header>| step.ipv4([10, 0, 0, 9], [192, 0, 2, 1], 64);
+    let v4 =
+        |step: etherparse::PacketBuilderStep<etherparse::Ethernet2Header>| step.ipv4([10, 0, 0, 9], [192, 0, 2, 1], 64);
     match (vlans, v6) {
         (0, false) => v4(link).tcp(40000, 443, 1000, 8192).write(&mut out, payload).unwrap(),
         (0, true) => {
@@ -52,10 +53,7 @@ fn tcp_over_ethernet_and_vlans() {
     for vlans in 0..3 {
         let bytes = tcp_packet(vlans, false, b"payload");
         let segment = read(&bytes, link::types::ETHERNET).unwrap();
-        assert_eq!(
-            addresses(&segment),
-            ("10.0.0.9".parse().unwrap(), 40000, "192.0.2.1".parse().unwrap(), 443)
-        );
+        assert_eq!(addresses(&segment), ("10.0.0.9".parse().unwrap(), 40000, "192.0.2.1".parse().unwrap(), 443));
         assert_eq!((segment.seq, segment.payload_len, segment.payload_cut), (1000, 7, 0));
         assert_eq!(&bytes[segment.payload..], b"payload");
         assert_eq!(segment.vlan, (vlans > 0).then_some(7));
@@ -94,7 +92,7 @@ fn what_is_not_read_has_a_name() {
     let cases: &[(u16, Reason)] = &[
         (0x0806, Reason::LinkArp),
         (0x88cc, Reason::LinkLldp),
-        (0x8847, Reason::LinkTunnel),
+        (0x88e7, Reason::LinkTunnel),
         (0x0100, Reason::LinkLlc),
         (0x1234, Reason::LinkNotIp),
     ];

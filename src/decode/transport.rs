@@ -4,8 +4,9 @@
 //! Checksums are not verified: a host that leaves them to its card writes wrong ones.
 //! Sources: RFC 9293, RFC 768, RFC 792, RFC 4443, RFC 9260; Community ID v1 for ICMP.
 
-use super::network::Ip;
-use super::{Frame, Reason, Segment};
+use super::network::{self, Ip};
+use super::tunnel::{self, Inside};
+use super::{Frame, Reason, Segment, link};
 use crate::flow::key::{Key, protocol};
 use crate::time::Time;
 
@@ -25,8 +26,24 @@ pub(crate) fn decode(ip: &Ip, frame: Frame<'_>) -> Result<Segment, Reason> {
             let header: &[u8; SCTP_BYTES] = frame.rest().first_chunk().ok_or(Reason::SctpTruncated)?;
             Ok(segment(ip, ports(header), frame, SCTP_BYTES))
         }
-        _ => Ok(segment(ip, (0, 0), frame, 0)),
+        number => match tunnel::in_ip(number, frame.rest()) {
+            Some(inside) => open(inside, frame),
+            None => Ok(segment(ip, (0, 0), frame, 0)),
+        },
     }
+}
+
+/// The segment of the packet inside a tunnel.
+fn open(inside: Inside, mut frame: Frame<'_>) -> Result<Segment, Reason> {
+    frame.tunnels = frame.tunnels.saturating_add(1);
+    if frame.tunnels > tunnel::TUNNELS_MAX {
+        return Err(Reason::TunnelDepth);
+    }
+    match inside {
+        Inside::Ip(at) => network::decode(frame.skip(at)),
+        Inside::Ethernet(at) => link::decode(link::types::ETHERNET, frame.skip(at)),
+    }
+    .map(|(segment, _)| segment)
 }
 
 #[inline]
@@ -58,7 +75,11 @@ fn udp(ip: &Ip, mut frame: Frame<'_>) -> Result<Segment, Reason> {
         length => length,
     };
     frame.bytes = frame.bytes.get(..frame.at.saturating_add(length)).unwrap_or(frame.bytes);
-    let mut segment = segment(ip, ports(header), frame, UDP_BYTES);
+    let (from_port, to_port) = ports(header);
+    if let Some(inside) = tunnel::in_udp(to_port, frame.skip(UDP_BYTES).rest()) {
+        return open(inside, frame.skip(UDP_BYTES));
+    }
+    let mut segment = segment(ip, (from_port, to_port), frame, UDP_BYTES);
     segment.payload_cut = length.saturating_sub(rest.len()) as u32;
     Ok(segment)
 }
@@ -72,8 +93,7 @@ fn icmp(ip: &Ip, frame: Frame<'_>) -> Result<Segment, Reason> {
         Some(answer) => Ok(segment(ip, (u16::from(kind), u16::from(answer)), frame, ICMP_BYTES)),
         None => {
             let mut segment = segment(ip, (0, 0), frame, ICMP_BYTES);
-            segment.key =
-                Key::one_way(ip.from, u16::from(kind), ip.to, u16::from(code), ip.protocol, ip.version);
+            segment.key = Key::one_way(ip.from, u16::from(kind), ip.to, u16::from(code), ip.protocol, ip.version);
             segment.from_low = true;
             Ok(segment)
         }

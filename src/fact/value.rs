@@ -11,7 +11,8 @@ use crate::fact::{Fact, Kind};
 /// The value as text.
 pub fn text(fact: &Fact<'_>) -> String {
     match fact.field.kind {
-        Kind::Name | Kind::Text => escaped(fact.value),
+        Kind::Name => name(fact.value),
+        Kind::Text => escaped(fact.value),
         Kind::Hex => hex(fact.value),
         Kind::Number => number(fact.value).to_string(),
         Kind::Address => address(fact.value).map(|a| a.to_string()).unwrap_or_default(),
@@ -56,6 +57,29 @@ pub fn escaped(bytes: &[u8]) -> String {
         chunk.invalid().iter().for_each(|&byte| escape(&mut text, byte));
     }
     text
+}
+
+/// A name from the wire as DNS tools print it: control characters as `\\ooo`, and U+FFFD for bytes that
+/// are not UTF-8. [`is_plain`] tells whether anything was changed.
+pub fn name(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for character in String::from_utf8_lossy(bytes).chars() {
+        match character {
+            '\r' => text.push_str("\\r"),
+            '\n' => text.push_str("\\n"),
+            '\t' => text.push_str("\\t"),
+            c if c.is_control() => {
+                let _ = write!(text, "\\{:03o}", u32::from(c));
+            }
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+/// Whether a name prints as it stood on the wire.
+pub fn is_plain(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(char::is_control))
 }
 
 fn escape(text: &mut String, byte: u8) {

@@ -119,8 +119,7 @@ mod tests {
             point_formats: &[0],
         };
         assert_eq!(hex(ja3(&offer)), "ada70206e40642a3e4461f35503241d5");
-        let bare =
-            Offer { version: 769, ciphers: &[4, 5, 10, 9, 100, 98, 3, 6, 19, 18, 99], ..Offer::default() };
+        let bare = Offer { version: 769, ciphers: &[4, 5, 10, 9, 100, 98, 3, 6, 19, 18, 99], ..Offer::default() };
         assert_eq!(hex(ja3(&bare)), "de350869b8c85de67a350c8d186f11e6");
     }
 
@@ -133,13 +132,8 @@ mod tests {
 
     #[test]
     fn grease_is_left_out_and_order_counts() {
-        let plain = Offer {
-            version: 771,
-            ciphers: &[4865, 49195],
-            extensions: &[0, 23],
-            groups: &[29],
-            point_formats: &[0],
-        };
+        let plain =
+            Offer { version: 771, ciphers: &[4865, 49195], extensions: &[0, 23], groups: &[29], point_formats: &[0] };
         let greased = Offer {
             ciphers: &[0x2a2a, 4865, 49195],
             extensions: &[0xfafa, 0, 23, 0x0a0a],
@@ -155,8 +149,7 @@ mod tests {
     fn long_lists_pass_through_the_buffer() {
         let ciphers: Vec<u16> = (0..2000).collect();
         let offer = Offer { version: 771, ciphers: &ciphers, ..Offer::default() };
-        let numbers: Vec<String> =
-            ciphers.iter().filter(|&&v| v != 0x0a0a).map(ToString::to_string).collect();
+        let numbers: Vec<String> = ciphers.iter().filter(|&&v| v != 0x0a0a).map(ToString::to_string).collect();
         let text = format!("771,{},,,", numbers.join("-"));
         assert_eq!(ja3(&offer), <[u8; 16]>::from(Md5::digest(text)));
     }

@@ -142,13 +142,7 @@ fn hash_list(hash: &mut Sha256, before: &[u8], values: impl Iterator<Item = u16>
             hash.update(before);
         }
         let [high, low] = value.to_be_bytes();
-        let item = [
-            b',',
-            hex_digit(high >> 4),
-            hex_digit(high & 0x0f),
-            hex_digit(low >> 4),
-            hex_digit(low & 0x0f),
-        ];
+        let item = [b',', hex_digit(high >> 4), hex_digit(high & 0x0f), hex_digit(low >> 4), hex_digit(low & 0x0f)];
         // The first item has no comma before it.
         let item = if any { &item[..] } else { &item[1..] };
         any = true;
@@ -212,12 +206,12 @@ mod tests {
 
     /// The hello that JA4.md works through.
     const CIPHERS: [u16; 15] = [
-        0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c, 0x009d,
-        0x002f, 0x0035,
+        0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f,
+        0x0035,
     ];
     const EXTENSIONS: [u16; 16] = [
-        0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012, 0x002b, 0xff01,
-        0x000b, 0x000a, 0x0015,
+        0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012, 0x002b, 0xff01, 0x000b,
+        0x000a, 0x0015,
     ];
     const SCHEMES: [u16; 8] = [0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601];
 
@@ -294,12 +288,8 @@ mod tests {
             let ciphers: Vec<u16> = [grease].into_iter().chain(CIPHERS).collect();
             let extensions: Vec<u16> = [grease].into_iter().chain(EXTENSIONS).chain([grease ^ 0x1010]).collect();
             let schemes: Vec<u16> = [grease].into_iter().chain(SCHEMES).collect();
-            let offer = Offer {
-                ciphers: &ciphers,
-                extensions: &extensions,
-                signature_algorithms: &schemes,
-                ..example()
-            };
+            let offer =
+                Offer { ciphers: &ciphers, extensions: &extensions, signature_algorithms: &schemes, ..example() };
             assert_eq!(ja4(&offer), ja4(&example()));
         }
         assert!((0..=u16::MAX).filter(|&v| is_grease(v)).count() == 16);
@@ -313,16 +303,28 @@ mod tests {
         // The hash still covers all of them.
         let list: Vec<String> = many.iter().map(|v| format!("{v:04x}")).collect();
         let whole = format!("{:x?}", Sha256::digest(list.join(",")).as_slice());
-        let digits: String = whole.split(|c: char| !c.is_ascii_hexdigit()).filter(|s| !s.is_empty()).take(6)
-            .map(|s| format!("{s:0>2}")).collect();
+        let digits: String = whole
+            .split(|c: char| !c.is_ascii_hexdigit())
+            .filter(|s| !s.is_empty())
+            .take(6)
+            .map(|s| format!("{s:0>2}"))
+            .collect();
         assert_eq!(&text(&offer)[11..23], digits);
     }
 
     #[test]
     fn versions_and_transports() {
         let cases = [
-            (0x0304, "13"), (0x0303, "12"), (0x0302, "11"), (0x0301, "10"), (0x0300, "s3"), (0x0002, "s2"),
-            (0xfeff, "d1"), (0xfefd, "d2"), (0xfefc, "d3"), (0x7f1c, "00"),
+            (0x0304, "13"),
+            (0x0303, "12"),
+            (0x0302, "11"),
+            (0x0301, "10"),
+            (0x0300, "s3"),
+            (0x0002, "s2"),
+            (0xfeff, "d1"),
+            (0xfefd, "d2"),
+            (0xfefc, "d3"),
+            (0x7f1c, "00"),
         ];
         for (version, digits) in cases {
             assert_eq!(&text(&Offer { version, ..example() })[1..3], digits);

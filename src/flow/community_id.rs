@@ -25,10 +25,7 @@ pub fn of(key: &Key) -> String {
         }
     }
     hash.update([key.protocol(), 0]);
-    if matches!(
-        key.protocol(),
-        protocol::ICMP | protocol::TCP | protocol::UDP | protocol::ICMP6 | protocol::SCTP
-    ) {
+    if matches!(key.protocol(), protocol::ICMP | protocol::TCP | protocol::UDP | protocol::ICMP6 | protocol::SCTP) {
         for (_, port) in endpoints {
             hash.update(port.to_be_bytes());
         }

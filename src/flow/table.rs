@@ -27,6 +27,8 @@ pub mod state {
     pub const EVICTED: u32 = 1 << 4;
     /// A packet was cut by the snap length inside its payload.
     pub const CUT: u32 = 1 << 5;
+    /// A protocol began in the middle of it.
+    pub const LATE: u32 = 1 << 6;
     /// Two bits each from here on: source, then destination.
     /// The side sent a SYN: its first sequence number is known.
     pub const SYN: [u32; 2] = [1 << 8, 1 << 9];

@@ -320,11 +320,7 @@ impl Finder<'_> {
         let seen = sum.rollup.first.0.map(|(seen, ())| seen).unwrap_or_default();
         let evidence = Evidence {
             field: sum.domain_basis.first().copied().unwrap_or("ip.dst").to_owned(),
-            value: group
-                .domain
-                .clone()
-                .or_else(|| sum.addresses.first().map(ToString::to_string))
-                .unwrap_or_default(),
+            value: group.domain.clone().or_else(|| sum.addresses.first().map(ToString::to_string)).unwrap_or_default(),
             signature: channel.id.clone(),
             matched: channel.matched.first().cloned().unwrap_or_default(),
             confidence: channel.confidence,

@@ -31,60 +31,31 @@ use message::Trust;
 /// is written `\046`, so that every `.` is a label boundary.
 pub static QNAME: Field = Field::new("dns.qname", Kind::Name, "name in a DNS question");
 /// Type in a question.
-pub static QTYPE: Field = Field::new(
-    "dns.qtype",
-    Kind::Number,
-    "record type in a DNS question, 1 is A, 28 is AAAA",
-);
+pub static QTYPE: Field = Field::new("dns.qtype", Kind::Number, "record type in a DNS question, 1 is A, 28 is AAAA");
 /// Response code without the EDNS extension; 3 is NXDOMAIN.
 pub static RCODE: Field = Field::new("dns.rcode", Kind::Number, "response code of a DNS answer");
 /// Address of an A or AAAA answer.
-pub static ANSWER: Field = Field::new(
-    "dns.answer",
-    Kind::Address,
-    "address in a DNS answer (A, AAAA)",
-);
+pub static ANSWER: Field = Field::new("dns.answer", Kind::Address, "address in a DNS answer (A, AAAA)");
 /// Owner of an address answer that does not answer the question, as in mDNS announcements.
-pub static ANSWER_NAME: Field = Field::new(
-    "dns.answer_name",
-    Kind::Name,
-    "owner of an address that was announced without a question for it",
-);
+pub static ANSWER_NAME: Field =
+    Field::new("dns.answer_name", Kind::Name, "owner of an address that was announced without a question for it");
 /// Target of a CNAME answer.
 pub static CNAME: Field = Field::new("dns.cname", Kind::Name, "target of a CNAME answer");
 /// The sender told the other side: this name has this address. See [`unpack_resolved`].
-pub static RESOLVED: Field = Field::internal(
-    "dns.resolved",
-    "address length, address and the question name in lower case: what an answer said",
-);
+pub static RESOLVED: Field =
+    Field::internal("dns.resolved", "address length, address and the question name in lower case: what an answer said");
 /// The sender told the other side: ECH for this name uses this key. See [`unpack_ech`].
-pub static ECH: Field = Field::internal(
-    "dns.ech",
-    "ECH config_id, length of public_name, public_name and the question name in lower case",
-);
+pub static ECH: Field =
+    Field::internal("dns.ech", "ECH config_id, length of public_name, public_name and the question name in lower case");
 
 /// DNS, mDNS and LLMNR.
 pub static PROTOCOL: Protocol = Protocol {
     name: "dns",
     over: &[Transport::Udp, Transport::Tcp],
-    fields: &[
-        &QNAME,
-        &QTYPE,
-        &RCODE,
-        &ANSWER,
-        &ANSWER_NAME,
-        &CNAME,
-        &RESOLVED,
-        &ECH,
-    ],
+    fields: &[&QNAME, &QTYPE, &RCODE, &ANSWER, &ANSWER_NAME, &CNAME, &RESOLVED, &ECH],
     claim,
     embedded: false,
-    parser: |transport| {
-        Box::new(Dns {
-            transport,
-            next: [0; 2],
-        })
-    },
+    parser: |transport| Box::new(Dns { transport, next: [0; 2] }),
 };
 
 /// Ports where a message that is cut or damaged is still taken for DNS: DNS, mDNS, LLMNR.
@@ -120,11 +91,7 @@ fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
         return Claim::No;
     }
     let known_port = KNOWN_PORTS.contains(&ports.0) || KNOWN_PORTS.contains(&ports.1);
-    let trust = if known_port {
-        Trust::Start
-    } else {
-        Trust::Whole
-    };
+    let trust = if known_port { Trust::Start } else { Trust::Whole };
     if message::is_dns(bytes, trust) {
         return Claim::Yes;
     }
@@ -136,11 +103,7 @@ fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
         return Claim::No;
     }
     if let Some(first) = stream.take(length) {
-        return if message::is_dns(first, trust) {
-            Claim::Yes
-        } else {
-            Claim::No
-        };
+        return if message::is_dns(first, trust) { Claim::Yes } else { Claim::No };
     }
     if trust == Trust::Start && message::is_dns(stream.rest(), trust) {
         return Claim::Yes;
@@ -148,11 +111,7 @@ fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
     if !message::may_become_dns(stream.rest()) {
         return Claim::No;
     }
-    let wanted = if stream.left() < message::HEADER_BYTES {
-        message::HEADER_BYTES
-    } else {
-        length
-    };
+    let wanted = if stream.left() < message::HEADER_BYTES { message::HEADER_BYTES } else { length };
     Claim::NeedBytes(wanted.saturating_add(LENGTH_BYTES))
 }
 
@@ -177,11 +136,7 @@ impl Parser for Dns {
 impl Dns {
     fn stream(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
         let [source, destination] = &mut self.next;
-        let next = if side == Side::Source {
-            source
-        } else {
-            destination
-        };
+        let next = if side == Side::Source { source } else { destination };
         loop {
             let mut reader = Reader::new(prefix.bytes.get(*next..).unwrap_or_default());
             let Some(length) = reader.u16().map(usize::from) else {
@@ -206,11 +161,7 @@ impl Dns {
 }
 
 fn need(at: usize, more: usize, prefix: Prefix<'_>) -> Progress {
-    if prefix.last {
-        Progress::Done
-    } else {
-        Progress::NeedBytes(at.saturating_add(more))
-    }
+    if prefix.last { Progress::Done } else { Progress::NeedBytes(at.saturating_add(more)) }
 }
 
 fn read(message: &[u8], side: Side, prefix: Prefix<'_>, facts: &mut Facts) {

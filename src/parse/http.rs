@@ -25,19 +25,11 @@ use half::{Body, Half, Mark, Message, Phase, Step};
 use line::Start;
 
 /// Host header, and the authority of an absolute target; without port and brackets.
-pub static HOST: Field = Field::new(
-    "http.host",
-    Kind::Name,
-    "HTTP Host header or authority of the target",
-);
+pub static HOST: Field = Field::new("http.host", Kind::Name, "HTTP Host header or authority of the target");
 /// Method of a request.
 pub static METHOD: Field = Field::new("http.method", Kind::Text, "HTTP method");
 /// Path of a request's target, without query and fragment; at most [`PATH_BYTES_MAX`] bytes.
-pub static PATH: Field = Field::new(
-    "http.path",
-    Kind::Text,
-    "path of an HTTP request, without its query",
-);
+pub static PATH: Field = Field::new("http.path", Kind::Text, "path of an HTTP request, without its query");
 /// User-Agent header of a request.
 pub static USER_AGENT: Field = Field::new("http.user_agent", Kind::Text, "HTTP User-Agent header");
 /// Server header of a response or of an SSDP announcement.
@@ -45,27 +37,15 @@ pub static SERVER: Field = Field::new("http.server", Kind::Text, "HTTP Server he
 /// Status code of a response.
 pub static STATUS: Field = Field::new("http.status", Kind::Number, "HTTP status code");
 /// Host that a proxy was asked to connect to, without port and brackets.
-pub static CONNECT_HOST: Field = Field::new(
-    "connect.host",
-    Kind::Name,
-    "host in an HTTP CONNECT request",
-);
+pub static CONNECT_HOST: Field = Field::new("connect.host", Kind::Name, "host in an HTTP CONNECT request");
 
 /// HTTP/1.
 pub static PROTOCOL: Protocol = Protocol {
     name: "http",
     over: &[Transport::Tcp, Transport::Udp],
-    fields: &[
-        &HOST,
-        &METHOD,
-        &PATH,
-        &USER_AGENT,
-        &SERVER,
-        &STATUS,
-        &CONNECT_HOST,
-    ],
+    fields: &[&HOST, &METHOD, &PATH, &USER_AGENT, &SERVER, &STATUS, &CONNECT_HOST],
     claim: |_, _, bytes| line::claim(bytes),
-    embedded: false,
+    embedded: true,
     parser: |transport| Box::new(Http::new(transport, &tls::PROTOCOL)),
 };
 
@@ -106,14 +86,7 @@ impl Parser for Http {
             Transport::Udp => {
                 // A datagram is a whole message; nothing connects it with another.
                 let mut datagram = Http::new(Transport::Udp, self.tunnelled);
-                datagram.stream(
-                    side,
-                    Prefix {
-                        last: true,
-                        ..prefix
-                    },
-                    facts,
-                );
+                datagram.stream(side, Prefix { last: true, ..prefix }, facts);
                 if !datagram.found {
                     facts.flags.set(Flag::ParseError);
                 }
@@ -141,11 +114,7 @@ impl Http {
 
     fn half(&mut self, side: Side) -> &mut Half {
         let [source, destination] = &mut self.halves;
-        if side == Side::Source {
-            source
-        } else {
-            destination
-        }
+        if side == Side::Source { source } else { destination }
     }
 
     fn stream(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
@@ -175,15 +144,8 @@ impl Http {
 
     fn over(&self) -> Progress {
         let [source, destination] = &self.halves;
-        let both = matches!(
-            (source.phase, destination.phase),
-            (Phase::Over, Phase::Over)
-        );
-        if both && !self.found {
-            Progress::NotMine
-        } else {
-            Progress::Done
-        }
+        let both = matches!((source.phase, destination.phase), (Phase::Over, Phase::Over));
+        if both && !self.found { Progress::NotMine } else { Progress::Done }
     }
 
     fn start(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Step {
@@ -262,10 +224,7 @@ impl Http {
         if half.lines > HEADER_LINES_MAX || half.at.saturating_sub(half.began) > HEAD_BYTES_MAX {
             return half.limit(facts);
         }
-        let first = prefix
-            .bytes
-            .get(range.clone())
-            .and_then(|line| line.first());
+        let first = prefix.bytes.get(range.clone()).and_then(|line| line.first());
         match (first, &mut half.header) {
             (Some(b' ' | b'\t'), Some(header)) => {
                 header.end = range.end;
@@ -317,10 +276,7 @@ impl Http {
             half.body.unsure |= other || length.is_none();
             half.body.length = length;
         } else if is(b"transfer-encoding") {
-            let coding = value
-                .rsplit(|byte| *byte == b',')
-                .next()
-                .unwrap_or_default();
+            let coding = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
             half.body.chunked = coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
             half.body.unsure |= !half.body.chunked;
         }
@@ -353,11 +309,7 @@ impl Http {
             }
         }
         let half = self.half(side);
-        let Body {
-            length,
-            chunked,
-            unsure,
-        } = half.body;
+        let Body { length, chunked, unsure } = half.body;
         let response = matches!(message, Message::Response(_));
         match length {
             _ if tunnel => half.phase = Phase::Open,
@@ -423,11 +375,7 @@ impl Http {
         let Some(range) = half.line(prefix.bytes) else {
             return half.need_line();
         };
-        half.phase = if range.is_empty() {
-            Phase::ChunkSize
-        } else {
-            Phase::Over
-        };
+        half.phase = if range.is_empty() { Phase::ChunkSize } else { Phase::Over };
         Step::Again
     }
 
@@ -476,11 +424,7 @@ impl Http {
             half.phase = Phase::Over;
             return Step::Again;
         }
-        Step::Need(
-            wanted
-                .max(rest.len().saturating_add(1))
-                .saturating_add(half.at),
-        )
+        Step::Need(wanted.max(rest.len().saturating_add(1)).saturating_add(half.at))
     }
 
     fn tunnel(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
@@ -488,11 +432,7 @@ impl Http {
         let base = half.began;
         let split = half.handed;
         half.handed = true;
-        let inner = Prefix {
-            bytes: prefix.bytes.get(base..).unwrap_or_default(),
-            split,
-            ..prefix
-        };
+        let inner = Prefix { bytes: prefix.bytes.get(base..).unwrap_or_default(), split, ..prefix };
         let progress = if self.inner_done {
             Progress::Done
         } else {

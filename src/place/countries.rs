@@ -71,10 +71,7 @@ impl Group {
 
     /// Whether a country is a member.
     pub fn contains(&self, country: Country) -> bool {
-        self.members
-            .as_bytes()
-            .chunks(3)
-            .any(|c| c.starts_with(&country.0))
+        self.members.as_bytes().chunks(3).any(|c| c.starts_with(&country.0))
     }
 }
 
@@ -90,11 +87,7 @@ pub static GROUPS: &[Group] = &[
         members: "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK",
         source: "Agreement on the European Economic Area; efta.int, EEA",
     },
-    Group {
-        name: "EFTA",
-        members: "CH IS LI NO",
-        source: "EFTA Convention; efta.int, the EFTA states",
-    },
+    Group { name: "EFTA", members: "CH IS LI NO", source: "EFTA Convention; efta.int, the EFTA states" },
     Group {
         name: "GCC",
         members: "AE BH KW OM QA SA",
@@ -110,11 +103,7 @@ pub static GROUPS: &[Group] = &[
         members: "CA MX US",
         source: "Agreement between the United States, Mexico and Canada of 2018, in force since July 2020",
     },
-    Group {
-        name: "EAEU",
-        members: "AM BY KG KZ RU",
-        source: "Treaty on the Eurasian Economic Union; eaeunion.org",
-    },
+    Group { name: "EAEU", members: "AM BY KG KZ RU", source: "Treaty on the Eurasian Economic Union; eaeunion.org" },
 ];
 
 /// The members of a group, sorted; `None` when there is no group of this name.
@@ -207,15 +196,7 @@ mod tests {
     #[test]
     fn groups_have_their_members() {
         let counts: Vec<_> = GROUPS.iter().map(|g| (g.name, g.members().count())).collect();
-        let expected = [
-            ("EU", 27),
-            ("EEA", 30),
-            ("EFTA", 4),
-            ("GCC", 6),
-            ("ASEAN", 11),
-            ("USMCA", 3),
-            ("EAEU", 5),
-        ];
+        let expected = [("EU", 27), ("EEA", 30), ("EFTA", 4), ("GCC", 6), ("ASEAN", 11), ("USMCA", 3), ("EAEU", 5)];
         assert_eq!(counts, expected);
         for group in GROUPS {
             assert_eq!(group.members.len(), group.members().count() * 3 - 1);

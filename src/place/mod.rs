@@ -316,7 +316,11 @@ fn by_address(found: &Lookup<'_>, homes: &[Country]) -> Place {
     let mut place = nowhere();
     let address = found.address;
     if let Some((carrier, v4)) = found.carried {
-        place.notes.push(format!("{address} carries the IPv4 address {v4} ({}, {}).", carrier.name(), carrier.source()));
+        place.notes.push(format!(
+            "{address} carries the IPv4 address {v4} ({}, {}).",
+            carrier.name(),
+            carrier.source()
+        ));
     }
     let target = found.carried.map_or(address, |(_, v4)| v4.into());
     if let Some(row) = found.special {

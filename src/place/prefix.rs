@@ -79,17 +79,13 @@ impl FromStr for Prefix {
             Some((address, length)) => (address, Some(length)),
             None => (text, None),
         };
-        let address: IpAddr = address
-            .parse()
-            .map_err(|_| PrefixError::Address(address.to_owned()))?;
+        let address: IpAddr = address.parse().map_err(|_| PrefixError::Address(address.to_owned()))?;
         let bits = if address.is_ipv4() { 32 } else { 128 };
         let length = match length {
             None => bits,
-            Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => digits
-                .parse::<u8>()
-                .ok()
-                .filter(|n| *n <= bits)
-                .ok_or_else(|| PrefixError::Length(text.to_owned()))?,
+            Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+                digits.parse::<u8>().ok().filter(|n| *n <= bits).ok_or_else(|| PrefixError::Length(text.to_owned()))?
+            }
             Some(_) => return Err(PrefixError::Length(text.to_owned())),
         };
         let prefix = Prefix {
@@ -215,8 +211,18 @@ mod tests {
         }
         assert_eq!(prefix("192.0.2.7").to_string(), "192.0.2.7/32");
         assert_eq!(prefix("10.0.0.0/08"), prefix("10.0.0.0/8"));
-        for text in ["", "/8", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/+8", "::/129", "10/8", "a/8", "10.0.0.0/8/8"]
-        {
+        for text in [
+            "",
+            "/8",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "::/129",
+            "10/8",
+            "a/8",
+            "10.0.0.0/8/8",
+        ] {
             assert!(text.parse::<Prefix>().is_err(), "{text}");
         }
         let error = "10.1.2.3/8".parse::<Prefix>().unwrap_err().to_string();

@@ -163,8 +163,8 @@ ff00::/8 Multicast";
             for at in [first, last] {
                 let found = special(at).unwrap_or_else(|| panic!("{at} of {row}"));
                 let is_row = found.prefix == text;
-                let is_narrower = ROWS.lines().any(|r| r.starts_with(&format!("{} ", found.prefix)))
-                    || found.prefix == "0.0.0.0/32";
+                let is_narrower =
+                    ROWS.lines().any(|r| r.starts_with(&format!("{} ", found.prefix))) || found.prefix == "0.0.0.0/32";
                 assert!(is_row || is_narrower, "{at}: {}", found.prefix);
                 assert_eq!(places.country(at), None, "{at}");
                 assert_eq!(places.asn(at), None, "{at}");
@@ -624,7 +624,8 @@ mod databases {
             ("asn", Data::Text("AS174")),
             ("as_name", Data::Text("Cogent Communications")),
         ];
-        let older = vec![("country", Data::Text("JP")), ("country_name", Data::Text("Japan")), ("asn", Data::Text("AS2519"))];
+        let older =
+            vec![("country", Data::Text("JP")), ("country_name", Data::Text("Japan")), ("asn", Data::Text("AS2519"))];
         vec![("154.24.39.0/24", Data::Map(lite)), ("1.0.16.0/20", Data::Map(older))]
     }
 

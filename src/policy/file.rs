@@ -57,7 +57,9 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Parts, PolicyError> {
             "exempt" => source.exempt(value, &mut parts)?,
             "site" => source.site(value, &mut parts)?,
             "severity" => source.severity(value, &mut parts)?,
-            other => return Err(source.unknown(&key.span(), "", other, &["home", "inside", "exempt", "site", "severity"])),
+            other => {
+                return Err(source.unknown(&key.span(), "", other, &["home", "inside", "exempt", "site", "severity"]));
+            }
         }
     }
     Ok(parts)

@@ -30,15 +30,8 @@ pub use crossing::{Crossing, CrossingInput, Direction, crossing};
 /// The home when nobody says another.
 pub const HOME_DEFAULT: &str = "CN";
 /// Which addresses are ours when nobody says others.
-pub const INSIDE_DEFAULT: &[&str] = &[
-    "10.0.0.0/8",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "100.64.0.0/10",
-    "169.254.0.0/16",
-    "fc00::/7",
-    "fe80::/10",
-];
+pub const INSIDE_DEFAULT: &[&str] =
+    &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10"];
 /// The functions that signatures give to channels, and the word for traffic without a channel.
 pub const FUNCTIONS: &[&str] = &[
     "update",

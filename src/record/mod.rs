@@ -9,7 +9,7 @@ mod rollup;
 pub mod spool;
 
 pub use finding::{
-    Asset, AsNumber, Channel, CountryBytes, Crossing, Destination, Evidence, Finding, FindingAsset, Loss, MonthBytes,
+    AsNumber, Asset, Channel, CountryBytes, Crossing, Destination, Evidence, Finding, FindingAsset, Loss, MonthBytes,
 };
 pub use flow::{FlowRecord, normal_name, transport};
 pub use rollup::{EvidenceKey, HostTraits, Rollup, RollupKey, TRAITS_MAX, Volume};

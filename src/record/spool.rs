@@ -63,10 +63,7 @@ impl Spool {
     }
 }
 
-fn read_all(
-    mut input: impl Read,
-    each: &mut impl FnMut(FlowRecord, &[u32]) -> io::Result<()>,
-) -> io::Result<()> {
+fn read_all(mut input: impl Read, each: &mut impl FnMut(FlowRecord, &[u32]) -> io::Result<()>) -> io::Result<()> {
     let mut packed = Vec::new();
     let mut len = [0; 4];
     loop {
@@ -76,8 +73,8 @@ fn read_all(
         }
         packed.resize(u32::from_le_bytes(len) as usize, 0);
         input.read_exact(&mut packed)?;
-        let (record, whens) =
-            unpack(&packed).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a packed flow record is damaged"))?;
+        let (record, whens) = unpack(&packed)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a packed flow record is damaged"))?;
         each(record, &whens)?;
     }
 }

@@ -376,13 +376,14 @@ fn version_text(version: u16) -> String {
 
 /// The IANA name of a cipher suite.
 fn cipher_text(cipher: u16) -> String {
-    tls_parser::TlsCipherSuite::from_id(cipher)
-        .map_or_else(|| format!("0x{cipher:04x}"), |suite| suite.name.to_owned())
+    tls_parser::TlsCipherSuite::from_id(cipher).map_or_else(|| format!("0x{cipher:04x}"), |suite| suite.name.to_owned())
 }
 
 fn dns_object(record: &FlowRecord) -> Option<Dns> {
-    let question = first(record, &dns::QNAME)
-        .map(|name| Question { name, kind: record.facts.first(&dns::QTYPE).map(|f| qtype_text(value::number(f.value))) });
+    let question = first(record, &dns::QNAME).map(|name| Question {
+        name,
+        kind: record.facts.first(&dns::QTYPE).map(|f| qtype_text(value::number(f.value))),
+    });
     let mut resolved: Vec<_> =
         record.facts.iter().filter(|f| *f.field == dns::ANSWER).filter_map(|f| value::address(f.value)).collect();
     resolved.sort();
@@ -440,6 +441,13 @@ fn facts(record: &FlowRecord) -> Vec<FactJson> {
             side: f.side.name(),
         })
         .collect();
+    // A name that cannot be printed as it stood also shows its bytes.
+    let odd = record.facts.iter().filter(|f| f.field.kind == Kind::Name && !value::is_plain(f.value));
+    all.extend(odd.map(|f| FactJson {
+        field: f.field.name,
+        value: FactValue::Text(format!("hex:{}", value::hex(f.value))),
+        side: f.side.name(),
+    }));
     all.sort_by(|a, b| (a.field, &a.value, a.side).cmp(&(b.field, &b.value, b.side)));
     all
 }

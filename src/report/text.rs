@@ -74,12 +74,7 @@ impl Page<'_> {
             (Some(first), Some(last)) => format!(", {} to {} UTC", moment(first), moment(last)),
             _ => String::new(),
         };
-        writeln!(
-            self.out,
-            "{} packets, {} flows{when}",
-            grouped(report.ledger.received),
-            grouped(header.flows)
-        )?;
+        writeln!(self.out, "{} packets, {} flows{when}", grouped(report.ledger.received), grouped(header.flows))?;
         let signatures = &header.signatures;
         let line = format!(
             "home {}; {} channels and {} identities of {} vendors, checked {}; {}",
@@ -95,11 +90,8 @@ impl Page<'_> {
 
     /// One sentence and the numbers behind it.
     fn answer(&mut self, report: &Report) -> io::Result<()> {
-        let leaving: Vec<&Finding> = report
-            .findings
-            .iter()
-            .filter(|f| matches!(f.crossing, Crossing::Observed | Crossing::Probable))
-            .collect();
+        let leaving: Vec<&Finding> =
+            report.findings.iter().filter(|f| matches!(f.crossing, Crossing::Observed | Crossing::Probable)).collect();
         let mut countries: BTreeMap<&str, u64> = BTreeMap::new();
         for finding in &leaving {
             *countries.entry(finding.destination.country.as_deref().unwrap_or("??")).or_default() += finding.bytes_out;
@@ -109,7 +101,8 @@ impl Page<'_> {
         assets.dedup();
         let mut places: Vec<(&str, u64)> = countries.into_iter().collect();
         places.sort_by_key(|&(country, bytes)| (std::cmp::Reverse(bytes), country));
-        let places: Vec<String> = places.iter().map(|(country, bytes)| format!("{country} ({})", bytes_text(*bytes))).collect();
+        let places: Vec<String> =
+            places.iter().map(|(country, bytes)| format!("{country} ({})", bytes_text(*bytes))).collect();
         let sentence = match (leaving.len(), report.assets.len()) {
             (0, 0) => "No security product of these vendors was recognised.".to_owned(),
             (0, n) => format!("{} recognised; nothing of theirs was seen leaving the country.", count(n, "product")),

@@ -128,13 +128,7 @@ impl fmt::Display for Report {
             }
         }
         let count = |level| self.of_level(level).count();
-        writeln!(
-            f,
-            "{} errors, {} warnings, {} notes",
-            count(Level::Error),
-            count(Level::Warning),
-            count(Level::Note)
-        )
+        writeln!(f, "{} errors, {} warnings, {} notes", count(Level::Error), count(Level::Warning), count(Level::Note))
     }
 }
 
@@ -211,7 +205,8 @@ impl<'a> Checks<'a> {
                 self.remark(Level::Error, file, 0, format!("{} has the vendor `{}` too", other, file.vendor));
             }
             let entries = file.entries.iter().map(|entry| (entry.id.as_str(), entry.line));
-            let all: Vec<(&str, u32)> = entries.chain(file.gaps.iter().map(|gap| (gap.id.as_str(), gap.line))).collect();
+            let all: Vec<(&str, u32)> =
+                entries.chain(file.gaps.iter().map(|gap| (gap.id.as_str(), gap.line))).collect();
             let first_word = |id: &'a str| id.split('.').next().unwrap_or(id);
             let prefix = all.first().map_or("", |(id, _)| first_word(id));
             for (id, line) in all {
@@ -275,7 +270,8 @@ impl<'a> Checks<'a> {
         let waiting: Vec<&When> = entry.whens.iter().filter(|when| waits(when)).collect();
         let Some(first) = waiting.first() else { return };
         let conditions = waiting.iter().flat_map(|when| &when.conditions);
-        let words: BTreeSet<&str> = conditions.filter(|c| c.fields.iter().all(|f| is_planned(f))).map(|c| c.word.as_str()).collect();
+        let words: BTreeSet<&str> =
+            conditions.filter(|c| c.fields.iter().all(|f| is_planned(f))).map(|c| c.word.as_str()).collect();
         let words: Vec<&str> = words.into_iter().collect();
         let reason = format!(
             "{}: {} of {} `when` cannot match yet: no parser fills {}",
@@ -452,8 +448,7 @@ fn selective(when: &When) -> Option<&Condition> {
 /// The flow that a sample describes. What it does not say matches nothing.
 pub fn flow_of(sample: &Sample) -> (Facts, FlowValues) {
     let mut facts = Facts::default();
-    let mut values =
-        FlowValues { destination: [0, 0, 0, 0].into(), protocol: 0, port: 0, asn: None, ouis: [None; 2] };
+    let mut values = FlowValues { destination: [0, 0, 0, 0].into(), protocol: 0, port: 0, asn: None, ouis: [None; 2] };
     for fact in &sample.facts {
         let number = pattern::number(&fact.value).unwrap_or(0);
         if *fact.field == TCP_PORT {

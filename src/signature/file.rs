@@ -233,7 +233,17 @@ pub fn parse(file: &str, text: &str) -> Result<VendorFile, Vec<Mistake>> {
 const FILE_KEYS: &[&str] = &["format", "vendor", "checked", "identity", "channel", "gap"];
 const IDENTITY_KEYS: &[&str] = &["id", "product", "basis", "source", "note", "when", "example", "counterexample"];
 const CHANNEL_KEYS: &[&str] = &[
-    "id", "product", "function", "data", "data_basis", "basis", "source", "off_switch", "note", "when", "example",
+    "id",
+    "product",
+    "function",
+    "data",
+    "data_basis",
+    "basis",
+    "source",
+    "off_switch",
+    "note",
+    "when",
+    "example",
     "counterexample",
 ];
 const GAP_KEYS: &[&str] = &["id", "product", "what", "source"];
@@ -435,7 +445,11 @@ impl<'a> Reader<'a> {
         let mut facts = Vec::new();
         for (word, line, value) in self.flat(part, keys) {
             let Some(field) = parse::field(&word) else {
-                let hint = if word == HOST { "name the field itself, such as tls.sni" } else { "`bordertap signatures fields` lists them" };
+                let hint = if word == HOST {
+                    "name the field itself, such as tls.sni"
+                } else {
+                    "`bordertap signatures fields` lists them"
+                };
                 self.mistake(line, format!("unknown field `{word}` in an example; {hint}"));
                 continue;
             };
@@ -462,7 +476,12 @@ impl<'a> Reader<'a> {
     }
 
     fn region(&mut self, part: &Part<'a>) -> Option<Region> {
-        self.word(part, "region", Region::from_word, "any, EU, EEA and the upper-case country codes of ISO 3166-1 (alpha-2)")
+        self.word(
+            part,
+            "region",
+            Region::from_word,
+            "any, EU, EEA and the upper-case country codes of ISO 3166-1 (alpha-2)",
+        )
     }
 
     fn from(&mut self, part: &Part<'a>, identity: bool) -> Vec<String> {
@@ -671,9 +690,7 @@ fn sample_value(field: &Field, written: &Written) -> Result<Vec<u8>, String> {
     };
     match field.kind {
         Kind::Name | Kind::Text => Ok(text.as_bytes().to_vec()),
-        Kind::Hex => {
-            pattern::hex_bytes(text).ok_or_else(|| format!("`{text}` is no even number of hex digits"))
-        }
+        Kind::Hex => pattern::hex_bytes(text).ok_or_else(|| format!("`{text}` is no even number of hex digits")),
         Kind::Address => match text.parse() {
             Ok(IpAddr::V4(v4)) => Ok(v4.octets().to_vec()),
             Ok(IpAddr::V6(v6)) => Ok(v6.octets().to_vec()),

@@ -187,7 +187,8 @@ impl Index {
         }
         if let Some(number) = self.fields.get(&address_of(&IP_DST)).copied() {
             let found = Found::of_flow(&IP_DST, Side::Source);
-            self.prefixes.lookup(number, values.destination.to_canonical(), |atom| scratch.add(Found { atom, ..found }));
+            self.prefixes
+                .lookup(number, values.destination.to_canonical(), |atom| scratch.add(Found { atom, ..found }));
         }
         for (oui, side) in values.ouis.iter().zip([Side::Source, Side::Destination]) {
             let (Some(oui), Some(number)) = (oui, self.fields.get(&address_of(&ETH_OUI)).copied()) else { continue };

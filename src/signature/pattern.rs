@@ -73,8 +73,7 @@ impl Hex {
 
     /// Whether these bytes match.
     pub fn matches(&self, value: &[u8]) -> bool {
-        let length_fits =
-            if self.open { value.len() >= self.bytes.len() } else { value.len() == self.bytes.len() };
+        let length_fits = if self.open { value.len() >= self.bytes.len() } else { value.len() == self.bytes.len() };
         length_fits && self.bytes.iter().zip(value).all(|(want, have)| want.is_none_or(|want| want == *have))
     }
 }
@@ -147,7 +146,8 @@ impl Pattern {
             }
             (Pattern::Hex(wide), Pattern::Hex(hex)) => {
                 wide == hex
-                    || (wide.open && wide.bytes.len() <= hex.bytes.len() || !hex.open && wide.bytes.len() == hex.bytes.len())
+                    || (wide.open && wide.bytes.len() <= hex.bytes.len()
+                        || !hex.open && wide.bytes.len() == hex.bytes.len())
                         && wide.bytes.iter().zip(&hex.bytes).all(|(w, h)| w.is_none() || w == h)
             }
             _ => self == narrow,
@@ -206,7 +206,10 @@ pub fn hex_bytes(digits: &str) -> Option<Vec<u8>> {
     if !digits.len().is_multiple_of(2) {
         return None;
     }
-    digits.chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok().filter(|_| pair[0] != b'+')).collect()
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok().filter(|_| pair[0] != b'+'))
+        .collect()
 }
 
 /// An address with the bits behind the prefix cleared.
@@ -341,11 +344,14 @@ fn prefix_pattern(text: &str) -> Result<Pattern, String> {
     };
     let network: IpAddr =
         address.parse().map_err(|_| format!("`{text}` is no IP address and no prefix such as `192.0.2.0/24`"))?;
-    let (most, least) =
-        if network.is_ipv4() { (32, IPV4_PREFIX_BITS_MIN) } else { (128, IPV6_PREFIX_BITS_MIN) };
+    let (most, least) = if network.is_ipv4() { (32, IPV4_PREFIX_BITS_MIN) } else { (128, IPV6_PREFIX_BITS_MIN) };
     let bits: u8 = match bits {
         None => most,
-        Some(bits) => bits.parse().ok().filter(|b| *b <= most).ok_or_else(|| format!("`{text}`: `/{bits}` is no prefix length"))?,
+        Some(bits) => bits
+            .parse()
+            .ok()
+            .filter(|b| *b <= most)
+            .ok_or_else(|| format!("`{text}`: `/{bits}` is no prefix length"))?,
     };
     if bits < least {
         return Err(format!("`{text}` is too broad: at least /{least}"));

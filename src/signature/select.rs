@@ -142,7 +142,8 @@ struct Piece {
 impl Scratch {
     /// Forgets the last flow.
     pub(super) fn start(&mut self, atoms: usize, whens: usize, texts: usize) {
-        if self.atoms.len() != atoms || self.whens.len() != whens || self.texts.len() != texts || self.epoch == u32::MAX {
+        if self.atoms.len() != atoms || self.whens.len() != whens || self.texts.len() != texts || self.epoch == u32::MAX
+        {
             self.atoms = vec![0; atoms];
             self.whens = vec![0; whens];
             self.texts = vec![0; texts];

@@ -62,10 +62,7 @@ fn matching(signatures: &Signatures, facts: &Facts, values: &FlowValues) -> Vec<
 fn selected(signatures: &Signatures, facts: &Facts, values: &FlowValues) -> Vec<(String, u8, Side)> {
     let mut scratch = Scratch::default();
     let verdicts = signatures.select(facts, values, &mut scratch);
-    verdicts
-        .iter()
-        .map(|hit| (signatures.when(hit.when).unwrap().entry.id.clone(), hit.confidence, hit.side))
-        .collect()
+    verdicts.iter().map(|hit| (signatures.when(hit.when).unwrap().entry.id.clone(), hit.confidence, hit.side)).collect()
 }
 
 const HEAD: &str = "format = 1\nvendor = \"Acme\"\nchecked = 2026-11-23\n";
@@ -103,7 +100,8 @@ mod patterns {
         for yes in ["vmware.com", "VMWARE.COM", "a.vmware.com", "a.b.VmWare.com.", "vmware.com.", "*.vmware.com"] {
             assert!(below.matches(yes.as_bytes()), "{yes}");
         }
-        for no in ["evilvmware.com", "vmware.com.evil.example", "vmware.comx", "com", "", ".", "vmware.com..", "vmware"] {
+        for no in ["evilvmware.com", "vmware.com.evil.example", "vmware.comx", "com", "", ".", "vmware.com..", "vmware"]
+        {
             assert!(!below.matches(no.as_bytes()), "{no}");
         }
         let exact = pattern(Kind::Name, "a.vmware.com");
@@ -196,7 +194,9 @@ mod patterns {
         match pattern.split_first() {
             None => value.is_empty(),
             Some((b'*', rest)) => (0..=value.len()).any(|cut| slow_text(rest, &value[cut..])),
-            Some((byte, rest)) => value.split_first().is_some_and(|(first, left)| first == byte && slow_text(rest, left)),
+            Some((byte, rest)) => {
+                value.split_first().is_some_and(|(first, left)| first == byte && slow_text(rest, left))
+            }
         }
     }
 
@@ -306,7 +306,10 @@ source  = ["the vendor's manual"]
     fn a_good_file_is_read_whole() {
         let file = parse("acme.toml", GOOD).unwrap();
         assert_eq!((file.vendor.as_str(), file.checked.to_string().as_str()), ("Acme", "2026-11-23"));
-        assert_eq!(file.entries.iter().map(|e| (e.id.as_str(), e.line)).collect::<Vec<_>>(), [("acme.device", 5), ("acme.rating", 22)]);
+        assert_eq!(
+            file.entries.iter().map(|e| (e.id.as_str(), e.line)).collect::<Vec<_>>(),
+            [("acme.device", 5), ("acme.rating", 22)]
+        );
         let rating = &file.entries[1];
         assert_eq!(rating.whens.iter().map(|w| (w.line, w.confidence)).collect::<Vec<_>>(), [(31, 95), (36, 50)]);
         assert_eq!(rating.whens[0].region.unwrap().name(), "US");
@@ -326,9 +329,19 @@ source  = ["the vendor's manual"]
             ("format  = 1", "format = 2", 1, "`format` must be 1"),
             ("format  = 1\n", "", 1, "the file has no `format`"),
             ("vendor  = \"Acme\"", "vendor = \"\"", 2, "`vendor` must be a string that is not empty"),
-            ("vendor  = \"Acme\"", "vendor = \"Acme\"\nauthor = \"me\"", 3, "unknown key `author` in the file; known are format, vendor"),
+            (
+                "vendor  = \"Acme\"",
+                "vendor = \"Acme\"\nauthor = \"me\"",
+                3,
+                "unknown key `author` in the file; known are format, vendor",
+            ),
             ("checked = 2026-11-23\n", "", 1, "the file has no `checked`"),
-            ("checked = 2026-11-23", "checked = \"2026-11-23\"", 3, "must be a date such as 2026-11-23, without quotes"),
+            (
+                "checked = 2026-11-23",
+                "checked = \"2026-11-23\"",
+                3,
+                "must be a date such as 2026-11-23, without quotes",
+            ),
             ("checked = 2026-11-23", "checked = 2026-11-23T10:00:00", 3, "must be a date"),
             ("vendor  = \"Acme\"", "vendor  = \"Acme", 2, "not TOML: "),
             ("vendor  = \"Acme\"", "vendor  = \"Acme\"\nvendor = \"B\"", 3, "not TOML: duplicate key"),
@@ -336,39 +349,109 @@ source  = ["the vendor's manual"]
             ("product = \"Device\"\n", "", 5, "[[identity]] has no `product`"),
             ("id      = \"acme.device\"", "id = \"Acme.Device\"", 6, "an id is lower-case words"),
             ("id      = \"acme.device\"", "id = \"acme\"", 6, "an id is lower-case words"),
-            ("basis   = \"vendor-document\"", "basis = \"rumour\"", 8, "`rumour` is no word of `basis`; known are vendor-document, observed, third-party, inferred"),
-            ("source  = [\"the vendor's manual\"]\n\n  [[identity", "source = []\n\n  [[identity", 5, "[[identity]] without a source"),
-            ("source  = [\"the vendor's manual\"]\n\n  [[identity", "\n  [[identity", 5, "[[identity]] has no `source`"),
-            ("source  = [\"the vendor's manual\"]\n\n  [[identity", "source = \"manual\"\n\n  [[identity", 9, "`source` must be an array of strings"),
-            ("source  = [\"the vendor's manual\"]\n\n  [[identity", "source = [\" \"]\n\n  [[identity", 9, "strings that are not empty"),
+            (
+                "basis   = \"vendor-document\"",
+                "basis = \"rumour\"",
+                8,
+                "`rumour` is no word of `basis`; known are vendor-document, observed, third-party, inferred",
+            ),
+            (
+                "source  = [\"the vendor's manual\"]\n\n  [[identity",
+                "source = []\n\n  [[identity",
+                5,
+                "[[identity]] without a source",
+            ),
+            (
+                "source  = [\"the vendor's manual\"]\n\n  [[identity",
+                "\n  [[identity",
+                5,
+                "[[identity]] has no `source`",
+            ),
+            (
+                "source  = [\"the vendor's manual\"]\n\n  [[identity",
+                "source = \"manual\"\n\n  [[identity",
+                9,
+                "`source` must be an array of strings",
+            ),
+            (
+                "source  = [\"the vendor's manual\"]\n\n  [[identity",
+                "source = [\" \"]\n\n  [[identity",
+                9,
+                "strings that are not empty",
+            ),
             ("  confidence   = 95", "  confidence = 0", 13, "`confidence` must be a whole number from 1 to 100"),
             ("  confidence   = 95", "  confidence = 101", 13, "from 1 to 100"),
             ("  confidence   = 95", "  confidence = \"95\"", 13, "from 1 to 100"),
             ("  confidence   = 95\n", "", 11, "[[identity.when]] has no `confidence`"),
             ("  x509.subject = \"CN=*,O=Acme*\"\n", "", 11, "[[identity.when]] without a condition about the flow"),
             ("  x509.subject = \"CN=*,O=Acme*\"", "  x509.subjekt = \"a\"", 12, "unknown field `x509.subjekt`"),
-            ("  x509.subject = \"CN=*,O=Acme*\"", "  x509.subject.cn = \"a\"", 12, "must be a string, a number, or an array of them"),
+            (
+                "  x509.subject = \"CN=*,O=Acme*\"",
+                "  x509.subject.cn = \"a\"",
+                12,
+                "must be a string, a number, or an array of them",
+            ),
             ("  x509.subject = \"CN=*,O=Acme*\"", "  x509.subject = 7", 12, "x509.subject: `7` must be a string here"),
-            ("  x509.subject = \"CN=*,O=Acme*\"", "  x509.subject = 1.5", 12, "must be a string, a number, or an array of them"),
-            ("  x509.subject = \"CN=*,O=Acme*\"", "  x509.subject = []", 12, "`x509.subject` is empty: it could never hold"),
-            ("  x509.subject = \"CN=*,O=Acme*\"", "  x509.subject = \"CN=*,O=Acme*\"\n  from = \"acme.device\"", 13, "an identity has neither `from` nor `region`"),
+            (
+                "  x509.subject = \"CN=*,O=Acme*\"",
+                "  x509.subject = 1.5",
+                12,
+                "must be a string, a number, or an array of them",
+            ),
+            (
+                "  x509.subject = \"CN=*,O=Acme*\"",
+                "  x509.subject = []",
+                12,
+                "`x509.subject` is empty: it could never hold",
+            ),
+            (
+                "  x509.subject = \"CN=*,O=Acme*\"",
+                "  x509.subject = \"CN=*,O=Acme*\"\n  from = \"acme.device\"",
+                13,
+                "an identity has neither `from` nor `region`",
+            ),
             ("  x509.subject = \"CN=*,O=Acme*\"", "  tcp.port = 443", 11, "a bare port proves nothing"),
             ("  why          = \"another vendor\"\n", "", 18, "[[identity.counterexample]] has no `why`"),
             ("  x509.subject = \"CN=1,O=Acme\"", "", 15, "[[identity.example]] without a value"),
-            ("  x509.subject = \"CN=1,O=Acme\"", "  host = \"a.example\"", 16, "unknown field `host` in an example; name the field itself"),
+            (
+                "  x509.subject = \"CN=1,O=Acme\"",
+                "  host = \"a.example\"",
+                16,
+                "unknown field `host` in an example; name the field itself",
+            ),
             ("  x509.subject = \"CN=1,O=Acme\"", "  ip.dst = \"nowhere\"", 16, "`nowhere` is no IP address"),
             ("  x509.subject = \"CN=1,O=Acme\"", "  tcp.port = 1\n  udp.port = 2", 15, "a flow has one"),
             ("  x509.subject = \"CN=1,O=Acme\"", "  eth.oui = \"0\"", 16, "no even number of hex digits"),
-            ("  [[identity.example]]\n  x509.subject = \"CN=1,O=Acme\"\n", "", 5, "[[identity]] has no [[identity.example]]"),
-            ("function   = \"reputation-lookup\"", "function = \"spying\"", 25, "`spying` is no word of `function`; known are update, licence"),
-            ("data       = [\"url\", \"hostname\"]", "data = [\"url\",\n\"secrets\"]", 27, "`secrets` is no word of `data`; known are url, hostname"),
+            (
+                "  [[identity.example]]\n  x509.subject = \"CN=1,O=Acme\"\n",
+                "",
+                5,
+                "[[identity]] has no [[identity.example]]",
+            ),
+            (
+                "function   = \"reputation-lookup\"",
+                "function = \"spying\"",
+                25,
+                "`spying` is no word of `function`; known are update, licence",
+            ),
+            (
+                "data       = [\"url\", \"hostname\"]",
+                "data = [\"url\",\n\"secrets\"]",
+                27,
+                "`secrets` is no word of `data`; known are url, hostname",
+            ),
             ("data       = [\"url\", \"hostname\"]", "data = []", 27, "`data_basis` without `data`"),
             ("data_basis = \"vendor-document\"\n", "", 22, "[[channel]] has no `data_basis`"),
             ("  region     = \"US\"", "  region = \"us\"", 33, "`us` is no word of `region`"),
             ("  region     = \"US\"", "  region = \"UK\"", 33, "`UK` is no word of `region`"),
             ("  region     = \"US\"\n", "", 31, "[[channel.when]] has no `region`"),
             ("  from       = \"acme.device\"\n", "", 36, "a bare port proves nothing: add `from` or another condition"),
-            ("udp.port   = [8888, \"9000-9002\"]", "udp.port = [8888, 70000]", 38, "udp.port: 70000 is not between 1 and 65535"),
+            (
+                "udp.port   = [8888, \"9000-9002\"]",
+                "udp.port = [8888, 70000]",
+                38,
+                "udp.port: 70000 is not between 1 and 65535",
+            ),
             ("udp.port   = [8888, \"9000-9002\"]", "udp.port = [8888, 8888]", 38, "`8888` stands here twice"),
             ("\".rate.acme.example\"]", "\n\".com\"]", 33, "host: `.com` is too broad"),
             ("\".rate.acme.example\"]", "\n\"*.acme.example\"]", 33, "a name takes no `*`"),
@@ -383,13 +466,15 @@ source  = ["the vendor's manual"]
             let hit = mistakes.iter().any(|m| m.line == *line && m.reason.contains(expected) && m.file == "acme.toml");
             assert!(hit, "{new}: wanted line {line} `{expected}`, got {mistakes:?}");
         }
-        let first = parse("acme.toml", &GOOD.replacen("region     = \"US\"", "region = \"us\"", 1)).unwrap_err().remove(0);
+        let first =
+            parse("acme.toml", &GOOD.replacen("region     = \"US\"", "region = \"us\"", 1)).unwrap_err().remove(0);
         assert!(first.to_string().starts_with("acme.toml:33: `us` is no word of `region`"), "{first}");
     }
 
     #[test]
     fn all_mistakes_of_a_file_come_at_once() {
-        let text = GOOD.replacen("region     = \"US\"", "region = \"us\"", 1).replacen("product = \"Device\"", "x = 1", 1);
+        let text =
+            GOOD.replacen("region     = \"US\"", "region = \"us\"", 1).replacen("product = \"Device\"", "x = 1", 1);
         let lines: Vec<u32> = parse("acme.toml", &text).unwrap_err().iter().map(|m| m.line).collect();
         assert_eq!(lines, [5, 7, 33]);
     }
@@ -405,7 +490,8 @@ source  = ["the vendor's manual"]
     /// Errors that need more than one entry, or examples: pieces of the good file changed, as above.
     #[test]
     fn checks_find_what_they_are_for() {
-        let copy = GOOD[GOOD.find("[[channel]]").unwrap()..GOOD.find("[[gap]]").unwrap()].replace("acme.rating", "acme.other");
+        let copy =
+            GOOD[GOOD.find("[[channel]]").unwrap()..GOOD.find("[[gap]]").unwrap()].replace("acme.rating", "acme.other");
         let with_copy = |confidence: &str| {
             let copy = copy.replace("confidence = 95", confidence);
             GOOD.replace("[[gap]]", &format!("{copy}\n[[gap]]"))
@@ -416,24 +502,99 @@ source  = ["the vendor's manual"]
         };
         let cases: &[(String, Level, u32, &str)] = &[
             (swap("\"CN=1,O=Acme\"", "\"CN=1,O=Bcme\""), Level::Error, 15, "does not match its own entry acme.device"),
-            (swap("\"CN=1,O=Other\"", "\"CN=1,O=Acme AG\""), Level::Error, 18, "this counterexample of acme.device matches its line 11"),
+            (
+                swap("\"CN=1,O=Other\"", "\"CN=1,O=Acme AG\""),
+                Level::Error,
+                18,
+                "this counterexample of acme.device matches its line 11",
+            ),
             (swap("  region  = \"US\"", "  region = \"CH\""), Level::Error, 42, "states region CH, line 31 gives US"),
-            (swap("  from     = [\"acme.device\"]\n", ""), Level::Error, 46, "does not match its own entry acme.rating"),
-            (swap("id         = \"acme.rating\"", "id = \"acme.device\""), Level::Error, 22, "the id `acme.device` stands at acme.toml:5 too"),
-            (swap("id         = \"acme.rating\"", "id = \"acne.rating\""), Level::Error, 22, "does not begin with `acme.`"),
-            (swap("id      = \"acme.gap.logs\"", "id = \"acme.rating\""), Level::Error, 55, "the id `acme.rating` stands at acme.toml:22 too"),
-            (swap("  from       = \"acme.device\"", "  from = \"acme.devise\""), Level::Error, 37, "`from` names `acme.devise`, which is no identity"),
-            (swap("  from       = \"acme.device\"", "  from = \"acme.rating\""), Level::Error, 37, "`from` names `acme.rating`, which is no identity"),
-            (swap("from     = [\"acme.device\"]", "from = [\"acme.device\", \"x.y\"]"), Level::Error, 46, "`from` names `x.y`"),
-            (with_copy("confidence = 95"), Level::Error, 64, "the same conditions with the same confidence as acme.toml:31 (acme.rating)"),
-            (with_copy("confidence = 90"), Level::Warning, 64, "acme.other: never wins, because acme.toml:31 (acme.rating) always does"),
-            (with_copy("confidence = 90"), Level::Warning, 75, "this example of acme.other goes to acme.rating (acme.toml:31)"),
+            (
+                swap("  from     = [\"acme.device\"]\n", ""),
+                Level::Error,
+                46,
+                "does not match its own entry acme.rating",
+            ),
+            (
+                swap("id         = \"acme.rating\"", "id = \"acme.device\""),
+                Level::Error,
+                22,
+                "the id `acme.device` stands at acme.toml:5 too",
+            ),
+            (
+                swap("id         = \"acme.rating\"", "id = \"acne.rating\""),
+                Level::Error,
+                22,
+                "does not begin with `acme.`",
+            ),
+            (
+                swap("id      = \"acme.gap.logs\"", "id = \"acme.rating\""),
+                Level::Error,
+                55,
+                "the id `acme.rating` stands at acme.toml:22 too",
+            ),
+            (
+                swap("  from       = \"acme.device\"", "  from = \"acme.devise\""),
+                Level::Error,
+                37,
+                "`from` names `acme.devise`, which is no identity",
+            ),
+            (
+                swap("  from       = \"acme.device\"", "  from = \"acme.rating\""),
+                Level::Error,
+                37,
+                "`from` names `acme.rating`, which is no identity",
+            ),
+            (
+                swap("from     = [\"acme.device\"]", "from = [\"acme.device\", \"x.y\"]"),
+                Level::Error,
+                46,
+                "`from` names `x.y`",
+            ),
+            (
+                with_copy("confidence = 95"),
+                Level::Error,
+                64,
+                "the same conditions with the same confidence as acme.toml:31 (acme.rating)",
+            ),
+            (
+                with_copy("confidence = 90"),
+                Level::Warning,
+                64,
+                "acme.other: never wins, because acme.toml:31 (acme.rating) always does",
+            ),
+            (
+                with_copy("confidence = 90"),
+                Level::Warning,
+                75,
+                "this example of acme.other goes to acme.rating (acme.toml:31)",
+            ),
             (swap("checked = 2026-11-23", "checked = 2025-11-23"), Level::Warning, 3, "366 days ago"),
             (swap("checked = 2026-11-23", "checked = 2026-12-23"), Level::Warning, 3, "29 days ahead"),
-            (swap("  confidence = 50", "  confidence = 70"), Level::Warning, 36, "a port and a known host are worth 60 at most"),
-            (swap("  x509.subject = \"CN=*,O=Acme*\"", "  eth.oui = \"00090f\""), Level::Warning, 11, "hardware address alone is worth 50"),
-            (swap("  x509.subject = \"CN=*,O=Acme*\"", "  tls.ja3 = \"e4d448cdfe06dc1243c1eb026c74ac9a\""), Level::Warning, 11, "shared by unrelated programs"),
-            (swap("  x509.subject = \"CN=*,O=Acme*\"", "  snmp.engine_id = \"hex:80 00 30 44 *\""), Level::Note, 11, "acme.device: 1 of 1 `when` cannot match yet: no parser fills snmp.engine_id"),
+            (
+                swap("  confidence = 50", "  confidence = 70"),
+                Level::Warning,
+                36,
+                "a port and a known host are worth 60 at most",
+            ),
+            (
+                swap("  x509.subject = \"CN=*,O=Acme*\"", "  eth.oui = \"00090f\""),
+                Level::Warning,
+                11,
+                "hardware address alone is worth 50",
+            ),
+            (
+                swap("  x509.subject = \"CN=*,O=Acme*\"", "  tls.ja3 = \"e4d448cdfe06dc1243c1eb026c74ac9a\""),
+                Level::Warning,
+                11,
+                "shared by unrelated programs",
+            ),
+            (
+                swap("  x509.subject = \"CN=*,O=Acme*\"", "  snmp.engine_id = \"hex:80 00 30 44 *\""),
+                Level::Note,
+                11,
+                "acme.device: 1 of 1 `when` cannot match yet: no parser fills snmp.engine_id",
+            ),
         ];
         for (text, level, line, expected) in cases {
             let report = load(text).check(Some(jiff::civil::date(2026, 11, 24)));
@@ -451,7 +612,10 @@ source  = ["the vendor's manual"]
         ]);
         let report = load(&text).check(None);
         let warnings: Vec<String> = report.remarks.iter().map(Remark::to_string).collect();
-        assert_eq!(warnings, ["warning: acme.toml:28: a.two: acme.toml:11 (a.one) claims host y.acme.example with the same confidence"]);
+        assert_eq!(
+            warnings,
+            ["warning: acme.toml:28: a.two: acme.toml:11 (a.one) claims host y.acme.example with the same confidence"]
+        );
     }
 
     #[test]
@@ -459,7 +623,10 @@ source  = ["the vendor's manual"]
         let other = GOOD.replace("acme.", "bcme.").replace("\"Acme\"", "\"ACME\"");
         let signatures = Signatures::from_texts(vec![("a.toml", GOOD), ("b.toml", &other)]).unwrap();
         let errors = signatures.check(None).errors();
-        assert!(errors.iter().any(|e| e.to_string().contains("b.toml: a.toml has the vendor `ACME` too")), "{errors:?}");
+        assert!(
+            errors.iter().any(|e| e.to_string().contains("b.toml: a.toml has the vendor `ACME` too")),
+            "{errors:?}"
+        );
     }
 
     #[test]
@@ -467,7 +634,10 @@ source  = ["the vendor's manual"]
         let report = load(GOOD).check(None);
         let coverage = &report.coverage[0];
         assert_eq!((coverage.identities, coverage.gaps, coverage.whens, coverage.names), (1, 1, (3, 0), 2));
-        assert_eq!(coverage.channels.iter().map(|(f, n)| (f.name(), *n)).collect::<Vec<_>>(), [("reputation-lookup", 1)]);
+        assert_eq!(
+            coverage.channels.iter().map(|(f, n)| (f.name(), *n)).collect::<Vec<_>>(),
+            [("reputation-lookup", 1)]
+        );
         assert!(report.to_string().ends_with("0 errors, 0 warnings, 0 notes\n"), "{report}");
     }
 
@@ -484,7 +654,8 @@ mod choice {
             channel("a.update", "host = \".update.acme.example\"", 80, "tls.sni = \"update.acme.example\""),
             channel("a.eu", "host = \"eu.update.acme.example\"", 80, "tls.sni = \"eu.update.acme.example\""),
         ]));
-        let chosen = |name: &str| selected(&signatures, &sni(name), &tls(443)).into_iter().map(|v| v.0).collect::<Vec<_>>();
+        let chosen =
+            |name: &str| selected(&signatures, &sni(name), &tls(443)).into_iter().map(|v| v.0).collect::<Vec<_>>();
         assert_eq!(chosen("www.acme.example"), ["a.other"]);
         assert_eq!(chosen("x.update.acme.example"), ["a.update"]);
         assert_eq!(chosen("EU.update.acme.example."), ["a.eu"], "of two with one confidence the longer name");
@@ -495,8 +666,18 @@ mod choice {
     #[test]
     fn more_conditions_beat_a_longer_name() {
         let signatures = load(&file_of(&[
-            channel("a.long", "host = \"very.long.name.acme.example\"", 80, "tls.sni = \"very.long.name.acme.example\""),
-            channel("a.two", "host = \".acme.example\"\ntcp.port = 443", 80, "tls.sni = \"acme.example\"\ntcp.port = 443"),
+            channel(
+                "a.long",
+                "host = \"very.long.name.acme.example\"",
+                80,
+                "tls.sni = \"very.long.name.acme.example\"",
+            ),
+            channel(
+                "a.two",
+                "host = \".acme.example\"\ntcp.port = 443",
+                80,
+                "tls.sni = \"acme.example\"\ntcp.port = 443",
+            ),
         ]));
         let chosen = |port| selected(&signatures, &sni("very.long.name.acme.example"), &tls(port)).remove(0).0;
         assert_eq!(chosen(443), "a.two");
@@ -520,7 +701,12 @@ mod choice {
             identity("a.device", "x509.subject = \"CN=1\"", 95, "x509.subject = \"CN=1\""),
             channel("a.port", port, 50, "from = \"a.device\"\nudp.port = 8888"),
             channel("a.asn", "ip.asn = 64500", 40, "ip.asn = 64500"),
-            channel("a.strong", "from = [\"a.none\", \"a.device\"]\nhost = \"x.acme.example\"", 90, "tls.sni = \"x.acme.example\"\nfrom = \"a.device\""),
+            channel(
+                "a.strong",
+                "from = [\"a.none\", \"a.device\"]\nhost = \"x.acme.example\"",
+                90,
+                "tls.sni = \"x.acme.example\"\nfrom = \"a.device\"",
+            ),
             channel("a.named", "host = \".acme.example\"", 80, "tls.sni = \"acme.example\""),
         ]));
         let bare = flow("192.0.2.1", UDP, 8888);
@@ -551,7 +737,12 @@ mod choice {
         let signatures = load(&file_of(&[
             identity("a.server", "x509.subject = \"*O=Acme\"", 80, "x509.subject = \"CN=1,O=Acme\""),
             identity("a.maker", "eth.oui = \"00090f\"", 50, "eth.oui = \"00090f\""),
-            identity("a.client", "ip.dst = \"192.0.2.0/24\"\ntls.sni = \"x.acme.example\"", 80, "tls.sni = \"x.acme.example\"\nip.dst = \"192.0.2.1\""),
+            identity(
+                "a.client",
+                "ip.dst = \"192.0.2.0/24\"\ntls.sni = \"x.acme.example\"",
+                80,
+                "tls.sni = \"x.acme.example\"\nip.dst = \"192.0.2.1\"",
+            ),
         ]));
         let facts = facts(&[
             ("x509.subject", Side::Destination, "CN=2,O=Acme"),
@@ -578,7 +769,10 @@ mod choice {
             let verdicts = signatures.select(&sni("x.acme.example"), &values, &mut scratch);
             let oui = verdicts.iter().find(|hit| hit.when == 1).unwrap();
             let evidence: Vec<Evidence<'_>> = verdicts.evidence(oui).collect();
-            assert_eq!((evidence[0].field, evidence[0].value, evidence[0].side), (&ETH_OUI, &[0, 9, 15][..], Side::Destination));
+            assert_eq!(
+                (evidence[0].field, evidence[0].value, evidence[0].side),
+                (&ETH_OUI, &[0, 9, 15][..], Side::Destination)
+            );
             verdicts.iter().map(|hit| (hit.when, hit.side)).collect()
         };
         assert_eq!(hits, [(1, Side::Destination), (2, Side::Source)]);
@@ -587,12 +781,18 @@ mod choice {
     #[test]
     fn both_ends_can_be_assets() {
         let id = "hex:82 99 03 *";
-        let signatures = load(&file_of(&[identity("a.ike", &format!("ike.vendor_id = \"{id}\""), 80, "ike.vendor_id = \"82990317\"")]));
+        let signatures = load(&file_of(&[identity(
+            "a.ike",
+            &format!("ike.vendor_id = \"{id}\""),
+            80,
+            "ike.vendor_id = \"82990317\"",
+        )]));
         let mut facts = Facts::default();
         for side in [Side::Source, Side::Destination] {
             facts.add(field("ike.vendor_id").unwrap(), side, seen(1), &[0x82, 0x99, 3, 0x17]);
         }
-        let sides: Vec<Side> = selected(&signatures, &facts, &flow("192.0.2.1", UDP, 500)).into_iter().map(|v| v.2).collect();
+        let sides: Vec<Side> =
+            selected(&signatures, &facts, &flow("192.0.2.1", UDP, 500)).into_iter().map(|v| v.2).collect();
         assert_eq!(sides, [Side::Source, Side::Destination]);
     }
 
@@ -623,10 +823,22 @@ mod choice {
     #[test]
     fn ports_belong_to_their_transport() {
         let signatures = load(&file_of(&[
-            channel("a.tcp", "ip.dst = \"192.0.2.0/24\"\ntcp.port = \"500-600\"", 80, "ip.dst = \"192.0.2.1\"\ntcp.port = 541"),
-            channel("a.udp", "ip.dst = \"2001:db8::/32\"\nudp.port = 541", 80, "ip.dst = \"2001:db8::1\"\nudp.port = 541"),
+            channel(
+                "a.tcp",
+                "ip.dst = \"192.0.2.0/24\"\ntcp.port = \"500-600\"",
+                80,
+                "ip.dst = \"192.0.2.1\"\ntcp.port = 541",
+            ),
+            channel(
+                "a.udp",
+                "ip.dst = \"2001:db8::/32\"\nudp.port = 541",
+                80,
+                "ip.dst = \"2001:db8::1\"\nudp.port = 541",
+            ),
         ]));
-        let ids = |values: FlowValues| selected(&signatures, &Facts::default(), &values).into_iter().map(|v| v.0).collect::<Vec<_>>();
+        let ids = |values: FlowValues| {
+            selected(&signatures, &Facts::default(), &values).into_iter().map(|v| v.0).collect::<Vec<_>>()
+        };
         assert_eq!(ids(flow("192.0.2.9", TCP, 541)), ["a.tcp"]);
         assert_eq!(ids(flow("::ffff:192.0.2.9", TCP, 541)), ["a.tcp"]);
         assert_eq!(ids(flow("192.0.2.9", UDP, 541)), [""; 0]);
@@ -637,8 +849,10 @@ mod choice {
 
     #[test]
     fn one_scratch_serves_different_signatures() {
-        let one = load(&file_of(&[channel("a.one", "host = \"one.acme.example\"", 80, "tls.sni = \"one.acme.example\"")]));
-        let two = load(&file_of(&[channel("a.two", "host = \"two.acme.example\"", 80, "tls.sni = \"two.acme.example\"")]));
+        let one =
+            load(&file_of(&[channel("a.one", "host = \"one.acme.example\"", 80, "tls.sni = \"one.acme.example\"")]));
+        let two =
+            load(&file_of(&[channel("a.two", "host = \"two.acme.example\"", 80, "tls.sni = \"two.acme.example\"")]));
         let mut scratch = Scratch::default();
         for _ in 0..3 {
             assert_eq!(one.select(&sni("one.acme.example"), &tls(1), &mut scratch).hits().len(), 1);
@@ -653,7 +867,8 @@ mod index_against_plain_reading {
     use super::*;
 
     fn name() -> impl Strategy<Value = String> {
-        proptest::collection::vec(prop::sample::select(vec!["a", "b", "ab", "A", "evil"]), 1..4).prop_map(|labels| format!("{}.example", labels.join(".")))
+        proptest::collection::vec(prop::sample::select(vec!["a", "b", "ab", "A", "evil"]), 1..4)
+            .prop_map(|labels| format!("{}.example", labels.join(".")))
     }
 
     /// A field and a pattern for it, as written.
@@ -666,8 +881,9 @@ mod index_against_plain_reading {
             .prop_map(|(field, text)| (field, format!("\"hex:{text}\"")));
         let numbers = (prop::sample::select(vec!["tcp.port", "udp.port", "ip.asn"]), 1u32..6, 0u32..3)
             .prop_map(|(field, low, more)| (field, format!("\"{low}-{}\"", low + more)));
-        let prefixes = (prop::sample::select(vec!["ip.dst", "dns.answer"]), 0u8..4, prop::sample::select(vec![30u8, 31, 32]))
-            .prop_map(|(field, host, bits)| (field, format!("\"192.0.2.{}/{bits}\"", host & (255 << (32 - bits)))));
+        let prefixes =
+            (prop::sample::select(vec!["ip.dst", "dns.answer"]), 0u8..4, prop::sample::select(vec![30u8, 31, 32]))
+                .prop_map(|(field, host, bits)| (field, format!("\"192.0.2.{}/{bits}\"", host & (255 << (32 - bits)))));
         let ouis = (Just("eth.oui"), 0u8..2).prop_map(|(field, last)| (field, format!("\"0000{last:02x}\"")));
         let one = prop_oneof![4 => names, 3 => texts, 2 => hexes, 2 => numbers, 2 => prefixes, 1 => ouis];
         // More patterns of the same field: the same one changed a little would be refused as a double.
@@ -682,20 +898,27 @@ mod index_against_plain_reading {
                 let mut merged: Vec<(&str, Vec<String>)> = Vec::new();
                 for (field, patterns) in conditions {
                     match merged.iter_mut().find(|(other, _)| *other == field) {
-                        Some((_, all)) => all.extend(patterns.into_iter().filter(|p| !all.contains(p)).collect::<Vec<_>>()),
+                        Some((_, all)) => {
+                            all.extend(patterns.into_iter().filter(|p| !all.contains(p)).collect::<Vec<_>>())
+                        }
                         None => merged.push((field, patterns)),
                     }
                 }
                 let lower = |patterns: &[String]| {
-                    let mut all: Vec<String> = patterns.iter().map(|p| if p.contains(".example") { p.to_lowercase() } else { p.clone() }).collect();
+                    let mut all: Vec<String> = patterns
+                        .iter()
+                        .map(|p| if p.contains(".example") { p.to_lowercase() } else { p.clone() })
+                        .collect();
                     all.sort_unstable();
                     all.dedup();
                     all.join(", ")
                 };
-                let mut lines: Vec<String> = merged.iter().map(|(field, patterns)| format!("{field} = [{}]", lower(patterns))).collect();
+                let mut lines: Vec<String> =
+                    merged.iter().map(|(field, patterns)| format!("{field} = [{}]", lower(patterns))).collect();
                 let only_ports = merged.iter().all(|(field, _)| field.ends_with("port"));
                 if is_identity && !only_ports {
-                    text += &identity(&format!("a.i{number}"), &lines.join("\n"), confidence, "tls.sni = \"x.example\"");
+                    text +=
+                        &identity(&format!("a.i{number}"), &lines.join("\n"), confidence, "tls.sni = \"x.example\"");
                 } else {
                     if from || only_ports {
                         lines.push("from = \"a.i0\"".to_owned());
@@ -708,10 +931,15 @@ mod index_against_plain_reading {
     }
 
     fn fact() -> impl Strategy<Value = (&'static str, bool, Vec<u8>)> {
-        let names = (prop::sample::select(vec!["tls.sni", "quic.sni", "dns.qname", "http.host", "connect.host", "x509.san"]), name(), any::<bool>())
+        let names = (
+            prop::sample::select(vec!["tls.sni", "quic.sni", "dns.qname", "http.host", "connect.host", "x509.san"]),
+            name(),
+            any::<bool>(),
+        )
             .prop_map(|(field, name, dot)| (field, format!("{name}{}", if dot { "." } else { "" }).into_bytes()));
-        let texts = (prop::sample::select(vec!["x509.subject", "http.server", "ssh.banner", "http.path"]), "[ab]{0,6}a?")
-            .prop_map(|(field, text)| (field, text.into_bytes()));
+        let texts =
+            (prop::sample::select(vec!["x509.subject", "http.server", "ssh.banner", "http.path"]), "[ab]{0,6}a?")
+                .prop_map(|(field, text)| (field, text.into_bytes()));
         let hexes = (prop::sample::select(vec!["ike.vendor_id", "tls.ja3"]), proptest::collection::vec(1u8..3, 0..4));
         let answers = (0u8..5).prop_map(|host| ("dns.answer", vec![192, 0, 2, host]));
         let one = prop_oneof![4 => names, 3 => texts, 2 => hexes, 1 => answers];

@@ -3,7 +3,6 @@
 //! In: a word as it stands in a file. Out: a value of a small type, or `None`. Countries are the
 //! officially assigned codes of ISO 3166-1 alpha-2; groups are in [`GROUPS`].
 
-
 use serde::{Serialize, Serializer};
 
 pub use crate::place::Region;

@@ -63,7 +63,12 @@ pub fn late_claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Option<&'stati
 }
 
 /// The protocol that claims these first bytes, or how many more it takes to know.
-fn claim(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> Result<&'static Protocol, Option<usize>> {
+fn claim(
+    transport: Transport,
+    ports: (u16, u16),
+    side: Side,
+    bytes: &[u8],
+) -> Result<&'static Protocol, Option<usize>> {
     let mut wanted: Option<usize> = None;
     for protocol in PROTOCOLS.iter().filter(|p| p.over.contains(&transport)) {
         match (protocol.claim)(ports, side, bytes) {
@@ -103,14 +108,7 @@ impl Reading {
     }
 
     /// One datagram.
-    pub fn udp(
-        &mut self,
-        side: Side,
-        datagram: &[u8],
-        ports: (u16, u16),
-        seen: Seen,
-        facts: &mut Facts,
-    ) -> Verdict {
+    pub fn udp(&mut self, side: Side, datagram: &[u8], ports: (u16, u16), seen: Seen, facts: &mut Facts) -> Verdict {
         if self.parser.is_none() {
             let Ok(protocol) = claim(Transport::Udp, ports, side, datagram) else { return Verdict::Reading };
             self.protocol = Some(protocol);

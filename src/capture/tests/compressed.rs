@@ -176,10 +176,7 @@ fn wrong_checksums_are_damage_and_cost_no_more_than_a_step() {
 fn empty_inside_is_empty() {
     for (_, compress) in ALL {
         assert_eq!(read(&compress(b"")), Err("empty".to_owned()));
-        assert_eq!(
-            read(&compress(b"text")),
-            Err("not a capture file".to_owned())
-        );
+        assert_eq!(read(&compress(b"text")), Err("not a capture file".to_owned()));
     }
 }
 
@@ -205,10 +202,7 @@ fn a_ratio_beyond_reason_is_refused_above_a_size() {
     let (sum, result) = decompress(bomb.clone(), 1 << 20);
     assert!(sum <= (1 << 20) + 65_536, "{sum}");
     let error = result.unwrap_err().to_string();
-    assert!(
-        error.starts_with("zstd data:") && error.contains("refused"),
-        "{error}"
-    );
+    assert!(error.starts_with("zstd data:") && error.contains("refused"), "{error}");
     // The same below the size, and a ratio of ten above it, are let through.
     assert_eq!(decompress(bomb, BOMB_BYTES_MIN).1.unwrap(), 8 << 20);
     let mut mixed = vec![0; 8 << 20];
@@ -270,9 +264,6 @@ fn a_pipe_is_not_waited_for() {
         let (_, packets) = input.next(1024).unwrap();
         assert_eq!(packets.len(), 3);
     }
-    let (packets, _) = drain(
-        Input::stream(Box::new(Cursor::new(zstd(&sample()))), true).unwrap(),
-        1,
-    );
+    let (packets, _) = drain(Input::stream(Box::new(Cursor::new(zstd(&sample()))), true).unwrap(), 1);
     assert_eq!(packets.len(), 3);
 }

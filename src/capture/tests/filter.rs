@@ -22,13 +22,7 @@ fn udp(from: u16, to: u16, length: usize) -> Vec<u8> {
 }
 
 fn matches(expression: &str, bytes: &[u8], original: u32, link: LinkType) -> bool {
-    let mut packets = vec![Packet {
-        time: Time(0),
-        start: 0,
-        captured: bytes.len() as u32,
-        original,
-        link,
-    }];
+    let mut packets = vec![Packet { time: Time(0), start: 0, captured: bytes.len() as u32, original, link }];
     let mut filter = Filter::new(expression, &[link]).unwrap();
     assert_eq!(filter.keep(bytes, &mut packets), Vec::<String>::new());
     packets.len() == 1
@@ -58,19 +52,11 @@ fn expressions_match_as_their_manual_says() {
         ("ip proto \\udp", true),
         ("ip6 protochain 6 or ip protochain 17", true),
     ] {
-        assert_eq!(
-            matches(expression, &packet, 60, ETHERNET),
-            expected,
-            "{expression}"
-        );
+        assert_eq!(matches(expression, &packet, 60, ETHERNET), expected, "{expression}");
         assert!(expression.is_empty() || !matches("udp", &packet[..20], 60, ETHERNET));
         let raw = &packet[14..];
         if !expression.contains("ether") {
-            assert_eq!(
-                matches(expression, raw, 46, RAW),
-                expected,
-                "raw: {expression}"
-            );
+            assert_eq!(matches(expression, raw, 46, RAW), expected, "raw: {expression}");
         }
     }
 }
@@ -86,9 +72,7 @@ fn lengths_are_those_on_the_wire() {
 #[test]
 fn what_libpcap_refuses_is_refused_with_its_words() {
     let error = Filter::new("udp and and", &[ETHERNET]).err().unwrap();
-    let FilterError::Invalid { message, .. } = &error else {
-        panic!("{error}")
-    };
+    let FilterError::Invalid { message, .. } = &error else { panic!("{error}") };
     assert!(message.contains("syntax error"), "{message}");
     assert!(error.to_string().contains("udp and and"));
     // Fine for one of the link types is fine.
@@ -122,11 +106,7 @@ fn packets_that_do_not_match_are_counted_and_have_no_number() {
     let path = directory.path().join("a");
     let (dns, other) = (udp(1, 53, 60), udp(1, 2, 60));
     let list = [path.to_string_lossy().into_owned()];
-    fs::write(
-        &path,
-        pcap_file(&[(1, &dns), (2, &other), (3, &other), (4, &dns)]),
-    )
-    .unwrap();
+    fs::write(&path, pcap_file(&[(1, &dns), (2, &other), (3, &other), (4, &dns)])).unwrap();
     let mut inputs = Inputs::open(&list, Some("port 53")).unwrap();
     let block = inputs.next_block().unwrap();
     let times: Vec<i64> = block.packets.iter().map(|packet| packet.time.0).collect();

@@ -53,10 +53,7 @@ fn inputs_are_read_in_the_order_of_their_first_packet() {
     let (packets, inputs) = read_all(&names(&[&c, &b, &a, &z, &y]), None);
     assert_eq!(words(&packets), ["a", "b", "c", "d", "e", "f"]);
     assert_eq!(inputs.damage(), []);
-    let total: u64 = [z, y, a, c, b]
-        .iter()
-        .map(|path| fs::metadata(path).unwrap().len())
-        .sum();
+    let total: u64 = [z, y, a, c, b].iter().map(|path| fs::metadata(path).unwrap().len()).sum();
     assert_eq!(inputs.progress(), (total, Some(total)));
     assert_eq!((inputs.found(), inputs.filtered()), (5, 0));
 }
@@ -68,11 +65,7 @@ fn directories_give_all_captures_below() {
     fs::create_dir_all(root.join("deep/er")).unwrap();
     fs::create_dir(root.join("nothing")).unwrap();
     fs::write(root.join("deep/er/one.txt"), pcap_file(&[(2, b"2")])).unwrap();
-    fs::write(
-        root.join("deep/two.pcap.gz"),
-        gzip(&pcap_file(&[(1, b"1")])),
-    )
-    .unwrap();
+    fs::write(root.join("deep/two.pcap.gz"), gzip(&pcap_file(&[(1, b"1")]))).unwrap();
     fs::write(root.join("readme.pcap"), "not at all").unwrap();
     fs::write(root.join("empty.pcap"), "").unwrap();
     fs::write(root.join("none.pcap"), pcap_file(&[])).unwrap();
@@ -155,9 +148,7 @@ fn blocks_are_bounded_and_of_one_input() {
     let mut list = Vec::new();
     for number in 0..3u32 {
         let path = directory.path().join(number.to_string());
-        let records: Vec<(u32, &[u8])> = (0..1500)
-            .map(|i| (number * 10_000 + i, &b"x"[..]))
-            .collect();
+        let records: Vec<(u32, &[u8])> = (0..1500).map(|i| (number * 10_000 + i, &b"x"[..])).collect();
         fs::write(&path, pcap_file(&records)).unwrap();
         list.push(path.to_string_lossy().into_owned());
     }
@@ -166,14 +157,7 @@ fn blocks_are_bounded_and_of_one_input() {
     while let Some(block) = inputs.next_block() {
         lengths.push((block.first_number, block.packets.len()));
     }
-    let expected = [
-        (1, 1024),
-        (1025, 476),
-        (1501, 1024),
-        (2525, 476),
-        (3001, 1024),
-        (4025, 476),
-    ];
+    let expected = [(1, 1024), (1025, 476), (1501, 1024), (2525, 476), (3001, 1024), (4025, 476)];
     assert_eq!(lengths, expected);
 }
 
@@ -189,18 +173,9 @@ fn standard_input() {
         return;
     }
     let plain = pcap_file(&[(1, b"one"), (2, b"two")]);
-    for bytes in [
-        plain.clone(),
-        gzip(&xz(&plain)),
-        plain[..60].to_vec(),
-        Vec::new(),
-    ] {
+    for bytes in [plain.clone(), gzip(&xz(&plain)), plain[..60].to_vec(), Vec::new()] {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "--nocapture",
-                "capture::tests::inputs::standard_input",
-            ])
+            .args(["--exact", "--nocapture", "capture::tests::inputs::standard_input"])
             .env(CHILD, "1")
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())

@@ -7,12 +7,7 @@ const NAVTEL: u32 = 0xa12b_3c4d;
 const ORDERS: [Order; 2] = [Order::Little, Order::Big];
 
 fn one(nanos: i64, bytes: &[u8], original: u32, link: u16) -> Got {
-    Got {
-        nanos,
-        bytes: bytes.to_vec(),
-        original,
-        link,
-    }
+    Got { nanos, bytes: bytes.to_vec(), original, link }
 }
 
 #[test]
@@ -37,21 +32,12 @@ fn every_magic_in_both_byte_orders() {
 #[test]
 fn old_versions_have_the_lengths_the_other_way_round() {
     // (version, first length, second length) of a record with two bytes of nine captured.
-    for (version, first, second) in [
-        ((2, 0), 9, 2),
-        ((2, 2), 9, 2),
-        ((2, 3), 2, 9),
-        ((2, 3), 9, 2),
-        ((2, 4), 2, 9),
-        ((543, 0), 9, 2),
-    ] {
+    for (version, first, second) in
+        [((2, 0), 9, 2), ((2, 2), 9, 2), ((2, 3), 2, 9), ((2, 3), 9, 2), ((2, 4), 2, 9), ((543, 0), 9, 2)]
+    {
         let mut bytes = pcap_header(Order::Big, MICRO, version, 65_535, ETHERNET);
         bytes.extend(pcap_record(Order::Big, [1, 0, first, second], 0, b"ab"));
-        assert_eq!(
-            read_clean(&bytes),
-            [one(1_000_000_000, b"ab", 9, 1)],
-            "{version:?}"
-        );
+        assert_eq!(read_clean(&bytes), [one(1_000_000_000, b"ab", 9, 1)], "{version:?}");
     }
 }
 
@@ -142,11 +128,7 @@ fn cut_at_every_byte() {
     for cut in 0..whole.len() {
         let result = read(&whole[..cut]);
         if cut < 4 {
-            let reason = if cut == 0 {
-                "empty"
-            } else {
-                "not a capture file"
-            };
+            let reason = if cut == 0 { "empty" } else { "not a capture file" };
             assert_eq!(result, Err(reason.to_owned()));
             continue;
         }

@@ -8,10 +8,7 @@ fn nanos(packets: &[Got]) -> Vec<i64> {
 }
 
 fn bytes_of(packets: &[Got]) -> Vec<&[u8]> {
-    packets
-        .iter()
-        .map(|packet| packet.bytes.as_slice())
-        .collect()
+    packets.iter().map(|packet| packet.bytes.as_slice()).collect()
 }
 
 #[test]
@@ -22,11 +19,7 @@ fn clocks_are_exact_to_the_nanosecond() {
         (Some(6), 1_700_000_000_123_456, 1_700_000_000_123_456_000),
         (Some(0), 1_700_000_000, 1_700_000_000_000_000_000),
         (Some(3), 1_700_000_000_999, 1_700_000_000_999_000_000),
-        (
-            Some(9),
-            1_700_000_000_123_456_789,
-            1_700_000_000_123_456_789,
-        ),
+        (Some(9), 1_700_000_000_123_456_789, 1_700_000_000_123_456_789),
         (Some(12), 1_700_000_123_456_789_999, 1_700_000_123_456_789),
         (Some(19), u64::MAX, 1_844_674_407),
         (Some(28), u64::MAX, 1),
@@ -35,11 +28,7 @@ fn clocks_are_exact_to_the_nanosecond() {
         // 2^-0, 2^-10 (1023/1024 s), 2^-32 (as NTP), 2^-63, 2^-127.
         (Some(0x80), 5, 5_000_000_000),
         (Some(0x8a), 2047, 1_999_023_437),
-        (
-            Some(0xa0),
-            (1_700_000_000 << 32) | 0x8000_0001,
-            1_700_000_000_500_000_000,
-        ),
+        (Some(0xa0), (1_700_000_000 << 32) | 0x8000_0001, 1_700_000_000_500_000_000),
         (Some(0xbf), (1 << 63) | (1 << 62), 1_500_000_000),
         (Some(0xff), u64::MAX, 0),
     ];
@@ -67,12 +56,7 @@ fn clock_offsets_and_the_ends_of_time() {
         };
         let mut bytes = section(order);
         for seconds in [1_000_000_000, -10, i64::MAX, i64::MIN, 0] {
-            bytes.extend(interface(
-                order,
-                1,
-                0,
-                &[(2, b"eth0\0"), (14, &offset(seconds))],
-            ));
+            bytes.extend(interface(order, 1, 0, &[(2, b"eth0\0"), (14, &offset(seconds))]));
         }
         for id in 0..4 {
             bytes.extend(enhanced(order, id, 1_500_000, 60, b"p"));
@@ -80,13 +64,7 @@ fn clock_offsets_and_the_ends_of_time() {
         bytes.extend(enhanced(order, 4, u64::MAX, 60, b"p"));
         assert_eq!(
             nanos(&read_clean(&bytes)),
-            [
-                1_000_000_001_500_000_000,
-                -8_500_000_000,
-                i64::MAX,
-                i64::MIN,
-                i64::MAX
-            ]
+            [1_000_000_001_500_000_000, -8_500_000_000, i64::MAX, i64::MIN, i64::MAX]
         );
     }
 }
@@ -105,10 +83,7 @@ fn sections_of_both_byte_orders_with_their_own_interfaces() {
     let packets = read_clean(&bytes);
     let links: Vec<u16> = packets.iter().map(|packet| packet.link).collect();
     assert_eq!(links, [113, 1, 101, 276]);
-    assert_eq!(
-        bytes_of(&packets),
-        [b"one".as_slice(), b"zero", b"one", b"zero"]
-    );
+    assert_eq!(bytes_of(&packets), [b"one".as_slice(), b"zero", b"one", b"zero"]);
     assert!(packets.iter().all(|packet| packet.original == 9));
 }
 
@@ -158,10 +133,7 @@ fn other_blocks_and_options_are_passed_by() {
     body.extend(b"hi\0\0\x01\0\x04\0note\0\0\0\0");
     bytes.extend(block(order, 6, &body));
     let got = read_clean(&bytes);
-    assert_eq!(
-        (nanos(&got), bytes_of(&got)),
-        (vec![7], vec![b"hi".as_slice()])
-    );
+    assert_eq!((nanos(&got), bytes_of(&got)), (vec![7], vec![b"hi".as_slice()]));
 }
 
 /// A good packet before and after something: both must come, with one flaw at the place between.
@@ -173,10 +145,7 @@ fn between(order: Order, bad: &[u8]) -> String {
     bytes.extend(bad);
     bytes.extend(enhanced(order, 0, 2, 1, b"b"));
     let (packets, flaws) = read(&bytes).unwrap();
-    let named: Vec<_> = bytes_of(&packets)
-        .into_iter()
-        .filter(|bytes| bytes.len() == 1)
-        .collect();
+    let named: Vec<_> = bytes_of(&packets).into_iter().filter(|bytes| bytes.len() == 1).collect();
     assert_eq!(named, [b"a", b"b"]);
     assert_eq!((flaws.len(), flaws[0].offset), (1, offset), "{flaws:?}");
     flaws[0].reason.clone()
@@ -279,10 +248,7 @@ fn a_section_without_byte_order_ends_the_file() {
     bad[8] = 0;
     bytes.extend(bad);
     let (packets, flaws) = read(&bytes).unwrap();
-    assert_eq!(
-        (packets.len(), flaws.len(), flaws[0].offset),
-        (0, 1, offset)
-    );
+    assert_eq!((packets.len(), flaws.len(), flaws[0].offset), (0, 1, offset));
 }
 
 #[test]

@@ -19,15 +19,7 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
     pcapng.extend(section(Order::Big));
     pcapng.extend(interface(Order::Big, 1, 0, &[]));
     pcapng.extend(enhanced(Order::Big, 0, 1, 5, b"first"));
-    let files = vec![
-        gzip(&pcap),
-        zstd(&pcap),
-        lz4(&pcap),
-        xz(&pcap),
-        gzip(&zstd(&pcapng)),
-        pcap,
-        pcapng,
-    ];
+    let files = vec![gzip(&pcap), zstd(&pcap), lz4(&pcap), xz(&pcap), gzip(&zstd(&pcapng)), pcap, pcapng];
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6);
     (prop::sample::select(files), changes).prop_map(|(mut file, changes)| {
         for (index, byte) in changes {

@@ -89,19 +89,14 @@ impl Header {
     fn is_possible(&self) -> bool {
         are_flags(self.flags)
             && self.questions <= QUESTIONS_MAX
-            && [self.answers, self.authority, self.additional]
-                .iter()
-                .all(|count| *count <= SECTION_RECORDS_MAX)
+            && [self.answers, self.authority, self.additional].iter().all(|count| *count <= SECTION_RECORDS_MAX)
     }
 
     /// The header of a plain query or its answer: so many fixed bits that a question behind it
     /// counts whatever its type.
     fn is_plain(&self) -> bool {
         let query = self.answers == 0 && self.authority == 0 && self.additional <= 2;
-        self.is_possible()
-            && self.flags & OPCODE == 0
-            && self.questions == 1
-            && (self.is_response() || query)
+        self.is_possible() && self.flags & OPCODE == 0 && self.questions == 1 && (self.is_response() || query)
     }
 }
 
@@ -119,11 +114,7 @@ struct Question<'a> {
 
 /// Reads a question; `None` if it is cut, or is not one. A known type and class show a question
 /// behind a damaged header, a plain header shows one with a damaged type or class.
-fn question<'a>(
-    message: &'a [u8],
-    header: &Header,
-    reader: &mut Reader<'a>,
-) -> Option<Question<'a>> {
+fn question<'a>(message: &'a [u8], header: &Header, reader: &mut Reader<'a>) -> Option<Question<'a>> {
     let name = *reader;
     name::read(message, reader, |_| ())?;
     let kind = reader.u16()?;
@@ -165,13 +156,7 @@ fn record<'a>(message: &'a [u8], reader: &mut Reader<'a>) -> Option<Record<'a>> 
     let class = reader.u16()?;
     reader.u32()?;
     let data = reader.vec16()?;
-    Some(Record {
-        owner_at,
-        owner,
-        kind,
-        class,
-        data,
-    })
+    Some(Record { owner_at, owner, kind, class, data })
 }
 
 /// Whether the bytes are a DNS message, as far as `trust` asks.
@@ -283,10 +268,7 @@ pub(super) fn read(message: &[u8], side: Side, seen: Seen, facts: &mut Facts) ->
         seen,
         facts,
         asked: Packed::new(),
-        chain: Chain {
-            names: [0; CHAIN_NAMES_MAX],
-            len: 0,
-        },
+        chain: Chain { names: [0; CHAIN_NAMES_MAX], len: 0 },
     };
     for index in 0..header.questions.min(QUESTIONS_MAX) {
         let mut question = question(message, &header, &mut reader)?;
@@ -303,9 +285,7 @@ pub(super) fn read(message: &[u8], side: Side, seen: Seen, facts: &mut Facts) ->
     if !header.is_response() {
         return Some(());
     }
-    reading
-        .facts
-        .add_number(&super::RCODE, side, seen, u64::from(header.flags & RCODE));
+    reading.facts.add_number(&super::RCODE, side, seen, u64::from(header.flags & RCODE));
     reading.answers(&header, &mut reader)
 }
 
@@ -316,18 +296,13 @@ impl<'a> Reading<'a, '_> {
         // A response repeats the question; it is news only when the query was not seen.
         let asker = self.side.other();
         let known = response
-            && self.facts.iter().any(|fact| {
-                *fact.field == super::QNAME && fact.side == asker && fact.value == text.bytes()
-            });
+            && self
+                .facts
+                .iter()
+                .any(|fact| *fact.field == super::QNAME && fact.side == asker && fact.value == text.bytes());
         if !known {
-            self.facts
-                .add(&super::QNAME, self.side, self.seen, text.bytes());
-            self.facts.add_number(
-                &super::QTYPE,
-                self.side,
-                self.seen,
-                u64::from(question.kind),
-            );
+            self.facts.add(&super::QNAME, self.side, self.seen, text.bytes());
+            self.facts.add_number(&super::QTYPE, self.side, self.seen, u64::from(question.kind));
         }
         if first && response {
             text.make_lowercase();
@@ -370,8 +345,7 @@ impl<'a> Reading<'a, '_> {
         for mut record in later {
             if matches!(record.kind, kind::A | kind::AAAA) {
                 let owner = name::text(self.message, &mut record.owner_at)?;
-                self.facts
-                    .add(&super::ANSWER_NAME, self.side, self.seen, owner.bytes());
+                self.facts.add(&super::ANSWER_NAME, self.side, self.seen, owner.bytes());
             }
         }
         if damage.is_some() { None } else { Some(()) }
@@ -382,19 +356,13 @@ impl<'a> Reading<'a, '_> {
         let mut data = record.data;
         match record.kind {
             kind::A | kind::AAAA => {
-                let length = if record.kind == kind::A {
-                    IPV4_BYTES
-                } else {
-                    IPV6_BYTES
-                };
+                let length = if record.kind == kind::A { IPV4_BYTES } else { IPV6_BYTES };
                 let address = data.take(length).filter(|_| data.is_empty())?;
-                self.facts
-                    .add(&super::ANSWER, self.side, self.seen, address);
+                self.facts.add(&super::ANSWER, self.side, self.seen, address);
             }
             kind::CNAME => {
                 let target = name::text(self.message, &mut data)?;
-                self.facts
-                    .add(&super::CNAME, self.side, self.seen, target.bytes());
+                self.facts.add(&super::CNAME, self.side, self.seen, target.bytes());
             }
             _ => {}
         }
@@ -428,8 +396,7 @@ impl<'a> Reading<'a, '_> {
         value.push(&[address.len() as u8]);
         value.push(address);
         value.push(self.asked.bytes());
-        self.facts
-            .add(&super::RESOLVED, self.side, self.seen, value.bytes());
+        self.facts.add(&super::RESOLVED, self.side, self.seen, value.bytes());
     }
 
     /// Data of an SVCB or HTTPS record (RFC 9460, 2.2).
@@ -480,8 +447,7 @@ impl<'a> Reading<'a, '_> {
             packed.push(&[config_id, public_name.len() as u8]);
             packed.push(public_name);
             packed.push(self.asked.bytes());
-            self.facts
-                .add(&super::ECH, self.side, self.seen, packed.bytes());
+            self.facts.add(&super::ECH, self.side, self.seen, packed.bytes());
         }
         Some(())
     }
@@ -489,8 +455,5 @@ impl<'a> Reading<'a, '_> {
 
 /// The types of answers that become facts.
 fn is_read(kind: u16) -> bool {
-    matches!(
-        kind,
-        kind::A | kind::AAAA | kind::CNAME | kind::SVCB | kind::HTTPS
-    )
+    matches!(kind, kind::A | kind::AAAA | kind::CNAME | kind::SVCB | kind::HTTPS)
 }

@@ -40,10 +40,7 @@ pub(super) struct Packed {
 
 impl Packed {
     pub(super) fn new() -> Packed {
-        Packed {
-            bytes: [0; PACKED_BYTES_MAX],
-            len: 0,
-        }
+        Packed { bytes: [0; PACKED_BYTES_MAX], len: 0 }
     }
 
     /// Appends; what does not fit is left out whole.
@@ -66,11 +63,7 @@ impl Packed {
 
 /// Reads a name and moves `reader` behind it, calling `each` for every label.
 /// `None`: it is cut, too long, has a label of unknown kind or jumps too often.
-pub(super) fn read<'a>(
-    message: &'a [u8],
-    reader: &mut Reader<'a>,
-    mut each: impl FnMut(&'a [u8]),
-) -> Option<()> {
+pub(super) fn read<'a>(message: &'a [u8], reader: &mut Reader<'a>, mut each: impl FnMut(&'a [u8])) -> Option<()> {
     let mut length = 1_usize;
     let mut jumps = 0_usize;
     let mut elsewhere: Option<Reader<'a>> = None;

@@ -21,11 +21,7 @@ fn wire(name: &str) -> Vec<u8> {
 }
 
 fn header(flags: u16, counts: [u16; 4]) -> Vec<u8> {
-    [0x1234, flags]
-        .iter()
-        .chain(&counts)
-        .flat_map(|word| word.to_be_bytes())
-        .collect()
+    [0x1234, flags].iter().chain(&counts).flat_map(|word| word.to_be_bytes()).collect()
 }
 
 fn question(name: &[u8], kind: u16) -> Vec<u8> {
@@ -34,14 +30,7 @@ fn question(name: &[u8], kind: u16) -> Vec<u8> {
 
 fn record(owner: &[u8], kind: u16, data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u16).to_be_bytes();
-    [
-        owner,
-        &kind.to_be_bytes(),
-        &[0, 1, 0, 0, 0, 60],
-        &length,
-        data,
-    ]
-    .concat()
+    [owner, &kind.to_be_bytes(), &[0, 1, 0, 0, 0, 60], &length, data].concat()
 }
 
 fn query(name: &str, kind: u16) -> Vec<u8> {
@@ -50,21 +39,11 @@ fn query(name: &str, kind: u16) -> Vec<u8> {
 
 fn response(name: &str, kind: u16, answers: &[Vec<u8>]) -> Vec<u8> {
     let counts = [1, answers.len() as u16, 0, 0];
-    [
-        header(RESPONSE, counts),
-        question(&wire(name), kind),
-        answers.concat(),
-    ]
-    .concat()
+    [header(RESPONSE, counts), question(&wire(name), kind), answers.concat()].concat()
 }
 
 fn prefix(bytes: &[u8], last: bool) -> Prefix<'_> {
-    Prefix {
-        bytes,
-        seen: Seen::default(),
-        last,
-        split: false,
-    }
+    Prefix { bytes, seen: Seen::default(), last, split: false }
 }
 
 /// The facts of datagrams: (side, bytes).
@@ -73,11 +52,7 @@ fn datagrams(all: &[(Side, &[u8])]) -> Facts {
     let mut parser = (PROTOCOL.parser)(Transport::Udp);
     for (side, bytes) in all {
         let progress = parser.feed(*side, prefix(bytes, false), &mut facts);
-        assert_eq!(
-            progress,
-            Progress::NeedBytes(0),
-            "stays for the next datagram"
-        );
+        assert_eq!(progress, Progress::NeedBytes(0), "stays for the next datagram");
     }
     facts
 }
@@ -87,20 +62,13 @@ fn answered(bytes: &[u8]) -> Facts {
 }
 
 fn values(facts: &Facts, field: &'static Field) -> Vec<Vec<u8>> {
-    let mut all: Vec<_> = facts
-        .iter()
-        .filter(|fact| fact.field == field)
-        .map(|fact| fact.value.to_vec())
-        .collect();
+    let mut all: Vec<_> = facts.iter().filter(|fact| fact.field == field).map(|fact| fact.value.to_vec()).collect();
     all.sort();
     all
 }
 
 fn names(facts: &Facts, field: &'static Field) -> Vec<String> {
-    values(facts, field)
-        .iter()
-        .map(|value| String::from_utf8_lossy(value).into_owned())
-        .collect()
+    values(facts, field).iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
 }
 
 /// What was answered, as `name address`.
@@ -128,10 +96,7 @@ fn compressed_names_of_rfc1035_section_4_1_4() {
     let text = |at: usize| {
         let mut reader = Reader::new(&message[at..]);
         let text = name::text(&message, &mut reader).unwrap();
-        (
-            String::from_utf8(text.bytes().to_vec()).unwrap(),
-            message.len() - reader.left(),
-        )
+        (String::from_utf8(text.bytes().to_vec()).unwrap(), message.len() - reader.left())
     };
     assert_eq!(text(20), ("F.ISI.ARPA".to_string(), 32));
     assert_eq!(text(40), ("FOO.F.ISI.ARPA".to_string(), 46));
@@ -174,24 +139,13 @@ fn pointers_that_loop_are_harmless() {
 #[test]
 fn a_question_and_its_answer() {
     let asked = query("WWW.Example.com", 1);
-    let told = response(
-        "WWW.Example.com",
-        1,
-        &[record(TO_QUESTION, 1, &[192, 0, 2, 7])],
-    );
+    let told = response("WWW.Example.com", 1, &[record(TO_QUESTION, 1, &[192, 0, 2, 7])]);
     let facts = datagrams(&[(Side::Source, &asked), (Side::Destination, &told)]);
-    assert_eq!(
-        names(&facts, &QNAME),
-        ["WWW.Example.com"],
-        "once, from the side that asked"
-    );
+    assert_eq!(names(&facts, &QNAME), ["WWW.Example.com"], "once, from the side that asked");
     assert_eq!(facts.first(&QNAME).unwrap().side, Side::Source);
     assert_eq!(values(&facts, &QTYPE), [1_u64.to_be_bytes()]);
     assert_eq!(values(&facts, &ANSWER), [[192, 0, 2, 7]]);
-    assert_eq!(
-        values(&facts, &RESOLVED),
-        [b"\x04\xc0\x00\x02\x07www.example.com".to_vec()]
-    );
+    assert_eq!(values(&facts, &RESOLVED), [b"\x04\xc0\x00\x02\x07www.example.com".to_vec()]);
     assert_eq!(facts.first(&RESOLVED).unwrap().side, Side::Destination);
     assert_eq!(values(&facts, &RCODE), [0_u64.to_be_bytes()]);
     assert_eq!(facts.flags.names().count(), 0);
@@ -209,19 +163,13 @@ fn cname_chains_end_at_the_question_in_any_order() {
     let alias = record(TO_QUESTION, 5, &wire("Edge.CDN.example"));
     let second = record(&wire("edge.cdn.EXAMPLE"), 5, &wire("node.cdn.example"));
     let address = record(&wire("node.cdn.example"), 1, &[198, 51, 100, 1]);
-    let orders: [[&Vec<u8>; 3]; 3] = [
-        [&alias, &second, &address],
-        [&address, &second, &alias],
-        [&second, &address, &alias],
-    ];
+    let orders: [[&Vec<u8>; 3]; 3] =
+        [[&alias, &second, &address], [&address, &second, &alias], [&second, &address, &alias]];
     for order in orders {
         let answers: Vec<Vec<u8>> = order.into_iter().cloned().collect();
         let facts = answered(&response("www.shop.example", 1, &answers));
         assert_eq!(resolved(&facts), ["www.shop.example 198.51.100.1"]);
-        assert_eq!(
-            names(&facts, &CNAME),
-            ["Edge.CDN.example", "node.cdn.example"]
-        );
+        assert_eq!(names(&facts, &CNAME), ["Edge.CDN.example", "node.cdn.example"]);
         assert!(!facts.has(&ANSWER_NAME));
     }
 }
@@ -242,20 +190,11 @@ fn a_chain_that_loops_or_never_ends_stops() {
     let facts = answered(&response("a.example", 1, &[there, back]));
     assert_eq!(facts.flags.names().count(), 0);
 
-    let step = |n: usize| {
-        record(
-            &wire(&format!("n{n}.example")),
-            5,
-            &wire(&format!("n{}.example", n + 1)),
-        )
-    };
+    let step = |n: usize| record(&wire(&format!("n{n}.example")), 5, &wire(&format!("n{}.example", n + 1)));
     let mut long: Vec<Vec<u8>> = (0..100).rev().map(step).collect();
     long.push(record(&wire("n100.example"), 1, &[192, 0, 2, 1]));
     let facts = answered(&response("n0.example", 1, &long));
-    assert!(
-        !facts.has(&RESOLVED),
-        "further than a resolver would follow"
-    );
+    assert!(!facts.has(&RESOLVED), "further than a resolver would follow");
 }
 
 #[test]
@@ -277,33 +216,18 @@ fn service_records_of_rfc9460() {
     let hints6 = b"\x00\x01\x03foo\x07example\x03com\x00\x00\x06\x00\x20\
         \x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\
         \x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x53\x00\x01";
-    let facts = answered(&response(
-        "example.com",
-        64,
-        &[record(TO_QUESTION, 64, hints6)],
-    ));
-    assert_eq!(
-        resolved(&facts),
-        ["example.com 2001:db8::1", "example.com 2001:db8::53:1"]
-    );
+    let facts = answered(&response("example.com", 64, &[record(TO_QUESTION, 64, hints6)]));
+    assert_eq!(resolved(&facts), ["example.com 2001:db8::1", "example.com 2001:db8::53:1"]);
 
     let hint4 = b"\x00\x10\x03foo\x07example\x03org\x00\x00\x00\x00\x04\x00\x01\x00\x04\
         \x00\x01\x00\x09\x02h2\x05h3-19\x00\x04\x00\x04\xc0\x00\x02\x01";
-    let facts = answered(&response(
-        "example.com",
-        65,
-        &[record(TO_QUESTION, 65, hint4)],
-    ));
+    let facts = answered(&response("example.com", 65, &[record(TO_QUESTION, 65, hint4)]));
     assert_eq!(resolved(&facts), ["example.com 192.0.2.1"]);
 
     let alias = record(TO_QUESTION, 65, b"\x00\x00\x03foo\x07example\x03com\x00");
     let target = record(b"\x03foo\x07example\x03com\x00", 1, &[192, 0, 2, 5]);
     let facts = answered(&response("example.com", 65, &[alias, target]));
-    assert_eq!(
-        resolved(&facts),
-        ["example.com 192.0.2.5"],
-        "an alias is followed like a CNAME"
-    );
+    assert_eq!(resolved(&facts), ["example.com 192.0.2.5"], "an alias is followed like a CNAME");
 }
 
 #[test]
@@ -314,19 +238,11 @@ fn service_parameters_that_do_not_fit_are_errors() {
         b"\x00\x01\x00\x00\x05\x00\x06\x00\x40\xfe\x0d\x00\x40",
         b"\x00",
     ] {
-        let facts = answered(&response(
-            "example.com",
-            65,
-            &[record(TO_QUESTION, 65, data)],
-        ));
+        let facts = answered(&response("example.com", 65, &[record(TO_QUESTION, 65, data)]));
         assert!(facts.flags.has(Flag::ParseError), "{data:02x?}");
         assert!(!facts.has(&RESOLVED) && !facts.has(&ECH));
     }
-    let empty = record(
-        TO_QUESTION,
-        65,
-        b"\x00\x01\x00\x00\x03\x00\x00\x00\x04\x00\x00",
-    );
+    let empty = record(TO_QUESTION, 65, b"\x00\x01\x00\x00\x03\x00\x00\x00\x04\x00\x00");
     let facts = answered(&response("example.com", 65, &[empty]));
     assert!(!facts.has(&RESOLVED), "parameters of no length end");
 }
@@ -349,10 +265,7 @@ fn a_damaged_answer_keeps_what_stood_before_it() {
 #[test]
 fn after_a_datagram_that_is_not_dns_the_next_one_counts() {
     let good = query("example.com", 1);
-    let facts = datagrams(&[
-        (Side::Source, b"garbage, no message"),
-        (Side::Source, &good),
-    ]);
+    let facts = datagrams(&[(Side::Source, b"garbage, no message"), (Side::Source, &good)]);
     assert!(facts.flags.has(Flag::ParseError));
     assert_eq!(names(&facts, &QNAME), ["example.com"]);
 }
@@ -367,27 +280,15 @@ fn claims_by_content_and_more_strictly_on_other_ports() {
     assert_eq!(claims(53, cut), Claim::Yes, "cut by a snap length");
     assert_ne!(claims(4343, cut), Claim::Yes);
     let longer = [&whole[..], &[0]].concat();
-    assert_ne!(
-        claims(4343, &longer),
-        Claim::Yes,
-        "bytes behind the message"
-    );
-    let chaos = [
-        header(QUERY, [1, 0, 0, 0]),
-        wire("version.bind"),
-        vec![0, 16, 0, 3],
-    ]
-    .concat();
+    assert_ne!(claims(4343, &longer), Claim::Yes, "bytes behind the message");
+    let chaos = [header(QUERY, [1, 0, 0, 0]), wire("version.bind"), vec![0, 16, 0, 3]].concat();
     assert_eq!(claims(9953, &chaos), Claim::Yes);
 }
 
 #[test]
 fn claims_nothing_else() {
-    let netbios = [
-        header(0x0110, [1, 0, 0, 0]),
-        b"\x20FHEPFCELEHFCEPFFFACACACACACACABN\x00\x00\x20\x00\x01".to_vec(),
-    ]
-    .concat();
+    let netbios =
+        [header(0x0110, [1, 0, 0, 0]), b"\x20FHEPFCELEHFCEPFFFACACACACACACABN\x00\x00\x20\x00\x01".to_vec()].concat();
     let others: [&[u8]; 6] = [
         &netbios,
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03abcdefghijklmnop",
@@ -405,19 +306,12 @@ fn claims_nothing_else() {
 }
 
 fn framed(messages: &[Vec<u8>]) -> Vec<u8> {
-    messages
-        .iter()
-        .flat_map(|m| [&(m.len() as u16).to_be_bytes()[..], m].concat())
-        .collect()
+    messages.iter().flat_map(|m| [&(m.len() as u16).to_be_bytes()[..], m].concat()).collect()
 }
 
 #[test]
 fn several_messages_in_a_stream_byte_by_byte() {
-    let all = framed(&[
-        query("one.example", 1),
-        query("two.example", 28),
-        query("three.example", 65),
-    ]);
+    let all = framed(&[query("one.example", 1), query("two.example", 28), query("three.example", 65)]);
     let mut facts = Facts::default();
     let mut parser = (PROTOCOL.parser)(Transport::Tcp);
     let mut need = 0;
@@ -438,16 +332,10 @@ fn several_messages_in_a_stream_byte_by_byte() {
         }
         assert!(need > end, "asks for more than there is");
     }
-    assert_eq!(
-        names(&facts, &QNAME),
-        ["one.example", "three.example", "two.example"]
-    );
+    assert_eq!(names(&facts, &QNAME), ["one.example", "three.example", "two.example"]);
     assert_eq!(claimed_at, Some(2 + query("one.example", 1).len()));
     assert!(calls <= 7, "two calls a message: {calls}");
-    assert_eq!(
-        parser.feed(Side::Source, prefix(&all, true), &mut facts),
-        Progress::Done
-    );
+    assert_eq!(parser.feed(Side::Source, prefix(&all, true), &mut facts), Progress::Done);
     assert_eq!(facts.flags.names().count(), 0);
 }
 
@@ -462,10 +350,7 @@ fn the_last_message_of_a_stream_may_be_cut() {
     let mut parser = (PROTOCOL.parser)(Transport::Tcp);
     let progress = parser.feed(Side::Destination, prefix(cut, false), &mut facts);
     assert_eq!(progress, Progress::NeedBytes(all.len()));
-    assert_eq!(
-        parser.feed(Side::Destination, prefix(cut, true), &mut facts),
-        Progress::Done
-    );
+    assert_eq!(parser.feed(Side::Destination, prefix(cut, true), &mut facts), Progress::Done);
     assert_eq!(resolved(&facts), ["big.example 192.0.2.1"]);
     assert!(!facts.flags.has(Flag::ParseError), "missing, not wrong");
 }
@@ -485,12 +370,7 @@ fn a_message_full_of_answers_is_read_once_and_bounded() {
     let label = [&[1_u8, b'a'][..]; 126].concat();
     let owner = [&label[..], &[0]].concat();
     let answers = vec![record(TO_QUESTION, 1, &[192, 0, 2, 1]); 4000];
-    let bytes = [
-        header(RESPONSE, [1, 4000, 0, 0]),
-        question(&owner, 1),
-        answers.concat(),
-    ]
-    .concat();
+    let bytes = [header(RESPONSE, [1, 4000, 0, 0]), question(&owner, 1), answers.concat()].concat();
     let facts = answered(&bytes);
     assert!(facts.flags.has(Flag::LimitReached));
     assert_eq!(resolved(&facts).len(), 1);

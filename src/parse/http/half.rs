@@ -128,14 +128,8 @@ impl Half {
 
     /// Goes to `Body` or `Chunk`, unless they end where no bytes will come from.
     pub(super) fn skip(&mut self, length: u64, into: fn(usize) -> Phase) {
-        let end = usize::try_from(length)
-            .unwrap_or(usize::MAX)
-            .saturating_add(self.at);
-        self.phase = if end < PREFIX_BYTES_MAX {
-            into(end)
-        } else {
-            Phase::Over
-        };
+        let end = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(self.at);
+        self.phase = if end < PREFIX_BYTES_MAX { into(end) } else { Phase::Over };
     }
 
     /// Asks for the rest of a line.

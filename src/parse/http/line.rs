@@ -63,40 +63,24 @@ pub(super) fn start(line: &[u8]) -> Option<Start<'_>> {
     if let Some(rest) = line.strip_prefix(VERSION) {
         let (minor, rest) = rest.split_first()?;
         let status = rest.trim_ascii_start();
-        let digits = status
-            .first_chunk::<3>()
-            .filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
+        let digits = status.first_chunk::<3>().filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
         let ended = status.get(3).is_none_or(|next| !next.is_ascii_digit());
         let good = minor.is_ascii_digit() && status.len() < rest.len() && ended;
-        return if good {
-            Some(Start::Response {
-                status: number(digits)? as u16,
-            })
-        } else {
-            None
-        };
+        return if good { Some(Start::Response { status: number(digits)? as u16 }) } else { None };
     }
     let method_bytes = line.iter().position(|byte| is_space(*byte))?;
-    let version_at = line
-        .iter()
-        .rposition(|byte| is_space(*byte))?
-        .saturating_add(1);
+    let version_at = line.iter().rposition(|byte| is_space(*byte))?.saturating_add(1);
     let method = line.get(..method_bytes)?;
     let target = line.get(method_bytes..version_at)?.trim_ascii();
     let version = line.get(version_at..)?.strip_prefix(VERSION)?;
-    let good = is_method(method)
-        && !target.is_empty()
-        && matches!(version, [digit] if digit.is_ascii_digit());
+    let good = is_method(method) && !target.is_empty() && matches!(version, [digit] if digit.is_ascii_digit());
     good.then_some(Start::Request { method, target })
 }
 
 /// Whether the bytes begin with a message. Asks for more while that is open.
 pub(super) fn claim(bytes: &[u8]) -> Claim {
     let more = Claim::NeedBytes(bytes.len().saturating_add(1));
-    let blank = bytes
-        .iter()
-        .take_while(|byte| byte.is_ascii_whitespace())
-        .count();
+    let blank = bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     let start_bytes = bytes.get(blank..).unwrap_or_default();
     if blank > LEADING_BYTES_MAX {
         return Claim::No;
@@ -114,9 +98,7 @@ pub(super) fn claim(bytes: &[u8]) -> Claim {
         };
     }
     let method_end = start_bytes.iter().position(|byte| is_space(*byte));
-    let method = start_bytes
-        .get(..method_end.unwrap_or(start_bytes.len()))
-        .unwrap_or_default();
+    let method = start_bytes.get(..method_end.unwrap_or(start_bytes.len())).unwrap_or_default();
     if !VERSION.starts_with(start_bytes) && !method.is_empty() && !is_method(method) {
         return Claim::No;
     }
@@ -124,16 +106,9 @@ pub(super) fn claim(bytes: &[u8]) -> Claim {
         return Claim::NeedBytes(blank.saturating_add(START_BYTES_MIN));
     }
     let Some(method_end) = method_end else {
-        return if start_bytes.len() > METHOD_BYTES_MAX {
-            Claim::No
-        } else {
-            more
-        };
+        return if start_bytes.len() > METHOD_BYTES_MAX { Claim::No } else { more };
     };
-    let target = start_bytes
-        .get(method_end..)
-        .unwrap_or_default()
-        .trim_ascii_start();
+    let target = start_bytes.get(method_end..).unwrap_or_default().trim_ascii_start();
     // Of the line's end one byte may be there.
     let target = target.strip_suffix(b"\r").unwrap_or(target);
     let printable = target.iter().all(|byte| *byte >= b' ' || is_space(*byte));
@@ -144,11 +119,7 @@ pub(super) fn claim(bytes: &[u8]) -> Claim {
         return more;
     }
     let good_target = target.starts_with(b"/") || absolute(target).is_some();
-    if METHODS.contains(&method) && good_target {
-        Claim::Yes
-    } else {
-        Claim::No
-    }
+    if METHODS.contains(&method) && good_target { Claim::Yes } else { Claim::No }
 }
 
 fn is_space(byte: u8) -> bool {
@@ -158,37 +129,26 @@ fn is_space(byte: u8) -> bool {
 /// Methods in use are upper-case letters, some with a hyphen or underscore.
 fn is_method(method: &[u8]) -> bool {
     (1..=METHOD_BYTES_MAX).contains(&method.len())
-        && method
-            .iter()
-            .all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_'))
+        && method.iter().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_'))
 }
 
 /// Authority and path of an absolute-form target (RFC 9112, 3.2.2), without user information.
 pub(super) fn absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     const SCHEME_BYTES_MAX: usize = 16;
-    let colon = target
-        .iter()
-        .take(SCHEME_BYTES_MAX)
-        .position(|byte| *byte == b':')?;
+    let colon = target.iter().take(SCHEME_BYTES_MAX).position(|byte| *byte == b':')?;
     let (scheme, rest) = target.split_at_checked(colon)?;
     let rest = rest.strip_prefix(b"://")?;
     if scheme.is_empty() || !scheme.iter().all(u8::is_ascii_alphanumeric) {
         return None;
     }
-    let end = rest
-        .iter()
-        .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
-        .unwrap_or(rest.len());
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(end)?;
     Some((without_user(authority), path))
 }
 
 /// An authority without `user:password@`.
 pub(super) fn without_user(authority: &[u8]) -> &[u8] {
-    authority
-        .rsplit(|byte| *byte == b'@')
-        .next()
-        .unwrap_or_default()
+    authority.rsplit(|byte| *byte == b'@').next().unwrap_or_default()
 }
 
 /// The host of an authority, without port and brackets.
@@ -201,9 +161,7 @@ pub(super) fn without_port(authority: &[u8]) -> &[u8] {
 
 /// A path without query and fragment.
 pub(super) fn without_query(path: &[u8]) -> &[u8] {
-    path.split(|byte| matches!(byte, b'?' | b'#'))
-        .next()
-        .unwrap_or_default()
+    path.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default()
 }
 
 /// Host (no brackets) and port of a CONNECT target; the port is 0 when there is none.
@@ -224,14 +182,7 @@ pub(super) fn host_and_port(target: &[u8]) -> Option<(&[u8], u16)> {
         },
     };
     let good = !host.is_empty() && !host.iter().any(|byte| matches!(byte, b'/' | b'?' | b' '));
-    good.then(|| {
-        (
-            host,
-            number(port)
-                .and_then(|port| u16::try_from(port).ok())
-                .unwrap_or(0),
-        )
-    })
+    good.then(|| (host, number(port).and_then(|port| u16::try_from(port).ok()).unwrap_or(0)))
 }
 
 /// Name and value of a header line, the value without the spaces around it.

@@ -75,20 +75,11 @@ impl Run {
             return;
         }
         self.calls += 1;
-        let prefix = Prefix {
-            bytes,
-            seen: Seen::default(),
-            last,
-            split: true,
-        };
+        let prefix = Prefix { bytes, seen: Seen::default(), last, split: true };
         let progress = self.parser.feed(side, prefix, &mut self.facts);
         match progress {
             Progress::NeedBytes(need) => {
-                assert!(
-                    !last && need > bytes.len(),
-                    "asks for {need} of {}",
-                    bytes.len()
-                );
+                assert!(!last && need > bytes.len(), "asks for {need} of {}", bytes.len());
                 self.need[side.index()] = Some(need);
             }
             _ => self.need[side.index()] = None,
@@ -108,29 +99,21 @@ impl Run {
 
     fn text(&self, field: &'static Field) -> Vec<String> {
         let all = self.facts.iter().filter(|fact| fact.field == field);
-        let mut all: Vec<String> = all
-            .map(|fact| String::from_utf8_lossy(fact.value).into_owned())
-            .collect();
+        let mut all: Vec<String> = all.map(|fact| String::from_utf8_lossy(fact.value).into_owned()).collect();
         all.sort();
         all
     }
 
     fn numbers(&self, field: &'static Field) -> Vec<u64> {
         let all = self.facts.iter().filter(|fact| fact.field == field);
-        let mut all: Vec<u64> = all
-            .map(|fact| u64::from_be_bytes(fact.value.try_into().unwrap()))
-            .collect();
+        let mut all: Vec<u64> = all.map(|fact| u64::from_be_bytes(fact.value.try_into().unwrap())).collect();
         all.sort();
         all
     }
 
     /// Every fact, for comparing two runs.
     fn everything(&self) -> Vec<(&'static str, Side, Vec<u8>)> {
-        let mut all: Vec<_> = self
-            .facts
-            .iter()
-            .map(|f| (f.field.name, f.side, f.value.to_vec()))
-            .collect();
+        let mut all: Vec<_> = self.facts.iter().map(|f| (f.field.name, f.side, f.value.to_vec())).collect();
         all.sort();
         all
     }
@@ -155,11 +138,7 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nDate: Mon, 27 Jul 2009 12:28:53 GMT
 
 #[test]
 fn the_exchange_of_rfc9110() {
-    let run = Run::new()
-        .segment(C, REQUEST)
-        .segment(S, RESPONSE)
-        .segment(S, RESPONSE)
-        .end();
+    let run = Run::new().segment(C, REQUEST).segment(S, RESPONSE).segment(S, RESPONSE).end();
     assert_eq!(run.text(&METHOD), ["GET"]);
     assert_eq!(run.text(&PATH), ["/hello.txt"]);
     assert_eq!(run.text(&HOST), ["www.example.com"]);
@@ -189,10 +168,7 @@ fn targets_of_rfc9112_section_3_2() {
     let run = client(b"CONNECT / HTTP/1.1\r\n\r\n");
     assert!(run.text(&CONNECT_HOST).is_empty(), "that is no host");
     let run = client(b"GET http://example.com?x HTTP/1.1\r\n\r\n");
-    assert_eq!(
-        (run.text(&HOST), run.text(&PATH)),
-        (vec!["example.com".into()], vec!["/".into()])
-    );
+    assert_eq!((run.text(&HOST), run.text(&PATH)), (vec!["example.com".into()], vec!["/".into()]));
 }
 
 #[test]
@@ -205,20 +181,11 @@ fn nothing_secret_is_kept() {
     );
     assert_eq!(run.text(&HOST), ["proxy.example"]);
     assert_eq!(run.text(&PATH), ["/a;b"]);
-    let run = run
-        .segment(
-            S,
-            b"HTTP/1.1 200 OK\r\nSet-Cookie: sid=hunter2\r\n\r\nhunter2",
-        )
-        .end();
+    let run = run.segment(S, b"HTTP/1.1 200 OK\r\nSet-Cookie: sid=hunter2\r\n\r\nhunter2").end();
     let other = client(b"CONNECT user:hunter2@inner.example:443 HTTP/1.1\r\n\r\n");
     assert_eq!(other.text(&CONNECT_HOST), ["inner.example"]);
     for fact in run.facts.iter().chain(other.facts.iter()) {
-        assert!(
-            !fact.value.windows(7).any(|bytes| bytes == b"hunter2"),
-            "{}",
-            fact.field.name
-        );
+        assert!(!fact.value.windows(7).any(|bytes| bytes == b"hunter2"), "{}", fact.field.name);
     }
 }
 
@@ -230,12 +197,7 @@ fn liberal_about_headers() {
     );
     assert_eq!(run.text(&PATH), ["/x", "/y"]);
     assert_eq!(run.text(&HOST), ["Example.COM"]);
-    let agents: Vec<&[u8]> = run
-        .facts
-        .iter()
-        .filter(|f| *f.field == USER_AGENT)
-        .map(|f| f.value)
-        .collect();
+    let agents: Vec<&[u8]> = run.facts.iter().filter(|f| *f.field == USER_AGENT).map(|f| f.value).collect();
     assert_eq!(agents, [&b"folded agent\xff\x07"[..], b"\x00raw"]);
     assert!(run.text(&SERVER).is_empty(), "an empty value is none");
 }
@@ -264,28 +226,16 @@ fn bodies_are_stepped_over() {
 fn answers_without_a_body() {
     let head = Run::new()
         .segment(C, b"HEAD /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n")
-        .segment(
-            S,
-            b"HTTP/1.1 200 OK\r\nServer: one\r\nContent-Length: 5000\r\n\r\n",
-        )
+        .segment(S, b"HTTP/1.1 200 OK\r\nServer: one\r\nContent-Length: 5000\r\n\r\n")
         .segment(S, b"HTTP/1.1 103 Early Hints\r\nServer: early\r\n\r\n")
-        .segment(
-            S,
-            b"HTTP/1.1 304 Not Modified\r\nServer: two\r\nContent-Length: 9\r\n\r\n",
-        )
-        .segment(
-            S,
-            b"HTTP/1.1 204 No Content\r\nServer: three\r\n\r\nHTTP/1.1 500 x\r\n\r\n",
-        )
+        .segment(S, b"HTTP/1.1 304 Not Modified\r\nServer: two\r\nContent-Length: 9\r\n\r\n")
+        .segment(S, b"HTTP/1.1 204 No Content\r\nServer: three\r\n\r\nHTTP/1.1 500 x\r\n\r\n")
         .end();
     assert_eq!(head.text(&SERVER), ["early", "one", "three", "two"]);
     assert_eq!(head.numbers(&STATUS), [103, 200, 204, 304, 500]);
     // The answer to a HEAD whose request was not captured.
     let blind = Run::new()
-        .segment(
-            S,
-            b"HTTP/1.1 200 OK\r\nServer: one\r\nContent-Length: 5000\r\n\r\nHT",
-        )
+        .segment(S, b"HTTP/1.1 200 OK\r\nServer: one\r\nContent-Length: 5000\r\n\r\nHT")
         .segment(S, b"TP/1.1 404 Gone\r\nServer: two\r\n\r\n")
         .end();
     assert_eq!(blind.text(&SERVER), ["one", "two"]);
@@ -298,49 +248,21 @@ fn stops_where_the_length_of_a_body_is_not_known() {
         assert!(run.is_done(S), "{}", String::from_utf8_lossy(head));
         assert_eq!(run.numbers(&STATUS).len(), 1);
     };
-    over(
-        b"HTTP/1.0 200 OK\r\n\r\n",
-        b"<html>\r\nHTTP/1.1 200 OK\r\n\r\n",
-    );
-    over(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
-        b"",
-    );
+    over(b"HTTP/1.0 200 OK\r\n\r\n", b"<html>\r\nHTTP/1.1 200 OK\r\n\r\n");
+    over(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", b"");
     over(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", b"");
-    over(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
-        b"",
-    );
-    over(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-        b"zz\r\n",
-    );
-    over(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-        b"ffffffffffffffff\r\n",
-    );
-    over(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n",
-        b"x",
-    );
-    over(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
-        b"\x81\x05hello",
-    );
+    over(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", b"");
+    over(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"zz\r\n");
+    over(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"ffffffffffffffff\r\n");
+    over(b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n", b"x");
+    over(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n", b"\x81\x05hello");
     let far = Run::new().segment(S, b"HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n");
     assert!(far.is_done(S), "what follows lies behind the prefix");
 }
 
 #[test]
 fn one_byte_at_a_time_gives_the_same_in_linear_time() {
-    let bytes = [
-        REQUEST,
-        REQUEST,
-        b"POST /p HTTP/1.1\r\nContent-Length: 300\r\n\r\n",
-        &[b'x'; 300],
-        REQUEST,
-    ]
-    .concat();
+    let bytes = [REQUEST, REQUEST, b"POST /p HTTP/1.1\r\nContent-Length: 300\r\n\r\n", &[b'x'; 300], REQUEST].concat();
     let whole = client(&bytes);
     let mut run = Run::new();
     for byte in &bytes {
@@ -348,40 +270,21 @@ fn one_byte_at_a_time_gives_the_same_in_linear_time() {
     }
     let run = run.end();
     assert_eq!(run.everything(), whole.everything());
-    assert!(
-        run.calls <= bytes.len() - 298,
-        "a body is not asked for byte by byte"
-    );
-    assert!(
-        run.parser.halves[0].scanned >= bytes.len(),
-        "each byte was looked at once"
-    );
+    assert!(run.calls <= bytes.len() - 298, "a body is not asked for byte by byte");
+    assert!(run.parser.halves[0].scanned >= bytes.len(), "each byte was looked at once");
 }
 
 #[test]
 fn limits_end_the_reading_and_are_flagged() {
-    let many = [
-        b"GET / HTTP/1.1\r\n".to_vec(),
-        b"a: b\r\n".repeat(HEADER_LINES_MAX + 1),
-    ]
-    .concat();
-    let long = [
-        b"GET / HTTP/1.1\r\nx: ".to_vec(),
-        vec![b'x'; HEAD_BYTES_MAX],
-    ]
-    .concat();
+    let many = [b"GET / HTTP/1.1\r\n".to_vec(), b"a: b\r\n".repeat(HEADER_LINES_MAX + 1)].concat();
+    let long = [b"GET / HTTP/1.1\r\nx: ".to_vec(), vec![b'x'; HEAD_BYTES_MAX]].concat();
     let endless = [b"GET /".to_vec(), vec![b'x'; HEAD_BYTES_MAX]].concat();
     for bytes in [many, long, endless] {
         let run = Run::new().segment(C, &bytes);
         assert!(run.is_done(C));
         assert!(run.facts.flags.has(Flag::LimitReached));
     }
-    let path = [
-        b"GET /".to_vec(),
-        vec![b'p'; 2000],
-        b" HTTP/1.1\r\n\r\n".to_vec(),
-    ]
-    .concat();
+    let path = [b"GET /".to_vec(), vec![b'p'; 2000], b" HTTP/1.1\r\n\r\n".to_vec()].concat();
     let run = client(&path);
     assert_eq!(run.text(&PATH)[0].len(), PATH_BYTES_MAX);
     assert!(run.facts.flags.has(Flag::LimitReached));
@@ -390,23 +293,13 @@ fn limits_end_the_reading_and_are_flagged() {
 #[test]
 fn a_tunnel_is_handed_on_with_its_own_offsets() {
     let run = Run::new()
-        .segment(
-            C,
-            b"CONNECT cloud.example:443 HTTP/1.1\r\nHost: cloud.example:443\r\n\r\n",
-        )
-        .segment(
-            S,
-            b"HTTP/1.1 200 Connection established\r\nServer: squid\r\n\r\n",
-        )
+        .segment(C, b"CONNECT cloud.example:443 HTTP/1.1\r\nHost: cloud.example:443\r\n\r\n")
+        .segment(S, b"HTTP/1.1 200 Connection established\r\nServer: squid\r\n\r\n")
         .segment(C, b"TLSclient!!")
         .segment(S, b"TLSserver!!");
     assert_eq!(run.text(&CONNECT_HOST), ["cloud.example"]);
     assert_eq!(run.text(&INNER_BYTES), ["TLSclient!", "TLSserver!"]);
-    assert_eq!(
-        run.numbers(&INNER_SPLIT),
-        [0, 0],
-        "each hello came in one segment"
-    );
+    assert_eq!(run.numbers(&INNER_SPLIT), [0, 0], "each hello came in one segment");
     assert!(run.is_done(C) && run.is_done(S));
     assert_eq!(run.text(&SERVER), ["squid"]);
 }
@@ -423,9 +316,7 @@ fn a_tunnel_byte_by_byte() {
 
 #[test]
 fn a_tunnel_with_one_side_missing() {
-    let server = Run::new()
-        .segment(S, b"HTTP/1.0 200 OK\r\nVia: x\r\n\r\n")
-        .segment(S, b"TLSserver!");
+    let server = Run::new().segment(S, b"HTTP/1.0 200 OK\r\nVia: x\r\n\r\n").segment(S, b"TLSserver!");
     assert_eq!(server.text(&INNER_BYTES), ["TLSserver!"]);
     let client = Run::new().segment(C, b"CONNECT a.example:1 HTTP/1.1\r\n\r\nTLSclient!");
     assert_eq!(client.text(&INNER_BYTES), ["TLSclient!"]);
@@ -435,31 +326,19 @@ fn a_tunnel_with_one_side_missing() {
 fn a_refused_tunnel_stays_http() {
     let run = Run::new()
         .segment(C, b"CONNECT a.example:443 HTTP/1.1\r\n\r\n")
-        .segment(
-            S,
-            b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 3\r\n\r\nno!",
-        )
-        .segment(
-            C,
-            b"CONNECT a.example:443 HTTP/1.1\r\nProxy-Authorization: x\r\n\r\n",
-        )
+        .segment(S, b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 3\r\n\r\nno!")
+        .segment(C, b"CONNECT a.example:443 HTTP/1.1\r\nProxy-Authorization: x\r\n\r\n")
         .segment(S, b"HTTP/1.1 200 OK\r\nContent-Length: 700\r\n\r\n")
         .segment(C, b"TLSclient!")
         .segment(S, b"TLSserver!");
     assert_eq!(run.numbers(&STATUS), [200, 407]);
-    assert_eq!(
-        run.text(&INNER_BYTES),
-        ["TLSclient!", "TLSserver!"],
-        "that length means nothing"
-    );
+    assert_eq!(run.text(&INNER_BYTES), ["TLSclient!", "TLSserver!"], "that length means nothing");
 }
 
 #[test]
 fn http_inside_a_tunnel_and_anything_else() {
-    let run = Run::new().segment(
-        C,
-        b"CONNECT a.example:80 HTTP/1.1\r\n\r\nGET /in HTTP/1.1\r\nHost: in.example\r\n\r\n",
-    );
+    let run =
+        Run::new().segment(C, b"CONNECT a.example:80 HTTP/1.1\r\n\r\nGET /in HTTP/1.1\r\nHost: in.example\r\n\r\n");
     assert_eq!(run.text(&HOST), ["in.example"]);
     let run = Run::new().segment(C, b"CONNECT a.example:22 HTTP/1.1\r\n\r\nSSH-2.0-x\r\n");
     assert!(run.is_done(C));
@@ -467,15 +346,10 @@ fn http_inside_a_tunnel_and_anything_else() {
 
 #[test]
 fn a_side_that_starts_in_the_middle_does_not_spoil_the_other() {
-    let run = Run::new()
-        .segment(S, b"rest of a body\r\nHTTP/1.1 200 OK\r\n\r\n")
-        .segment(C, REQUEST)
-        .end();
+    let run = Run::new().segment(S, b"rest of a body\r\nHTTP/1.1 200 OK\r\n\r\n").segment(C, REQUEST).end();
     assert!(run.is_done(S));
     assert_eq!(run.text(&HOST), ["www.example.com"]);
-    let neither = Run::new()
-        .segment(S, b"nothing\r\n")
-        .segment(C, b"at all\r\n");
+    let neither = Run::new().segment(S, b"nothing\r\n").segment(C, b"at all\r\n");
     assert_eq!(neither.outcome, Some(Progress::NotMine));
 }
 
@@ -484,37 +358,19 @@ fn ssdp_datagrams() {
     let mut parser = (PROTOCOL.parser)(Transport::Udp);
     let mut facts = Facts::default();
     let mut feed = |side, bytes: &[u8]| {
-        let prefix = Prefix {
-            bytes,
-            seen: Seen::default(),
-            last: false,
-            split: false,
-        };
-        assert_eq!(
-            parser.feed(side, prefix, &mut facts),
-            Progress::NeedBytes(0)
-        );
+        let prefix = Prefix { bytes, seen: Seen::default(), last: false, split: false };
+        assert_eq!(parser.feed(side, prefix, &mut facts), Progress::NeedBytes(0));
         facts.flags.has(Flag::ParseError)
     };
-    let search =
-        b"M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\n\r\n";
+    let search = b"M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\n\r\n";
     assert_eq!(claim(search), Claim::Yes);
     assert!(!feed(C, search));
-    assert!(!feed(
-        S,
-        b"HTTP/1.1 200 OK\r\nSERVER: OS/version UPnP/2.0 product/version\r\n\r\n"
-    ));
+    assert!(!feed(S, b"HTTP/1.1 200 OK\r\nSERVER: OS/version UPnP/2.0 product/version\r\n\r\n"));
     assert!(!feed(C, b"NOTIFY * HTTP/1.1\r\nSERVER: announced\r\n\r\n"));
     assert!(feed(C, b"something else"));
-    let run = Run {
-        facts,
-        ..Run::new()
-    };
+    let run = Run { facts, ..Run::new() };
     assert_eq!(run.text(&HOST), ["239.255.255.250"]);
-    assert_eq!(
-        run.text(&SERVER),
-        ["OS/version UPnP/2.0 product/version", "announced"]
-    );
+    assert_eq!(run.text(&SERVER), ["OS/version UPnP/2.0 product/version", "announced"]);
 }
 
 #[test]
@@ -532,12 +388,7 @@ fn claims() {
         b"GET http://example.com/ HTTP/1.1\r\n",
     ];
     for bytes in yes {
-        assert_eq!(
-            claim(bytes),
-            Claim::Yes,
-            "{}",
-            String::from_utf8_lossy(bytes)
-        );
+        assert_eq!(claim(bytes), Claim::Yes, "{}", String::from_utf8_lossy(bytes));
     }
     let no: [&[u8]; 13] = [
         b"OPTIONS sip:user@example.com SIP/2.0\r\n",
@@ -555,24 +406,13 @@ fn claims() {
         b"\r\n\r\n\r\n\r\n\r\n\r\n",
     ];
     for bytes in no {
-        assert_eq!(
-            claim(bytes),
-            Claim::No,
-            "{}",
-            String::from_utf8_lossy(bytes)
-        );
+        assert_eq!(claim(bytes), Claim::No, "{}", String::from_utf8_lossy(bytes));
     }
     for end in 0..REQUEST.iter().position(|byte| *byte == b'\n').unwrap() {
-        assert!(
-            matches!(claim(&REQUEST[..end]), Claim::NeedBytes(need) if need > end),
-            "{end}"
-        );
+        assert!(matches!(claim(&REQUEST[..end]), Claim::NeedBytes(need) if need > end), "{end}");
     }
     for end in 0..12 {
-        assert!(
-            matches!(claim(&RESPONSE[..end]), Claim::NeedBytes(need) if need > end),
-            "{end}"
-        );
+        assert!(matches!(claim(&RESPONSE[..end]), Claim::NeedBytes(need) if need > end), "{end}");
     }
 }
 
@@ -582,10 +422,7 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
         Just(REQUEST.to_vec()),
         Just(RESPONSE.to_vec()),
         Just(b"CONNECT a.example:443 HTTP/1.1\r\n\r\n".to_vec()),
-        Just(
-            b"POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
-                .to_vec()
-        ),
+        Just(b"POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_vec()),
         Just(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n".to_vec()),
         Just(b"HEAD / HTTP/1.1\r\nHost: h\r\n x\r\n\r\n".to_vec()),
         Just(b"TLS".to_vec()),

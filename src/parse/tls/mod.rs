@@ -230,13 +230,7 @@ impl Parser for TlsParser {
 
 impl End {
     /// Reads on; the bytes needed to go further, or `None` when nothing more is wanted.
-    fn read(
-        &mut self,
-        handshake: &mut Handshake,
-        side: Side,
-        prefix: Prefix<'_>,
-        facts: &mut Facts,
-    ) -> Option<usize> {
+    fn read(&mut self, handshake: &mut Handshake, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Option<usize> {
         let End { records, talk, .. } = self;
         if records.is_at_start() && prefix.bytes.first().is_some_and(|first| first & 0x80 != 0) {
             match version2_hello(prefix.bytes) {
