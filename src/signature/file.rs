@@ -14,7 +14,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::pattern::{self, Pattern, Written};
-use super::words::{Basis, Data, Function, Region};
+use super::words::{Basis, Data, Function, GROUPS, Region};
 use crate::fact::{FLOW_FIELDS, Field, IP_ASN, Kind, TCP_PORT, UDP_PORT};
 use crate::parse;
 
@@ -408,9 +408,9 @@ impl<'a> Reader<'a> {
 
     fn condition(&mut self, word: String, line: u32, value: &Spanned<DeValue<'a>>) -> Option<Condition> {
         let fields: Vec<&'static Field> = if word == HOST {
-            HOST_FIELDS.iter().filter_map(|name| parse::field(name)).collect()
+            HOST_FIELDS.iter().filter_map(|name| public_field(name)).collect()
         } else {
-            parse::field(&word).into_iter().collect()
+            public_field(&word).into_iter().collect()
         };
         let Some(field) = fields.first() else {
             let hint = match word.as_str() {
@@ -444,7 +444,7 @@ impl<'a> Reader<'a> {
         };
         let mut facts = Vec::new();
         for (word, line, value) in self.flat(part, keys) {
-            let Some(field) = parse::field(&word) else {
+            let Some(field) = public_field(&word) else {
                 let hint = if word == HOST {
                     "name the field itself, such as tls.sni"
                 } else {
@@ -476,12 +476,9 @@ impl<'a> Reader<'a> {
     }
 
     fn region(&mut self, part: &Part<'a>) -> Option<Region> {
-        self.word(
-            part,
-            "region",
-            Region::from_word,
-            "any, EU, EEA and the upper-case country codes of ISO 3166-1 (alpha-2)",
-        )
+        let groups: Vec<&str> = GROUPS.iter().map(|group| group.name).collect();
+        let known = format!("any, {} and the upper-case country codes of ISO 3166-1 (alpha-2)", groups.join(", "));
+        self.word(part, "region", Region::from_word, &known)
     }
 
     fn from(&mut self, part: &Part<'a>, identity: bool) -> Vec<String> {
@@ -652,6 +649,11 @@ impl<'a> Reader<'a> {
         }
         parts
     }
+}
+
+/// A field that signatures may use.
+fn public_field(name: &str) -> Option<&'static Field> {
+    parse::field(name).filter(|field| !field.is_internal())
 }
 
 fn number(value: &Spanned<DeValue<'_>>) -> Option<u64> {

@@ -111,6 +111,7 @@ impl Signatures {
 /// Every word that conditions may use: its kind, who fills it, and what it is.
 pub fn fields() -> String {
     let rows: Vec<[String; 4]> = parse::fields()
+        .filter(|field| !field.is_internal())
         .map(|f| [f.name.to_owned(), kind_name(f.kind).to_owned(), filled_by(f), f.about.to_owned()])
         .collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);

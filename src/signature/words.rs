@@ -1,11 +1,11 @@
 //! The closed word lists of signature files: functions, bases, data, regions.
 //!
-//! In: a word as it stands in a file. Out: a value of a small type, or `None`. Countries are the
-//! officially assigned codes of ISO 3166-1 alpha-2; groups are in [`GROUPS`].
+//! In: a word as it stands in a file. Out: a value of a small type, or `None`. Regions are those of
+//! `place`, so that what a signature declares and what a database says can be compared.
 
 use serde::{Serialize, Serializer};
 
-pub use crate::place::Region;
+pub use crate::place::{GROUPS, Region};
 
 macro_rules! words {
     ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident $word:literal,)* }) => {
@@ -127,5 +127,26 @@ words! {
         UserTraffic "user-traffic",
         /// Where a device or person is.
         Location "location",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_go_both_ways() {
+        for function in Function::ALL {
+            assert_eq!(Function::from_word(function.name()), Some(*function));
+        }
+        for basis in Basis::ALL {
+            assert_eq!(Basis::from_word(basis.name()), Some(*basis));
+        }
+        for data in Data::ALL {
+            assert_eq!(Data::from_word(data.name()), Some(*data));
+        }
+        assert_eq!((Function::ALL.len(), Basis::ALL.len(), Data::ALL.len()), (10, 4, 22));
+        assert_eq!(Data::from_word("telemetry"), None);
+        assert_eq!(Function::from_word("Update"), None);
     }
 }
