@@ -249,7 +249,7 @@ fn dns_record_type_that_is_not_read() {
 /// The keys were taken from the bytes by hand, after the layout in RFC 9849, section 4.
 #[test]
 fn dns_https_records_with_ech() {
-    let flows = flows("dns/zeek-ech.pcap");
+    let flows = flows("capture/zeek-ech.pcap");
     assert_eq!(all(&flows, "dns.qname"), ["cloudflare-ech.com", "defo.ie"]);
     let facts = flows.iter().flat_map(|flow| flow.facts.iter());
     let mut keys: Vec<(u8, &[u8], &[u8])> =

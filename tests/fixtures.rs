@@ -55,7 +55,8 @@ fn values(record: &Value, into: &mut BTreeMap<String, BTreeSet<String>>) {
             _ => continue,
         };
         if let Some(text) = fact["value"].as_str() {
-            add(key, text);
+            // Commas inside a value are escaped in our names.
+            add(key, &text.replace("\\,", ","));
         }
     }
 }
