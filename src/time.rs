@@ -29,6 +29,12 @@ impl Time {
         (date.year(), date.month())
     }
 
+    /// Year and month as `2026-11`, UTC.
+    pub fn month(self) -> String {
+        let (year, month) = self.date();
+        format!("{year:04}-{month:02}")
+    }
+
     fn stamp(self) -> jiff::Timestamp {
         jiff::Timestamp::from_nanosecond(i128::from(self.0)).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
     }

@@ -140,11 +140,12 @@ impl Database {
             };
         }
         if !useful {
-            let kind = reader.metadata().database_type.chars().take(80).collect();
+            let kind: String = reader.metadata().database_type.chars().take(80).collect();
+            let kind = kind.escape_debug().to_string();
             return Err(DatabaseError::WrongKind { path: path.to_owned(), wanted, kind });
         }
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let title = format!("user database {name}");
+        let title = format!("user database {}", name.replace(char::is_control, "?"));
         Database::sound(bytes, title).map_err(|e| damaged(e.to_string()))
     }
 
@@ -152,7 +153,7 @@ impl Database {
     pub(super) fn sound(bytes: Vec<u8>, title: String) -> Result<Database, maxminddb::MaxMindDbError> {
         let reader = Reader::from_source(bytes)?;
         let mut database = Database { reader, title };
-        database.title = format!("{} of {}", database.title, month(database.built()));
+        database.title = format!("{} of {}", database.title, database.built().month());
         Ok(database)
     }
 
@@ -279,10 +280,4 @@ impl<'a> Tree<'a> {
     fn address(&self, path: u128) -> IpAddr {
         if self.bits == 32 { Ipv4Addr::from_bits(path as u32).into() } else { Ipv6Addr::from_bits(path).into() }
     }
-}
-
-/// `2026-06`.
-fn month(time: Time) -> String {
-    let (year, month) = time.date();
-    format!("{year:04}-{month:02}")
 }

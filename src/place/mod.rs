@@ -25,8 +25,6 @@ pub use database::{DATABASE_BYTES_MAX, Database, DatabaseError, Wanted};
 pub use prefix::{Prefix, PrefixError, PrefixMap, PrefixSet};
 pub use special::{ANYCAST, Anycast, Carrier, Reach, SPECIAL, Special, anycast_of, carried, is_no_host, special};
 
-use database::Answer;
-
 /// How sure a country is, 0 to 100.
 pub mod confidence {
     /// The registries say so.
@@ -209,15 +207,17 @@ impl Places {
         }
         for database in [self.country.as_deref(), built_in()].into_iter().flatten() {
             let answer = database.answer(target);
-            let silent = Answer { asn: answer.asn.clone(), ..Answer::default() };
-            if answer == silent {
-                continue;
+            if answer.country.is_some() {
+                found.country = answer.country;
+                found.registered_only = answer.registered_only;
+                found.odd_code = None;
+                found.source = Some(database.title());
+                break;
             }
-            found.country = answer.country;
-            found.registered_only = answer.registered_only;
-            found.odd_code = answer.odd_code;
-            found.source = Some(database.title());
-            break;
+            if found.odd_code.is_none() && answer.odd_code.is_some() {
+                found.odd_code = answer.odd_code;
+                found.source = Some(database.title());
+            }
         }
         found
     }
@@ -340,7 +340,9 @@ fn by_address(found: &Lookup<'_>, homes: &[Country]) -> Place {
             }
         }
         None => place.notes.push(match &found.odd_code {
-            Some(code) => format!("The address database says {code} for {target}, which is not a country."),
+            Some(code) => {
+                format!("The address database says {code} for {target}, which is not a country.")
+            }
             None => format!("No address database knows {target}."),
         }),
     }

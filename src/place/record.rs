@@ -62,7 +62,7 @@ impl Record<'_> {
     fn organization(&self) -> String {
         let names = [&self.autonomous_system_organization, &self.as_name];
         let name = names.into_iter().find_map(Loose::text).or(self.traits.map().organization);
-        name.unwrap_or_default().chars().take(ORGANIZATION_CHARS_MAX).collect()
+        name.unwrap_or_default().chars().filter(|c| !c.is_control()).take(ORGANIZATION_CHARS_MAX).collect()
     }
 }
 

@@ -592,6 +592,7 @@ mod writer {
 }
 
 mod databases {
+    use super::super::database::Answer;
     use super::writer::{Data, Shape, V6, assemble, database};
     use super::*;
 
@@ -692,6 +693,18 @@ mod databases {
         let registered = places.decide(None, Some(address("1.2.3.4")), &[country("CN")]);
         assert_eq!(registered.confidence, confidence::REGISTERED);
         assert_eq!(registered.notes, ["Only the country of registration is known for 1.2.3.4."]);
+        // A code that is no country gives way to a database that knows better.
+        let odd = Data::Map(vec![("country", iso("EU"))]);
+        let odder = Data::Map(vec![("country", iso("ZZ"))]);
+        let rows =
+            [("16.162.0.0/16", odd), ("169.50.0.0/16", odder), ("1.2.3.0/24", Data::Map(vec![("country", iso("US"))]))];
+        let vague = file(&database(&V6, &rows));
+        let places = Places::builtin().with_country_db(vague.path()).unwrap();
+        let better = places.look_up(address("16.162.0.1"));
+        assert_eq!((better.country, better.odd_code.as_deref()), (Some(country("HK")), None));
+        let none = places.look_up(address("169.50.0.1"));
+        assert_eq!((none.country, none.odd_code.as_deref()), (None, Some("ZZ")));
+        assert!(none.source.is_some_and(|s| s.starts_with("user database ")));
         // A database cannot give a country to a special address.
         let hostile = file(&database(&V6, &[("10.0.0.0/8", Data::Map(vec![("country", iso("US"))]))]));
         let places = Places::builtin().with_country_db(hostile.path()).unwrap();
@@ -760,13 +773,20 @@ mod databases {
 
     #[test]
     fn records_that_are_wrong_are_refused() {
-        let circle = Data::Map(vec![("country", Data::Pointer(0))]);
-        for record in [circle, Data::Text("DE"), Data::Map(vec![("country", Data::Pointer(2000))])] {
+        // The second one points at itself: it stands behind one byte of map and eight of key.
+        let at_itself = Data::Map(vec![("country", Data::Pointer(9))]);
+        let nowhere = Data::Map(vec![("country", Data::Pointer(2000))]);
+        for record in [Data::Text("DE"), at_itself, nowhere] {
             let mut rows = maxmind();
             rows.insert(0, ("77.0.0.0/8", record));
             let error = open(&database(&V6, &rows), Wanted::Country).unwrap_err();
             assert!(error.to_string().contains("record of "), "{error}");
         }
+        // A record that contains itself is read no deeper than the fields that matter.
+        let mut rows = maxmind();
+        rows.insert(0, ("77.0.0.0/8", Data::Map(vec![("country", Data::Pointer(0))])));
+        let opened = open(&database(&V6, &rows), Wanted::Country).unwrap();
+        assert_eq!(opened.answer(address("77.1.1.1")), Answer::default());
         // Fields of an unexpected kind are passed over.
         let mut rows = maxmind();
         rows.push(("77.0.0.0/8", Data::Map(vec![("country", Data::Number(5)), ("asn", Data::Bool)])));

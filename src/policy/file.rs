@@ -154,7 +154,9 @@ impl Source<'_> {
     fn last_day(&self, value: &Value<'_>) -> Result<(String, Time), PolicyError> {
         let wrong = || self.error(&value.span(), "exempt.until", "must be a date such as 2027-06-30, without quotes");
         let written = value.get_ref().as_datetime().ok_or_else(wrong)?;
-        let (Some(date), None) = (written.date, written.time) else { return Err(wrong()) };
+        let (Some(date), None) = (written.date, written.time) else {
+            return Err(wrong());
+        };
         let day = jiff::civil::Date::new(date.year as i16, date.month as i8, date.day as i8).map_err(|_| wrong())?;
         let next = day.tomorrow().map_err(|_| wrong())?;
         let end = jiff::tz::TimeZone::UTC.to_timestamp(next.at(0, 0, 0, 0)).map_err(|_| wrong())?;
@@ -168,7 +170,9 @@ impl Source<'_> {
                 match key.get_ref().as_ref() {
                     "name" => name = Some((self.text(value, "site.name")?, value.span())),
                     "prefixes" => prefixes = Some((self.each(value, "site.prefixes", prefix)?, value.span())),
-                    other => return Err(self.unknown(&key.span(), "site.", other, &["name", "prefixes"])),
+                    other => {
+                        return Err(self.unknown(&key.span(), "site.", other, &["name", "prefixes"]));
+                    }
                 }
             }
             let (name, name_at) = name.ok_or_else(|| self.error(&at, "site.name", "is missing"))?;

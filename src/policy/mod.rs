@@ -161,11 +161,11 @@ impl Policy {
             None => file::Parts::default(),
         };
         let homes = match home_flag {
-            Some(words) => flag("--home", words, |word| home(word))?,
+            Some(words) => flag("--home", words, home)?,
             None => read.home.unwrap_or_else(|| Country::from_word(HOME_DEFAULT).into_iter().collect()),
         };
         let inside = match inside_flag {
-            Some(words) => flag("--inside", words, |word| prefix(word))?,
+            Some(words) => flag("--inside", words, prefix)?,
             None => read.inside.unwrap_or_else(|| INSIDE_DEFAULT.iter().filter_map(|p| p.parse().ok()).collect()),
         };
         Ok(Policy {

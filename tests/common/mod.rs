@@ -8,7 +8,7 @@
 //! `expected` what is to be found in it.
 
 // Every test binary compiles all of this and uses its part.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod capture;
