@@ -4,6 +4,8 @@
 //!
 //! [`time`] is packet time in nanoseconds; nothing below [`run`] asks a clock.
 //!
+//! [`bytes`] is the cursor through which everything from the wire is read; it cannot overrun.
+//!
 //! [`fact`] has the words: fields, values, sides, flags, and the set of facts of a flow.
 //!
 //! [`capture`] reads pcap and pcapng, plain or compressed, and hands over blocks of packets that
@@ -54,6 +56,7 @@
 //! | finding | a rollup that policy cares about |
 //! | ledger | what became of every packet |
 
+pub mod bytes;
 pub mod capture;
 pub mod cli;
 pub mod collect;

@@ -324,7 +324,7 @@ fn http_upload_behind_other_requests() {
 #[test]
 fn http_that_becomes_a_web_socket() {
     let [host, _, _, path, status] = web("http/arkime-websocket.pcap");
-    assert_eq!(host, ["192.168.43.135:12345"]);
+    assert_eq!(host, ["192.168.43.135"]);
     assert_eq!(path, ["/"]);
     assert_eq!(status, ["101"]);
 }

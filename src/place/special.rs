@@ -115,20 +115,23 @@ pub struct Anycast {
     pub source: &'static str,
 }
 
-const CLOUDFLARE_DNS: &str = "developers.cloudflare.com/1.1.1.1/ip-addresses";
-const CLOUDFLARE: &str = "cloudflare.com/ips; developers.cloudflare.com, How Cloudflare works";
-const GOOGLE_DNS: &str = "developers.google.com/speed/public-dns/faq";
-const QUAD9: &str = "quad9.net/service/service-addresses-and-features";
-const CISCO: &str = "cisco.com, Umbrella: anycast addresses (225246), block page addresses (224799)";
-const FORTINET: &str = "community.fortinet.com, FortiGuard anycast (190041)";
-const ROOTS: &str = "root-servers.org; RFC 7720";
+const CLOUDFLARE_DNS: &str = "developers.cloudflare.com/1.1.1.1/ip-addresses; blog.cloudflare.com/dns-resolver-1-1-1-1";
+const CLOUDFLARE: &str = "cloudflare.com/ips; developers.cloudflare.com, Fundamentals: Cloudflare IP addresses";
+const GOOGLE_DNS: &str = "developers.google.com, Public DNS: frequently asked questions";
+const QUAD9: &str = "github.com/Quad9DNS/dnscrypt-settings, dnscrypt/quad9-resolvers-doh.md";
+const CISCO: &str = "umbrella.cisco.com/blog/why-the-cisco-umbrella-global-network-uses-anycast-routing";
+/// Lists the resolver addresses; that all resolvers are anycast is in [`CISCO`].
+const CISCO_IPV6: &str = "support.umbrella.com, Roaming client with IPv6 (230901268)";
+const CISCO_BLOCK: &str = "cisco.com, Learn the Umbrella block page IP addresses (224799)";
+const FORTINET: &str = "community.fortinet.com, FortiGuard is not reachable via anycast (190041)";
+const ROOTS: &str = "iana.org/domains/root/servers; root-servers.org";
 
 const fn anycast(prefix: &'static str, operator: &'static str, source: &'static str) -> Anycast {
     Anycast { prefix, operator, source }
 }
 
 /// Documented anycast. A documented single address stands for the block that routers can
-/// announce: /24 and /48. Not complete, and not meant to be.
+/// announce, /24 and /48, unless the block also holds something else. Short on purpose.
 pub static ANYCAST: &[Anycast] = &[
     anycast("1.0.0.0/24", "Cloudflare DNS", CLOUDFLARE_DNS),
     anycast("1.1.1.0/24", "Cloudflare DNS", CLOUDFLARE_DNS),
@@ -141,10 +144,11 @@ pub static ANYCAST: &[Anycast] = &[
     anycast("2620:fe::/48", "Quad9", QUAD9),
     anycast("208.67.220.0/24", "Cisco Umbrella (OpenDNS)", CISCO),
     anycast("208.67.222.0/24", "Cisco Umbrella (OpenDNS)", CISCO),
-    anycast("2620:119:35::/48", "Cisco Umbrella (OpenDNS)", CISCO),
-    anycast("2620:119:53::/48", "Cisco Umbrella (OpenDNS)", CISCO),
-    anycast("146.112.61.0/24", "Cisco Umbrella block pages", CISCO),
-    anycast("173.243.140.0/24", "FortiGuard anycast", FORTINET),
+    anycast("2620:119:35::/48", "Cisco Umbrella (OpenDNS)", CISCO_IPV6),
+    anycast("2620:119:53::/48", "Cisco Umbrella (OpenDNS)", CISCO_IPV6),
+    anycast("146.112.61.0/24", "Cisco Umbrella block pages", CISCO_BLOCK),
+    // One address: its neighbour .53 is one of the servers for when anycast is off.
+    anycast("173.243.140.16/32", "FortiGuard anycast", FORTINET),
     anycast("103.21.244.0/22", "Cloudflare", CLOUDFLARE),
     anycast("103.22.200.0/22", "Cloudflare", CLOUDFLARE),
     anycast("103.31.4.0/22", "Cloudflare", CLOUDFLARE),

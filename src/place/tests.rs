@@ -408,6 +408,8 @@ mod decisions {
             assert!(place.country.is_some(), "{text}");
         }
         assert!(!decide(None, Some("8.8.9.8"), HOME).anycast);
+        assert!(decide(None, Some("173.243.140.16"), HOME).anycast);
+        assert!(!decide(None, Some("173.243.140.53"), HOME).anycast);
         // A vendor's word about an anycast address is not contradicted by what a database says of it.
         let declared = decide(Some("GB"), Some("8.8.8.8"), HOME);
         assert_eq!((declared.standing, declared.disagree, declared.anycast), (Standing::Foreign, false, true));

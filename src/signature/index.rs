@@ -314,10 +314,12 @@ impl Texts {
     }
 }
 
+type HexPosting = (Posting, Hex);
+
 /// Bytes, by the known ones at their start.
 #[derive(Debug, Default)]
 struct Hexes {
-    heads: Groups<Box<[u8]>, (Posting, Hex)>,
+    heads: Groups<Box<[u8]>, HexPosting>,
     /// The lengths of heads that occur.
     lengths: Vec<usize>,
 }
@@ -386,7 +388,7 @@ struct Build {
     names_below: Vec<(Box<[u8]>, Posting)>,
     exact_texts: Vec<(Box<[u8]>, Posting)>,
     wild_texts: Vec<(Posting, Pattern)>,
-    hexes: Vec<(Box<[u8]>, (Posting, Hex))>,
+    hexes: Vec<(Box<[u8]>, HexPosting)>,
     numbers: Vec<((FieldNumber, u64), Posting)>,
     ranges: Vec<(u64, u64, Posting)>,
     networks: Vec<((IpAddr, u8), Posting)>,

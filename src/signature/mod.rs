@@ -1,16 +1,17 @@
 //! Signatures: who a host is, what a flow is for, said in files that people can read.
 //!
 //! In: the built-in files of `signatures/` and those of a folder. Out: [`Signatures`], which say of
-//! the facts of a flow which identities and channels match. `file` reads TOML strictly, `pattern`
-//! is one value of a condition, `index` finds what matches, `select` chooses, `check` looks for
-//! mistakes, `print` shows the files to people, `words` are the closed lists.
-//! `signatures/README.md` describes the format.
+//! the facts of a flow which identities and channels match. `file` has the types of a file and
+//! `read` fills them, strictly; `pattern` is one value of a condition, `index` finds what matches,
+//! `select` chooses, `check` looks for mistakes, `print` shows the files to people, `words` are the
+//! closed lists. `signatures/README.md` describes the format.
 
 pub mod check;
 pub mod file;
 pub mod index;
 pub mod pattern;
 pub mod print;
+mod read;
 pub mod select;
 pub mod words;
 

@@ -13,7 +13,7 @@
 
 use super::name::{self, Packed};
 use crate::fact::{Facts, Flag, Seen, Side};
-use crate::parse::bytes::Reader;
+use crate::bytes::Reader;
 
 /// Bytes before the question (RFC 1035, 4.1.1).
 pub(super) const HEADER_BYTES: usize = 12;

@@ -12,7 +12,7 @@
     clippy::panic
 )]
 
-use crate::parse::bytes::Reader;
+use crate::bytes::Reader;
 
 /// Bytes of a name on the wire, with the lengths of its labels (RFC 1035, 2.3.4).
 pub(super) const NAME_BYTES_MAX: usize = 255;

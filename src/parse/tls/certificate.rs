@@ -22,7 +22,7 @@ use x509_parser::x509::X509Name;
 
 use super::{X509_ISSUER, X509_NOT_AFTER, X509_SAN, X509_SHA256, X509_SUBJECT};
 use crate::fact::{FACTS_PER_FIELD_MAX, Facts, Flag, Seen, Side, VALUE_BYTES_MAX};
-use crate::parse::bytes::Reader;
+use crate::bytes::Reader;
 
 /// Certificates of one chain that are read.
 pub const CHAIN_CERTIFICATES_MAX: usize = 16;

@@ -16,7 +16,7 @@
 )]
 
 use crate::fingerprint::{is_grease, ja3, ja4};
-use crate::parse::bytes::Reader;
+use crate::bytes::Reader;
 
 const RANDOM_BYTES: usize = 32;
 const SESSION_ID_BYTES_MAX: usize = 32;
