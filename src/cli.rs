@@ -51,6 +51,7 @@ pub struct ScanArgs {
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<String>,
 
+    /// What is home, what is inside, and what is known
     #[command(flatten)]
     pub judge: JudgeArgs,
 
@@ -70,6 +71,7 @@ pub struct ScanArgs {
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
     pub memory: u64,
 
+    /// Where results go
     #[command(flatten)]
     pub outputs: OutputArgs,
 
@@ -77,6 +79,7 @@ pub struct ScanArgs {
     #[arg(long)]
     pub fail_on_finding: bool,
 
+    /// How much is said
     #[command(flatten)]
     pub talk: TalkArgs,
 }
@@ -178,6 +181,7 @@ pub enum LogFormat {
 pub enum SignatureCommand {
     /// Every identity, channel and gap
     List {
+        /// Which signatures
         #[command(flatten)]
         which: SignatureArgs,
         /// How to print it
@@ -186,6 +190,7 @@ pub enum SignatureCommand {
     },
     /// Find mistakes: examples that do not match, conflicts, names too broad, stale dates
     Check {
+        /// Which signatures
         #[command(flatten)]
         which: SignatureArgs,
     },
@@ -193,6 +198,7 @@ pub enum SignatureCommand {
     Explain {
         /// The entry's id, `fortinet.device`
         id: String,
+        /// Which signatures
         #[command(flatten)]
         which: SignatureArgs,
     },
@@ -226,6 +232,7 @@ pub struct WhereArgs {
     #[arg(required = true, value_name = "ADDRESS|NAME")]
     pub what: Vec<String>,
 
+    /// What is home, what is inside, and what is known
     #[command(flatten)]
     pub judge: JudgeArgs,
 }

@@ -392,13 +392,12 @@ impl Worker {
     fn refuse(&mut self, id: u32, side: Side) {
         let hot = self.table.hot_mut(id);
         hot.state |= state::REFUSED[side.index()];
-        if hot.is(state::REFUSED[0]) && hot.is(state::REFUSED[1]) {
-            if let Some(cold) = self.table.cold_mut(id) {
-                let before = cold.heap_bytes();
-                cold.reading = None;
-                let after = cold.heap_bytes();
-                self.cold_bytes = (self.cold_bytes + after).saturating_sub(before);
-            }
+        let both = hot.is(state::REFUSED[0]) && hot.is(state::REFUSED[1]);
+        if let Some(cold) = self.table.cold_mut(id).filter(|_| both) {
+            let before = cold.heap_bytes();
+            cold.reading = None;
+            let after = cold.heap_bytes();
+            self.cold_bytes = (self.cold_bytes + after).saturating_sub(before);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The program as its users run it: statuses, streams, formats, the same answer from any number of
 //! workers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

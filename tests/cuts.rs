@@ -1,4 +1,5 @@
 //! However a hello is cut, ordered and repeated: the same name, the same fingerprints.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

@@ -2,6 +2,7 @@
 //!
 //! `fixtures/<topic>/<case>.expect.json` says what has to be found in the capture beside it: for each
 //! key the values that another tool printed. Adding a fixture is adding two files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! The laws of merging: whatever the order and the grouping, the same result.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

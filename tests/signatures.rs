@@ -1,4 +1,5 @@
 //! The built-in signatures, folders of signatures, and very many signatures.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -1,4 +1,5 @@
 //! Style as a failing test: import direction, clocks, fixtures, paths, words, file sizes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeSet;
 use std::fs;

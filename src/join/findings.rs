@@ -67,7 +67,7 @@ pub fn find(
     let sums = std::mem::take(&mut finder.sums);
     let mut findings: Vec<Finding> =
         sums.into_iter().map(|(group, sum)| finder.finding(group, sum, gathered, &mut by_channel)).collect();
-    findings.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    findings.sort_by_cached_key(rank);
     (findings, by_channel)
 }
 

@@ -9,10 +9,13 @@ use std::net::IpAddr;
 use crate::collect::Names;
 use crate::time::Time;
 
+/// A name and when it was first told.
+type Told = (Time, Box<str>);
+
 /// Names by client and address.
 #[derive(Default)]
 pub struct NameBook {
-    by_client: HashMap<(IpAddr, IpAddr), Vec<(Time, Box<str>)>>,
+    by_client: HashMap<(IpAddr, IpAddr), Vec<Told>>,
     /// Names told to anybody, for clients whose own answers were not captured.
     by_address: HashMap<IpAddr, BTreeSet<Box<str>>>,
 }
@@ -22,7 +25,7 @@ impl NameBook {
     pub fn new(names: Names) -> NameBook {
         let mut book = NameBook::default();
         for ((client, address), told) in names {
-            let list: Vec<(Time, Box<str>)> = told.iter().map(|(seen, name)| (seen.time, name.clone())).collect();
+            let list: Vec<Told> = told.iter().map(|(seen, name)| (seen.time, name.clone())).collect();
             book.by_address.entry(address).or_default().extend(list.iter().map(|(_, name)| name.clone()));
             book.by_client.insert((client, address), list);
         }

@@ -22,8 +22,8 @@ mod name;
 
 use std::net::IpAddr;
 
-use crate::fact::{Facts, Field, Flag, Kind, Side};
 use crate::bytes::Reader;
+use crate::fact::{Facts, Field, Flag, Kind, Side};
 use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
 use message::Trust;
 

@@ -194,7 +194,7 @@ impl Reading {
         let bytes = in_place.unwrap_or_else(|| half.stream.prefix());
         let full = half.stream.is_full();
         let last = last || full;
-        if bytes.is_empty() && !last || bytes.len() < half.wanted && !last {
+        if !last && (bytes.is_empty() || bytes.len() < half.wanted) {
             return Verdict::Reading;
         }
         if self.parser.is_none() {

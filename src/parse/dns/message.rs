@@ -12,8 +12,8 @@
 )]
 
 use super::name::{self, Packed};
-use crate::fact::{Facts, Flag, Seen, Side};
 use crate::bytes::Reader;
+use crate::fact::{Facts, Flag, Seen, Side};
 
 /// Bytes before the question (RFC 1035, 4.1.1).
 pub(super) const HEADER_BYTES: usize = 12;

@@ -21,8 +21,8 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
 
 use super::{X509_ISSUER, X509_NOT_AFTER, X509_SAN, X509_SHA256, X509_SUBJECT};
-use crate::fact::{FACTS_PER_FIELD_MAX, Facts, Flag, Seen, Side, VALUE_BYTES_MAX};
 use crate::bytes::Reader;
+use crate::fact::{FACTS_PER_FIELD_MAX, Facts, Flag, Seen, Side, VALUE_BYTES_MAX};
 
 /// Certificates of one chain that are read.
 pub const CHAIN_CERTIFICATES_MAX: usize = 16;

@@ -15,8 +15,8 @@
     clippy::panic
 )]
 
-use crate::fingerprint::{is_grease, ja3, ja4};
 use crate::bytes::Reader;
+use crate::fingerprint::{is_grease, ja3, ja4};
 
 const RANDOM_BYTES: usize = 32;
 const SESSION_ID_BYTES_MAX: usize = 32;
@@ -479,7 +479,10 @@ fn check_server_names(data: &[u8]) -> Result<bool, Malformed> {
 /// Whether the list is odd; an error when its lengths do not fit.
 fn check_alpn(list: &[u8]) -> Result<bool, Malformed> {
     let mut names = Names8(Reader::new(list));
-    let odd = names.by_ref().fold(false, |odd, name| odd || name.is_empty());
+    let mut odd = false;
+    for name in names.by_ref() {
+        odd |= name.is_empty();
+    }
     if names.0.is_empty() { Ok(odd) } else { Err(Malformed("application protocols")) }
 }
 

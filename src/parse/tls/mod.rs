@@ -193,7 +193,7 @@ struct Handshake {
 
 impl Handshake {
     fn hellos_wanted(&self) -> u32 {
-        1 + u32::from(self.retry)
+        if self.retry { 2 } else { 1 }
     }
 }
 
