@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 
 use bordertap::fact::{Facts, Seen, Side};
@@ -11,8 +12,9 @@ use bordertap::flow::key::protocol::{TCP, UDP};
 use bordertap::parse::field;
 use bordertap::signature::pattern::Pattern;
 use bordertap::signature::print::{self, Format};
+use bordertap::signature::select::holds;
 use bordertap::signature::words::{Basis, Data, Function, GROUPS};
-use bordertap::signature::{FlowValues, Scratch, Signatures, WhenId, builtin_names};
+use bordertap::signature::{FlowValues, Scratch, Signatures, WhenId, WhenRef, builtin_names};
 
 fn builtin() -> Signatures {
     Signatures::builtin().unwrap_or_else(|refused| panic!("{refused}"))
@@ -112,6 +114,79 @@ mod built_in {
             }
         }
         assert!(names > 100, "{names} names");
+    }
+
+    /// Values that lie near every pattern: the index says what a plain reading of all blocks says.
+    #[test]
+    fn the_index_agrees_with_a_plain_reading_near_every_pattern() {
+        let signatures = builtin();
+        let mut scratch = Scratch::default();
+        let whens: Vec<WhenRef<'_>> =
+            (0..signatures.index.len() as WhenId).map(|when| signatures.when(when).unwrap()).collect();
+        let mut agreed = 0;
+        for condition in whens.iter().flat_map(|when| &when.when.conditions) {
+            let field = condition.fields[0];
+            for pattern in &condition.patterns {
+                for value in near(pattern) {
+                    let mut facts = Facts::default();
+                    let mut values = flow("192.0.2.1", TCP, 1);
+                    match (field.name, value.as_slice()) {
+                        ("tcp.port" | "udp.port", &[.., high, low]) => {
+                            values.protocol = if field.name == "tcp.port" { TCP } else { UDP };
+                            values.port = u16::from_be_bytes([high, low]);
+                        }
+                        ("ip.asn", &[.., a, b, c, d]) => values.asn = Some(u32::from_be_bytes([a, b, c, d])),
+                        ("ip.dst", &[a, b, c, d]) => values.destination = [a, b, c, d].into(),
+                        ("eth.oui", &[a, b, c]) => values.ouis[1] = Some([a, b, c]),
+                        (_, value) => facts.add(field, Side::Destination, Seen::default(), value),
+                    }
+                    let plain = whens.iter().enumerate().filter(|(_, when)| holds(when.when, &facts, &values));
+                    let plain: Vec<WhenId> = plain.map(|(number, _)| number as WhenId).collect();
+                    assert_eq!(
+                        signatures.index.matches(&facts, &values, &mut scratch),
+                        plain,
+                        "{} {value:?}",
+                        field.name
+                    );
+                    agreed += plain.len();
+                }
+            }
+        }
+        assert!(agreed > 1_000, "{agreed}");
+    }
+
+    /// A value that matches, and some that may just not.
+    fn near(pattern: &Pattern) -> Vec<Vec<u8>> {
+        match pattern {
+            Pattern::Name(name) | Pattern::Below(name) => [
+                name.to_string(),
+                format!("{}.", name.to_uppercase()),
+                format!("a.B.{name}"),
+                format!("evil{name}"),
+                format!("{name}.org"),
+                format!(".{name}"),
+            ]
+            .map(String::into_bytes)
+            .into(),
+            Pattern::Text(text) => {
+                [text.replace('*', ""), text.replace('*', ",x="), format!("x{text}"), format!("{text}x")]
+                    .map(String::into_bytes)
+                    .into()
+            }
+            Pattern::Hex(hex) => {
+                let exact: Vec<u8> = hex.bytes.iter().map(|byte| byte.unwrap_or(7)).collect();
+                let longer = [exact.as_slice(), &[0]].concat();
+                let shorter = exact[..exact.len() - 1].to_vec();
+                vec![exact, longer, shorter]
+            }
+            Pattern::Number(low, high) => [low - 1, *low, *high, high + 1].map(|n| n.to_be_bytes().to_vec()).into(),
+            Pattern::Prefix(IpAddr::V4(network), bits) => {
+                let first = network.to_bits();
+                let last = first | u32::MAX.checked_shr(u32::from(*bits)).unwrap_or(0);
+                [first, last, first.wrapping_sub(1), last.wrapping_add(1)].map(|a| a.to_be_bytes().to_vec()).into()
+            }
+            Pattern::Prefix(IpAddr::V6(network), _) => vec![network.octets().to_vec()],
+        }
     }
 
     #[test]

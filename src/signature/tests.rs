@@ -487,6 +487,21 @@ source  = ["the vendor's manual"]
         assert!(parse("x.toml", "").is_err());
     }
 
+    proptest! {
+        /// Whatever stands in a file, it is read or refused.
+        #[test]
+        fn damaged_files_are_read_or_refused(at in 0..GOOD.len(), cut in 0usize..40, put in "[\\x00-\\x7fä€]{0,6}") {
+            let end = (at + cut).min(GOOD.len());
+            let text = format!("{}{put}{}", &GOOD[..at], &GOOD[end..]);
+            match Signatures::from_texts(vec![("acme.toml", &text)]) {
+                Ok(signatures) => {
+                    signatures.check(None);
+                }
+                Err(refused) => prop_assert!(refused.0.iter().all(|m| m.line as usize <= text.lines().count() + 1)),
+            }
+        }
+    }
+
     /// Errors that need more than one entry, or examples: pieces of the good file changed, as above.
     #[test]
     fn checks_find_what_they_are_for() {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use bordertap::fact::{Facts, Kind, Seen, Side};
+use bordertap::fact::{Fact, Facts, Kind, Seen, Side};
 use bordertap::parse::tls::{PROTOCOL, claim};
 use bordertap::parse::{Claim, Parser, Prefix, Progress, Transport};
 use bordertap::time::Time;
@@ -27,7 +27,9 @@ fn pcap(file: &[u8]) -> Vec<(u32, Vec<u8>)> {
     let mut at = 24;
     while at + 16 <= file.len() {
         let length = word(file, at + 8, little) as usize;
-        let Some(bytes) = file.get(at + 16..at + 16 + length) else { break };
+        let Some(bytes) = file.get(at + 16..at + 16 + length) else {
+            break;
+        };
         found.push((link, bytes.to_vec()));
         at += 16 + length;
     }
@@ -46,7 +48,9 @@ fn pcapng(file: &[u8]) -> Vec<(u32, Vec<u8>)> {
         }
         let kind = word(file, at, little);
         let length = word(file, at + 4, little) as usize;
-        let Some(block) = file.get(at..at + length) else { break };
+        let Some(block) = file.get(at..at + length) else {
+            break;
+        };
         match kind {
             1 => links.push(word(block, 8, little) & 0xffff),
             3 => found.push((links[0], block[12..length - 4].to_vec())),
@@ -76,7 +80,7 @@ fn segment(link: u32, bytes: &[u8]) -> Option<Segment> {
         1 => SlicedPacket::from_ethernet(bytes),
         12 | 14 | 101 | 228 | 229 => SlicedPacket::from_ip(bytes),
         0 => SlicedPacket::from_ip(bytes.get(4..)?),
-        113 => SlicedPacket::from_linux_sll(bytes),
+        113 => SlicedPacket::from_ip(bytes.get(16..)?),
         _ => return None,
     };
     let sliced = sliced.ok()?;
@@ -85,7 +89,9 @@ fn segment(link: u32, bytes: &[u8]) -> Option<Segment> {
         NetSlice::Ipv6(ip) => (ip.header().source_addr().into(), ip.header().destination_addr().into()),
         NetSlice::Arp(_) => return None,
     };
-    let Some(TransportSlice::Tcp(tcp)) = sliced.transport else { return None };
+    let Some(TransportSlice::Tcp(tcp)) = sliced.transport else {
+        return None;
+    };
     Some(Segment {
         from: (from, tcp.source_port()),
         to: (to, tcp.destination_port()),
@@ -108,6 +114,21 @@ struct Half {
 }
 
 impl Half {
+    fn claimed(&mut self) -> bool {
+        if self.refused || self.prefix.len() < self.need.max(1) {
+            return false;
+        }
+        match claim(&self.prefix) {
+            Claim::Yes => return true,
+            Claim::No => self.refused = true,
+            Claim::NeedBytes(bytes) => {
+                assert!(bytes > self.prefix.len());
+                self.need = bytes;
+            }
+        }
+        false
+    }
+
     fn push(&mut self, seq: u32, payload: &[u8]) {
         let base = *self.base.get_or_insert(seq);
         let offset = seq.wrapping_sub(base);
@@ -132,6 +153,15 @@ impl Half {
     }
 }
 
+/// The value of a fact, as the report prints it.
+pub fn values(fact: Fact<'_>) -> Option<String> {
+    Some(match fact.field.kind {
+        Kind::Hex => fact.value.iter().map(|b| format!("{b:02x}")).collect(),
+        Kind::Number => u64::from_be_bytes(fact.value.try_into().ok()?).to_string(),
+        _ => String::from_utf8_lossy(fact.value).into_owned(),
+    })
+}
+
 /// One TCP flow and what the parser said of it.
 pub struct Flow {
     /// The side that opened it, then the other.
@@ -145,45 +175,35 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// The bytes of the side that opened the flow, or of the other.
+    pub fn prefix(&self, side: Side) -> &[u8] {
+        &self.halves[side.index()].prefix
+    }
+
     /// Values of a field, as the report prints them.
     pub fn values(&self, field: &str) -> Vec<String> {
-        let mut values: Vec<String> = self
-            .facts
-            .iter()
-            .filter(|fact| fact.field.name == field)
-            .map(|fact| match fact.field.kind {
-                Kind::Hex => fact.value.iter().map(|b| format!("{b:02x}")).collect(),
-                Kind::Number => u64::from_be_bytes(fact.value.try_into().unwrap()).to_string(),
-                _ => String::from_utf8_lossy(fact.value).into_owned(),
-            })
-            .collect();
+        let mut values: Vec<String> =
+            self.facts.iter().filter(|fact| fact.field.name == field).flat_map(values).collect();
         values.sort();
         values
     }
 
     fn turn(&mut self, last: bool, packet: u64) {
+        if self.parser.is_none() {
+            let claimed = self.halves.iter_mut().any(Half::claimed);
+            if !claimed {
+                return;
+            }
+            self.parser = Some((PROTOCOL.parser)(Transport::Tcp));
+            self.halves.iter_mut().for_each(|half| half.need = 0);
+        }
+        let Some(parser) = &mut self.parser else {
+            return;
+        };
         let seen = Seen { time: Time(0), packet };
         for (side, half) in [Side::Source, Side::Destination].into_iter().zip(&mut self.halves) {
-            if self.parser.is_none() && !half.refused && half.prefix.len() >= half.need.max(1) {
-                match claim(&half.prefix) {
-                    Claim::Yes => self.parser = Some((PROTOCOL.parser)(Transport::Tcp)),
-                    Claim::NeedBytes(bytes) => {
-                        assert!(bytes > half.prefix.len());
-                        half.need = bytes;
-                    }
-                    Claim::No => half.refused = true,
-                }
-            }
-            if self.parser.is_some() {
-                half.need = if half.need == usize::MAX { half.need } else { half.need.min(half.prefix.len()) };
-            }
-        }
-        let Some(parser) = &mut self.parser else { return };
-        for (side, half) in [Side::Source, Side::Destination].into_iter().zip(&mut self.halves) {
-            if self.finished || half.done || half.prefix.is_empty() {
-                continue;
-            }
-            if !last && half.prefix.len() < half.need {
+            let waits = half.prefix.len() < half.need && !last;
+            if self.finished || half.done || half.prefix.is_empty() || waits {
                 continue;
             }
             let prefix = Prefix { bytes: &half.prefix, seen, last, split: half.segments > 1 };
@@ -205,11 +225,14 @@ pub fn flows(file: &[u8]) -> Vec<Flow> {
     let mut number = 0;
     for (link, bytes) in packets(file) {
         number += 1;
-        let Some(segment) = segment(link, &bytes) else { continue };
+        let Some(segment) = segment(link, &bytes) else {
+            continue;
+        };
         let opens = segment.syn && !segment.ack;
-        let known = flows.iter_mut().rev().find(|flow| {
-            flow.ends == [segment.from, segment.to] || flow.ends == [segment.to, segment.from]
-        });
+        let known = flows
+            .iter_mut()
+            .rev()
+            .find(|flow| flow.ends == [segment.from, segment.to] || flow.ends == [segment.to, segment.from]);
         let flow = match known {
             Some(flow) if !(opens && flow.halves[0].prefix.len() + flow.halves[1].prefix.len() > 0) => flow,
             _ => {
