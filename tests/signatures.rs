@@ -137,6 +137,7 @@ mod built_in {
                         }
                         ("ip.asn", &[.., a, b, c, d]) => values.asn = Some(u32::from_be_bytes([a, b, c, d])),
                         ("ip.dst", &[a, b, c, d]) => values.destination = [a, b, c, d].into(),
+                        ("ip.dst", long) => values.destination = <[u8; 16]>::try_from(long).unwrap().into(),
                         ("eth.oui", &[a, b, c]) => values.ouis[1] = Some([a, b, c]),
                         (_, value) => facts.add(field, Side::Destination, Seen::default(), value),
                     }

@@ -1,3 +1,5 @@
+#![allow(clippy::type_complexity, clippy::cloned_ref_to_slice_refs)]
+
 use proptest::prelude::*;
 
 use super::*;
