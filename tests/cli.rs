@@ -346,6 +346,23 @@ fn count_stops_and_several_files_are_one_capture() {
     assert_eq!(once, dir, "the README in the folder is no packet");
 }
 
+/// One capture is of a browser that hides names from a server that offers it (the outer name is the
+/// operator's own), the other of a browser and a server whose HTTPS record has no key: a placeholder.
+#[test]
+fn a_hidden_name_and_a_placeholder_are_told_apart() {
+    let flags = |capture: &str| -> BTreeSet<String> {
+        let flows = json_lines(&run(&["scan", capture, "--flows", "-"]).stdout);
+        let named = flows.iter().filter(|f| f["tls"]["client"]["server_name"].is_string());
+        named
+            .flat_map(|f| f["bordertap"]["flags"].as_array().unwrap())
+            .map(|f| f.as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert!(flags("fixtures/tls/zeek-tls13-ech.pcap").contains("ech"));
+    assert!(!flags("fixtures/tls/zeek-tls13-ech.pcap").contains("ech-grease"));
+    assert_eq!(flags("fixtures/tls/mercury-ech-placeholder.pcap"), BTreeSet::from(["ech-grease".to_owned()]));
+}
+
 #[cfg(feature = "libpcap")]
 #[test]
 fn a_filter_reads_less_and_a_bad_one_is_bad_usage() {

@@ -237,3 +237,76 @@ proptest! {
         }
     }
 }
+
+/// The IP packet of [`tcp_packet`].
+fn inner() -> Vec<u8> {
+    tcp_packet(0, false, b"payload")[14..].to_vec()
+}
+
+fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0, 198, 51, 100, 1, 198, 51, 100, 2];
+    bytes.extend_from_slice(payload);
+    let len = bytes.len() as u16;
+    bytes[2..4].copy_from_slice(&len.to_be_bytes());
+    bytes
+}
+
+fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
+    let len = (payload.len() + 8) as u16;
+    let [p, q] = port.to_be_bytes();
+    let [l, m] = len.to_be_bytes();
+    ipv4(17, &[&[0xc0, 0, p, q, l, m, 0, 0], payload].concat())
+}
+
+#[test]
+fn the_flow_of_a_tunnel_is_that_of_the_packet_inside() {
+    let ethernet = tcp_packet(0, false, b"payload");
+    let tunnels = [
+        ("IP in IP", ipv4(4, &inner())),
+        ("GRE", ipv4(47, &[&[0, 0, 8, 0][..], &inner()].concat())),
+        ("GRE with key and sequence", ipv4(47, &[&[0x30, 0, 8, 0, 0, 0, 0, 1, 0, 0, 0, 2][..], &inner()].concat())),
+        ("GRE, bridged", ipv4(47, &[&[0, 0, 0x65, 0x58][..], &ethernet].concat())),
+        ("VXLAN", udp(4789, &[&[8, 0, 0, 0, 0, 0, 7, 0][..], &ethernet].concat())),
+        ("GTP-U", udp(2152, &[&[0x30, 255, 0, 47, 0, 0, 0, 9][..], &inner()].concat())),
+        (
+            "GTP-U with an extension",
+            udp(2152, &[&[0x34, 255, 0, 55, 0, 0, 0, 9, 0, 0, 0, 0x85, 1, 0x10, 0, 0][..], &inner()].concat()),
+        ),
+    ];
+    let expected = addresses(&read(&ethernet, link::types::ETHERNET).unwrap());
+    for (name, bytes) in tunnels {
+        let segment = read(&bytes, link::types::RAW).unwrap();
+        assert_eq!(addresses(&segment), expected, "{name}");
+        assert_eq!(&bytes[segment.payload..], b"payload", "{name}");
+    }
+    let pppoe = [&[0x11, 0, 0, 1, 0, 49, 0, 0x21][..], &inner()].concat();
+    let mpls = [&[0, 1, 0, 64, 0, 2, 1, 64][..], &inner()].concat();
+    for (kind, behind) in [(0x8864u16, pppoe), (0x8847, mpls)] {
+        let bytes = [&ethernet[..12], &kind.to_be_bytes(), &behind].concat();
+        let segment = read(&bytes, link::types::ETHERNET).unwrap();
+        assert_eq!(addresses(&segment), expected, "{kind:04x}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_tunnel_is_the_outer_flow() {
+    for bytes in
+        [udp(2152, b"no tunnel at all, just text"), udp(4789, &[0; 30]), ipv4(47, &[0x80, 1, 0x88, 0x0b, 0, 0])]
+    {
+        let (from, _, to, _) = addresses(&read(&bytes, link::types::RAW).unwrap());
+        assert_eq!((from.to_string(), to.to_string()), ("198.51.100.1".into(), "198.51.100.2".into()));
+    }
+}
+
+#[test]
+fn tunnels_inside_each_other_end_somewhere() {
+    let mut bytes = inner();
+    for depth in 1..=100 {
+        bytes = ipv4(4, &bytes);
+        let result = read(&bytes, link::types::RAW);
+        match depth <= tunnel::TUNNELS_MAX {
+            true => assert!(result.is_ok(), "{depth}"),
+            false => assert_eq!(result.unwrap_err(), Reason::TunnelDepth, "{depth}"),
+        }
+    }
+}
