@@ -145,13 +145,10 @@ fn one_host(pieces: &[(&EvidenceKey, Seen)], context: Context<'_>) -> Identified
         identified.identities.insert(id.to_owned(), fuse(pieces.into_iter()));
     }
     for (vendor, mut pieces) in by_vendor {
-        pieces.sort_by(|(a, ..), (b, ..)| {
-            (std::cmp::Reverse(a.confidence), &a.signature, &a.field, &a.value).cmp(&(
-                std::cmp::Reverse(b.confidence),
-                &b.signature,
-                &b.field,
-                &b.value,
-            ))
+        // Best first; of equals a certificate's subject says most exactly what the thing is.
+        pieces.sort_by_cached_key(|(e, ..)| {
+            let subject = e.field != "x509.subject";
+            (std::cmp::Reverse(e.confidence), subject, e.signature.clone(), e.field.clone(), e.value.clone())
         });
         let counted = pieces.iter().filter(|(_, _, leads)| *leads);
         let confidence = fuse(counted.map(|(e, ..)| (kind(&e.field), e.confidence)));

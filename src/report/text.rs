@@ -77,7 +77,7 @@ impl Page<'_> {
         writeln!(self.out, "{} packets, {} flows{when}", grouped(report.ledger.received), grouped(header.flows))?;
         let signatures = &header.signatures;
         let line = format!(
-            "home {}; {} channels and {} identities of {} vendors, checked {}; {}",
+            "home {}; {} channels and {} identities of {} vendors, checked {}; countries from the {}",
             header.home.join(", "),
             signatures.channels,
             signatures.identities,
@@ -173,7 +173,8 @@ impl Page<'_> {
         for asset in assets {
             let shared = if asset.shared_address { ", an address that several hosts share" } else { "" };
             let version = asset.version.as_ref().map(|v| format!(" {v}")).unwrap_or_default();
-            let name = self.paint(BOLD, &format!("{} {}{version}", asset.vendor, asset.product));
+            let vendor = if asset.product.starts_with(&asset.vendor) { "" } else { &format!("{} ", asset.vendor) };
+            let name = self.paint(BOLD, &format!("{vendor}{}{version}", asset.product));
             let mac = asset.mac.as_ref().map(|m| format!(", {m}")).unwrap_or_default();
             writeln!(self.out, "  {}  {name}  {} % sure{mac}{shared}", asset.ip, asset.confidence)?;
             for evidence in asset.evidence.iter().take(EVIDENCE_LINES_MAX) {
@@ -231,8 +232,8 @@ impl Page<'_> {
             let shown = if self.style.verbose { report.gaps.len() } else { 0 };
             writeln!(
                 self.out,
-                "  {} of these vendors that nothing on the wire can tell apart yet{}",
-                count(report.gaps.len(), "documented kind of traffic").replace("traffics", "traffic"),
+                "  {} of traffic of these vendors cannot be told apart on the wire yet{}",
+                count(report.gaps.len(), "documented kind"),
                 if shown == 0 { " (-v lists them)." } else { ":" }
             )?;
             for gap in report.gaps.iter().take(shown) {
