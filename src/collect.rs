@@ -125,13 +125,17 @@ impl Gather for Collector {
         self.gathered.flows.0 += 1;
         self.gathered.span.merge(Span::of(record.first, record.last));
         self.learn_names(&record);
-        self.traits(&record);
+        if !record.key.is_frame() {
+            self.traits(&record);
+        }
         let ends = self.ends(&record);
         let whens = match record.protocol {
+            // A frame tells who somebody is; it goes nowhere.
+            _ if record.key.is_frame() => self.matched(&record, &record.facts).all,
             Some(name) if name == dns::PROTOCOL.name => self.questions(&record, ends),
             _ => self.flow(&record, ends),
         };
-        if ends.is_none() {
+        if ends.is_none() && !record.key.is_frame() {
             self.gathered.transit_flows.0 += 1;
         }
         if let Some(spool) = &mut self.spool {
@@ -195,7 +199,8 @@ impl Collector {
             }
             let host = record.address(hit.side);
             // A device that inspects TLS signs for hosts outside: only our own hosts are assets.
-            if self.policy.side_of(host) != Location::Inside || hit.conditional {
+            let ours = record.key.is_frame() || self.policy.side_of(host) == Location::Inside;
+            if !ours || hit.conditional {
                 continue;
             }
             for piece in verdicts.evidence(hit) {

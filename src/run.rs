@@ -15,9 +15,11 @@ use ahash::RandomState;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::capture::{Block, Bytes, Packet, Source};
-use crate::decode::{self, REASONS, Segment};
+use crate::decode::{self, REASONS, Reason, Segment};
+use crate::fact::Side;
 use crate::ledger::Ledger;
 use crate::merge::{Merge, Tally};
+use crate::parse::{self, Transport};
 use crate::record::FlowRecord;
 use crate::worker::Worker;
 
@@ -112,9 +114,28 @@ impl Counts {
         for (packet, number) in packets.iter().zip(first_number..) {
             match decode::decode(bytes, packet, number) {
                 Ok(segment) => each(segment),
-                Err(reason) => self.reasons[reason as usize] += 1,
+                Err(reason) => {
+                    if let Some(segment) = self.refused_packet(reason, bytes, packet, number) {
+                        each(segment);
+                    }
+                }
             }
         }
+    }
+
+    /// A packet without IP is counted by its reason, unless a protocol reads such frames.
+    #[cold]
+    fn refused_packet(&mut self, reason: Reason, bytes: &[u8], packet: &Packet, number: u64) -> Option<Segment> {
+        let frame = if reason.is_frame() { decode::frame(bytes, packet, number) } else { None };
+        let claimed = frame.filter(|segment| {
+            let payload = bytes.get(segment.payload..segment.payload + segment.payload_len as usize);
+            let ports = (0, segment.key.endpoint(false).1);
+            !parse::nobody_claims(Transport::Frame, ports, Side::Source, payload.unwrap_or_default())
+        });
+        if claimed.is_none() {
+            self.reasons[reason as usize] += 1;
+        }
+        claimed
     }
 
     /// A block of this input was decoded; so many packets of it were not.

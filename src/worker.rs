@@ -5,13 +5,11 @@
 
 mod reading;
 
-#[cfg(test)]
-mod tests;
-
 use crate::decode::{Segment, tcp};
 use crate::fact::{Facts, Flag, Seen, Side};
 use crate::flow::key::protocol;
 use crate::flow::table::{Found, Rest, Table, state};
+use crate::parse::{self, Transport};
 use crate::record::FlowRecord;
 use reading::{Reading, Verdict};
 
@@ -165,6 +163,8 @@ impl Worker {
         let syn = is_tcp && segment.tcp_flags & tcp::SYN != 0;
         let sender_opens = match (syn, segment.tcp_flags & tcp::ACK != 0) {
             (true, ack) => !ack,
+            // Nobody answers a frame.
+            (false, _) if segment.key.is_frame() => true,
             // Somebody who sends from a service's port answers; otherwise the first to speak asks.
             (false, _) => !(from_port < 1024 && to_port >= 1024),
         };
@@ -332,7 +332,7 @@ impl Worker {
         }
         if self.table.cold(id).is_none() {
             // Most flows that nobody reads are known by their first bytes: no memory for them.
-            if start == Some(seq) && reading::nobody_claims(crate::parse::Transport::Tcp, ports, side, payload) {
+            if start == Some(seq) && parse::nobody_claims(Transport::Tcp, ports, side, payload) {
                 return self.refuse(id, side);
             }
             self.table.set_cold(id, Box::default());
@@ -408,16 +408,20 @@ impl Worker {
         }
         let hot = self.table.hot_mut(id);
         hot.state |= state::PAYLOAD[side.index()];
-        if segment.key.protocol() != protocol::UDP {
-            hot.state |= state::DONE;
-            return;
-        }
-        let tries = hot.packets[0] + hot.packets[1];
-        let ports = self.ports(id);
+        let tries = hot.packets[0].saturating_add(hot.packets[1]);
+        let (transport, ports) = match segment.key.protocol() {
+            protocol::UDP => (Transport::Udp, self.ports(id)),
+            _ if segment.key.is_frame() => (Transport::Frame, self.ports(id)),
+            protocol::ICMP | protocol::ICMP6 | protocol::SCTP => {
+                hot.state |= state::DONE;
+                return;
+            }
+            number => (Transport::Ip, (0, u16::from(number))),
+        };
         let end = segment.payload + segment.payload_len as usize;
         let payload = bytes.get(segment.payload..end).unwrap_or_default();
         if self.table.cold(id).is_none() {
-            if reading::nobody_claims(crate::parse::Transport::Udp, ports, side, payload) {
+            if parse::nobody_claims(transport, ports, side, payload) {
                 if tries >= reading::DATAGRAM_TRIES_MAX {
                     self.table.hot_mut(id).state |= state::DONE;
                 }
@@ -430,7 +434,7 @@ impl Worker {
         let before = cold.heap_bytes();
         let reading = cold.reading.get_or_insert_default();
         let seen = Seen { time: segment.time, packet: segment.number };
-        let verdict = reading.udp(side, payload, ports, seen, &mut cold.facts);
+        let verdict = reading.datagram(transport, side, payload, ports, seen, &mut cold.facts);
         cold.protocol = reading.protocol_name();
         if verdict == Verdict::Done {
             cold.reading = None;

@@ -170,6 +170,21 @@ fn payload(mut kind: u16, mut frame: Frame<'_>) -> Decoded<'_> {
     Err(Reason::VlanDepth)
 }
 
+/// EtherType (0 for LLC), offset of the payload and outermost VLAN of an Ethernet frame.
+pub(crate) fn frame_payload(bytes: &[u8]) -> Option<(u16, usize, Option<u16>)> {
+    let mut kind = u16_at(bytes, 12)?;
+    let (mut at, mut vlan) = (ETHERNET_BYTES, None);
+    for _ in 0..VLAN_TAGS_MAX {
+        if !matches!(kind, ether_type::VLAN | ether_type::QINQ | ether_type::QINQ_OLD) {
+            break;
+        }
+        vlan = vlan.or(Some(u16_at(bytes, at)? & VLAN_ID_MASK));
+        kind = u16_at(bytes, at.saturating_add(2))?;
+        at = at.saturating_add(VLAN_BYTES);
+    }
+    Some((if kind < ether_type::FIRST { 0 } else { kind }, at, vlan))
+}
+
 /// MPLS labels down to the last; what follows has no type of its own, so only IP is read (RFC 3032).
 fn mpls(mut frame: Frame<'_>) -> Decoded<'_> {
     const LABELS_MAX: usize = 16;

@@ -109,6 +109,11 @@ reasons! {
 }
 
 impl Reason {
+    /// Whether the frame was refused because it carries no IP: [`frame`] may still read it.
+    pub fn is_frame(self) -> bool {
+        matches!(self, Reason::LinkLlc | Reason::LinkNotIp | Reason::LinkArp | Reason::LinkLldp)
+    }
+
     /// The name in the ledger.
     pub fn name(self) -> &'static str {
         REASONS.iter().find(|(reason, _)| *reason == self).map_or("", |(_, name)| name)
@@ -143,6 +148,35 @@ impl<'a> Frame<'a> {
         self.at = self.at.saturating_add(n);
         self
     }
+}
+
+/// The segment of an Ethernet frame that carries no IP; its payload starts behind the EtherType, or
+/// at the LLC header. For frames that [`decode`] refused and that somebody may still read.
+#[cold]
+pub fn frame(block: &[u8], packet: &Packet, number: u64) -> Option<Segment> {
+    if packet.link != link::types::ETHERNET {
+        return None;
+    }
+    let end = packet.start.saturating_add(packet.captured as usize);
+    let bytes = block.get(packet.start..end)?;
+    let (to, rest) = bytes.split_first_chunk::<6>()?;
+    let (from, _) = rest.split_first_chunk::<6>()?;
+    let (ether_type, payload, vlan) = link::frame_payload(bytes)?;
+    Some(Segment {
+        time: packet.time,
+        number,
+        key: Key::frame(*from, *to, ether_type),
+        from_low: true,
+        tcp_flags: 0,
+        seq: 0,
+        ack: 0,
+        ip_bytes: packet.original,
+        payload: packet.start.saturating_add(payload),
+        payload_len: bytes.len().saturating_sub(payload) as u32,
+        payload_cut: packet.original.saturating_sub(packet.captured),
+        macs: Some(packet.start),
+        vlan,
+    })
 }
 
 /// Decodes one packet of a block whose bytes are `block`; `number` is its number in the input.

@@ -3,8 +3,10 @@
 //! In: addresses and ports of one packet. Out: a [`Key`] with the endpoints sorted, and whether
 //! this packet goes from the lower to the higher one. ICMP has no ports; its type and the type of
 //! the answer stand in for them, as Community ID v1 defines it, so that a ping and its echo meet.
+//! A frame that carries no IP has hardware addresses: each stands under the link-local address
+//! that RFC 4291, appendix A, makes of it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// IANA protocol numbers that have a word of their own here.
 pub mod protocol {
@@ -19,6 +21,9 @@ pub mod protocol {
     /// SCTP.
     pub const SCTP: u8 = 132;
 }
+
+/// What stands in place of an IP version in the key of frames without IP.
+const VERSION_FRAME: u8 = 2;
 
 /// Both endpoints of a flow, sorted, and its protocol. Forty bytes, no padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +68,18 @@ impl Key {
         Key { low: from, high: to, low_port: from_port, high_port: to_port, protocol, version, one_way: true, spare: 0 }
     }
 
+    /// The key of frames that carry no IP: the sender is the lower endpoint, the EtherType stands in
+    /// for the port of the other; 0 for frames with LLC (IEEE 802.2).
+    pub fn frame(from: [u8; 6], to: [u8; 6], ether_type: u16) -> Key {
+        let [from, to] = [from, to].map(|mac| link_local(mac).octets());
+        Key::one_way(from, 0, to, ether_type, 0, VERSION_FRAME)
+    }
+
+    /// Whether these are frames that carry no IP.
+    pub fn is_frame(&self) -> bool {
+        self.version == VERSION_FRAME
+    }
+
     /// Whether the endpoints keep their direction.
     pub fn is_one_way(&self) -> bool {
         self.one_way
@@ -78,7 +95,7 @@ impl Key {
         self.protocol
     }
 
-    /// 4 or 6.
+    /// 4 or 6; 2 for frames that carry no IP.
     pub fn version(&self) -> u8 {
         self.version
     }
@@ -132,6 +149,20 @@ impl Key {
     }
 }
 
+/// The IPv6 link-local address that a hardware address gives (RFC 4291, appendix A).
+pub fn link_local([a, b, c, d, e, f]: [u8; 6]) -> Ipv6Addr {
+    Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+}
+
+/// The hardware address behind such a link-local address.
+pub fn hardware_address(address: IpAddr) -> Option<[u8; 6]> {
+    let IpAddr::V6(v6) = address else { return None };
+    match v6.octets() {
+        [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a, b, c, 0xff, 0xfe, d, e, f] => Some([a ^ 2, b, c, d, e, f]),
+        _ => None,
+    }
+}
+
 fn octets(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(v4) => {
@@ -140,5 +171,25 @@ fn octets(address: IpAddr) -> [u8; 16] {
             all
         }
         IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hardware_address_stands_under_its_link_local_address() {
+        // The example of RFC 2464, section 4.
+        let mac = [0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde];
+        assert_eq!(link_local(mac).to_string(), "fe80::3656:78ff:fe9a:bcde");
+        assert_eq!(hardware_address(link_local(mac).into()), Some(mac));
+        assert_eq!(hardware_address("fe80::1".parse().unwrap()), None);
+        assert_eq!(hardware_address("192.0.2.1".parse().unwrap()), None);
+        let key = Key::frame(mac, [0xff; 6], 0x88cc);
+        assert!(key.is_frame());
+        assert_eq!(key.endpoint(true), ("fe80::3656:78ff:fe9a:bcde".parse().unwrap(), 0));
+        assert_eq!(key.endpoint(false).1, 0x88cc);
+        assert_eq!(Key::from_words(key.words()), key);
     }
 }

@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use super::{CONFIDENCE_ENOUGH, Context};
 use crate::collect::{Gathered, MacHosts};
 use crate::fact::{ETH_OUI, Fact, Seen, Side, value};
+use crate::flow::key;
 use crate::merge::First;
 use crate::parse;
 use crate::record::{Asset, CountryBytes, Evidence, EvidenceKey, HostTraits, TRAITS_MAX, Volume};
@@ -93,7 +94,7 @@ pub fn identify(
         if key.field == ETH_OUI.name && own_mac(key.host, traits, macs).is_none() {
             continue;
         }
-        by_host.entry(key.host).or_default().push((key, seen));
+        by_host.entry(known_address(key.host, macs)).or_default().push((key, seen));
     }
     by_host
         .into_iter()
@@ -105,10 +106,18 @@ pub fn identify(
         .collect()
 }
 
+/// The address of a host that frames told by its hardware address alone, when just one address was
+/// seen behind that.
+fn known_address(host: IpAddr, macs: &MacHosts) -> IpAddr {
+    let behind = key::hardware_address(host).and_then(|mac| macs.get(&mac));
+    let only = behind.filter(|hosts| hosts.len() == 1 && !hosts.had_more());
+    only.and_then(|hosts| hosts.iter().next().copied()).unwrap_or(host)
+}
+
 /// The hardware address of a host, when it has just one and nobody else uses it (a router's is
 /// used by everything behind it).
 fn own_mac(host: IpAddr, traits: &HashMap<IpAddr, HostTraits>, macs: &MacHosts) -> Option<[u8; 6]> {
-    let own = &traits.get(&host)?.macs;
+    let Some(own) = traits.get(&host).map(|host| &host.macs) else { return key::hardware_address(host) };
     let mac = *own.iter().next()?;
     let others = macs.get(&mac)?;
     (own.len() == 1 && !own.had_more() && others.len() == 1 && !others.had_more()).then_some(mac)

@@ -124,11 +124,11 @@ struct Dns {
 impl Parser for Dns {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
         match self.transport {
-            Transport::Udp => {
+            Transport::Tcp => self.stream(side, prefix, facts),
+            _ => {
                 read(prefix.bytes, side, prefix, facts);
                 Progress::NeedBytes(0)
             }
-            Transport::Tcp => self.stream(side, prefix, facts),
         }
     }
 }

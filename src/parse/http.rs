@@ -83,7 +83,7 @@ impl Parser for Http {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
         match self.transport {
             Transport::Tcp => self.stream(side, prefix, facts),
-            Transport::Udp => {
+            _ => {
                 // A datagram is a whole message; nothing connects it with another.
                 let mut datagram = Http::new(Transport::Udp, self.tunnelled);
                 datagram.stream(side, Prefix { last: true, ..prefix }, facts);

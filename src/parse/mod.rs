@@ -1,6 +1,6 @@
 //! Protocols: found by content, read into facts.
 //!
-//! In: the ordered first bytes of each side of a TCP flow, or the datagrams of a UDP flow.
+//! In: the ordered first bytes of each side of a TCP flow, the datagrams of a UDP flow, or frames.
 //! Out: facts. A protocol is one file and its line in [`PROTOCOLS`]; it declares the fields that
 //! signatures may use. A parser says how many bytes it needs and reports what it saw.
 
@@ -17,6 +17,12 @@ pub enum Transport {
     Tcp,
     /// Datagrams: each call gets one whole datagram.
     Udp,
+    /// The payload of any other IP protocol, a packet a call. The port of the destination is the
+    /// number of the protocol.
+    Ip,
+    /// The payload of an Ethernet frame that carries no IP, from behind the EtherType or from the LLC
+    /// header. The port of the destination is the EtherType, 0 with LLC. The sender is the source.
+    Frame,
 }
 
 /// What a protocol says of the first bytes of one side.
@@ -33,7 +39,7 @@ pub enum Claim {
 /// What a parser says after reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Call again when this side's prefix has this many bytes in all (TCP); UDP: call again with the next datagram.
+    /// Call again when this side's prefix has this many bytes in all (TCP); otherwise: with the next datagram.
     NeedBytes(usize),
     /// Nothing more is wanted of this side.
     Done,
@@ -46,7 +52,7 @@ pub enum Progress {
 /// The bytes of one side as a parser sees them.
 #[derive(Clone, Copy, Debug)]
 pub struct Prefix<'a> {
-    /// TCP: all bytes of this side from its first, in order. UDP: one datagram.
+    /// TCP: all bytes of this side from its first, in order. Otherwise one datagram or frame.
     pub bytes: &'a [u8],
     /// Packet that completed these bytes, for the facts found now.
     pub seen: Seen,
@@ -82,6 +88,17 @@ pub trait Parser: Send {
 
 /// Every protocol, asked in this order.
 pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL];
+
+/// Whether every protocol refuses these first bytes.
+pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
+    let refuses = |claim| match claim {
+        Claim::Yes => false,
+        Claim::No => true,
+        // There are no more bytes in a datagram.
+        Claim::NeedBytes(_) => transport != Transport::Tcp,
+    };
+    PROTOCOLS.iter().filter(|p| p.over.contains(&transport)).all(|p| refuses((p.claim)(ports, side, bytes)))
+}
 
 /// Every field a signature may use: those of the flow, of the protocols, and the planned ones.
 pub fn fields() -> impl Iterator<Item = &'static Field> {

@@ -107,12 +107,14 @@ struct Organization<'a> {
 
 #[derive(Serialize)]
 struct Network<'a> {
-    transport: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transport: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<&'a str>,
     #[serde(rename = "type")]
     kind: &'static str,
-    community_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    community_id: Option<String>,
     bytes: u64,
     packets: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -308,11 +310,16 @@ fn endpoint(record: &FlowRecord, side: Side) -> Endpoint<'static> {
 }
 
 fn network(record: &FlowRecord) -> Network<'_> {
+    let is_frame = record.key.is_frame();
     Network {
-        transport: record.transport(),
+        transport: (!is_frame).then(|| record.transport()),
         protocol: record.protocol,
-        kind: if record.key.version() == 4 { "ipv4" } else { "ipv6" },
-        community_id: community_id::of(&record.key),
+        kind: match record.key.version() {
+            4 => "ipv4",
+            6 => "ipv6",
+            _ => "ethernet",
+        },
+        community_id: (!is_frame).then(|| community_id::of(&record.key)),
         bytes: record.bytes.iter().sum(),
         packets: record.packets.iter().sum(),
         vlan: record.vlan.map(|id| Vlan { id: id.to_string() }),

@@ -45,17 +45,6 @@ pub struct Reading {
     halves: [Half; 2],
 }
 
-/// Whether every protocol refuses these first bytes.
-pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
-    let refuses = |claim| match claim {
-        Claim::Yes => false,
-        Claim::No => true,
-        // There are no more bytes in a datagram.
-        Claim::NeedBytes(_) => transport == Transport::Udp,
-    };
-    PROTOCOLS.iter().filter(|p| p.over.contains(&transport)).all(|p| refuses((p.claim)(ports, side, bytes)))
-}
-
 /// The protocol that begins in the middle of a flow with these bytes.
 pub fn late_claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Option<&'static Protocol> {
     let mut embedded = PROTOCOLS.iter().filter(|p| p.embedded && p.over.contains(&Transport::Tcp));
@@ -107,12 +96,20 @@ impl Reading {
         self.halves[side.index()] = half;
     }
 
-    /// One datagram.
-    pub fn udp(&mut self, side: Side, datagram: &[u8], ports: (u16, u16), seen: Seen, facts: &mut Facts) -> Verdict {
+    /// One datagram, or the payload of one packet or frame of a transport without a stream.
+    pub fn datagram(
+        &mut self,
+        transport: Transport,
+        side: Side,
+        datagram: &[u8],
+        ports: (u16, u16),
+        seen: Seen,
+        facts: &mut Facts,
+    ) -> Verdict {
         if self.parser.is_none() {
-            let Ok(protocol) = claim(Transport::Udp, ports, side, datagram) else { return Verdict::Reading };
+            let Ok(protocol) = claim(transport, ports, side, datagram) else { return Verdict::Reading };
             self.protocol = Some(protocol);
-            self.parser = Some((protocol.parser)(Transport::Udp));
+            self.parser = Some((protocol.parser)(transport));
         }
         let Some(parser) = &mut self.parser else { return Verdict::Reading };
         match parser.feed(side, Prefix { bytes: datagram, seen, last: true, split: false }, facts) {
