@@ -120,7 +120,7 @@ impl Input {
     pub(crate) fn next(&mut self, limit: usize) -> Option<(Bytes, Vec<Packet>)> {
         let mut packets = Vec::with_capacity(limit);
         while !self.done && packets.is_empty() {
-            let mut place = Place { bytes: self.bytes.as_slice(), at: self.at, base: self.base };
+            let mut place = Place::new(self.bytes.as_slice(), self.at, self.base);
             let mut found = Found { packets: &mut packets, limit, flaws: &mut self.flaws };
             let stop = self.walker.walk(&mut place, &mut found);
             self.at = place.at;

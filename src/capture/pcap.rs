@@ -163,7 +163,7 @@ impl Header {
                 original,
                 link: self.link,
             });
-            place.at = place.at.saturating_add(record);
+            place.advance(record);
         }
         Stop::Full
     }

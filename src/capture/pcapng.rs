@@ -133,7 +133,7 @@ impl Pcapng {
             if let Err(reason) = section.block(kind, body, place, found) {
                 found.flaws.note(place.offset(), || reason.words());
             }
-            place.at = place.at.saturating_add(length as usize);
+            place.advance(length as usize);
         }
         Stop::Full
     }

@@ -6,7 +6,7 @@
 
 use super::pcap::{self, Pcap};
 use super::pcapng::{self, Pcapng};
-use super::{Packet, compressed};
+use super::{Packet, compressed, mapped};
 
 /// Damages of one input that are told one by one; those after them are counted.
 pub(crate) const DAMAGE_LIST_MAX: usize = 64;
@@ -127,15 +127,33 @@ impl Flaws {
     }
 }
 
+/// Bytes ahead of a walk that are asked for.
+const FETCH_AHEAD_BYTES: usize = 2048;
+
 /// Where a walk is: the bytes, the position of the next record in them, and the offset of the
 /// first of these bytes in the input.
 pub(crate) struct Place<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) at: usize,
     pub(crate) base: u64,
+    // Memory up to here was asked for.
+    fetched: usize,
 }
 
 impl<'a> Place<'a> {
+    pub(crate) fn new(bytes: &'a [u8], at: usize, base: u64) -> Place<'a> {
+        Place { bytes, at, base, fetched: at }
+    }
+
+    /// Goes past a record of `len` bytes. A record is found through the one before it, so without
+    /// asking for the memory ahead every one would cost a full trip to it.
+    #[inline]
+    pub(crate) fn advance(&mut self, len: usize) {
+        self.at = self.at.saturating_add(len);
+        let to = self.at.saturating_add(FETCH_AHEAD_BYTES);
+        self.fetched = mapped::fetch(self.bytes, self.fetched, to);
+    }
+
     /// The bytes from the position on.
     #[inline]
     pub(crate) fn rest(&self) -> &'a [u8] {

@@ -11,6 +11,7 @@
     clippy::panic
 )]
 
+mod fast;
 pub mod fragments;
 pub mod link;
 pub mod network;
@@ -30,7 +31,7 @@ pub const VLAN_TAGS_MAX: usize = 4;
 pub const EXTENSION_HEADERS_MAX: usize = 16;
 
 /// One transport payload with its key; offsets point into the block's bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Packet time.
     pub time: Time,
@@ -182,6 +183,15 @@ pub fn frame(block: &[u8], packet: &Packet, number: u64) -> Option<Segment> {
 /// Decodes one packet of a block whose bytes are `block`; `number` is its number in the input.
 #[inline]
 pub fn decode(block: &[u8], packet: &Packet, number: u64) -> Result<Segment, Reason> {
+    match fast::decode(block, packet, number) {
+        Some(segment) => Ok(segment),
+        None => by_layers(block, packet, number),
+    }
+}
+
+/// Any packet, layer by layer.
+#[inline(never)]
+fn by_layers(block: &[u8], packet: &Packet, number: u64) -> Result<Segment, Reason> {
     let end = packet.start.saturating_add(packet.captured as usize);
     let bytes = block.get(packet.start..end).ok_or(Reason::LinkTruncated)?;
     let frame = Frame { bytes, at: 0, macs: None, vlan: None, tunnels: 0 };

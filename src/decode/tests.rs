@@ -310,3 +310,57 @@ fn tunnels_inside_each_other_end_somewhere() {
         }
     }
 }
+
+/// Every packet of the fixtures: the fast path gives what the layers give, or nothing.
+#[test]
+fn the_fast_path_agrees_with_the_layers_on_every_fixture() {
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let names =
+        ["demo", "tls", "http", "dns", "flow", "capture"].map(|dir| fixtures.join(dir).to_str().unwrap().to_owned());
+    let mut inputs = crate::capture::Inputs::open(&names, None).unwrap();
+    let (mut plain, mut all) = (0, 0);
+    while let Some(block) = crate::capture::Source::next_block(&mut inputs) {
+        for packet in &block.packets {
+            all += 1;
+            if let Some(segment) = fast::decode(block.bytes.as_slice(), packet, all) {
+                plain += 1;
+                assert_eq!(Ok(segment), by_layers(block.bytes.as_slice(), packet, all), "{} {packet:?}", block.input);
+            }
+        }
+    }
+    assert!(plain * 2 > all, "only {plain} of {all} packets are plain");
+}
+
+proptest! {
+    #[test]
+    fn the_fast_path_agrees_with_the_layers_on_mutated_packets(
+        vlans in 0usize..3,
+        v6: bool,
+        udp_port in prop::option::of(prop::sample::select(vec![53u16, 443, 2152, 4754, 4789, 6081])),
+        payload in prop::collection::vec(any::<u8>(), 0..80),
+        changes in prop::collection::vec((0usize..80, any::<u8>()), 0..3),
+        padding in 0usize..8,
+        cut in 0usize..60,
+    ) {
+        let mut bytes = match udp_port {
+            Some(port) => {
+                let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+                frame.extend(ipv4(17, &udp(port, &payload)));
+                frame
+            }
+            None => tcp_packet(vlans, v6, &payload),
+        };
+        bytes.resize(bytes.len() + padding, 0);
+        for (at, value) in changes {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = value;
+            }
+        }
+        let original = bytes.len() as u32;
+        bytes.truncate(bytes.len().saturating_sub(cut));
+        let packet = Packet { original, ..packet(&bytes, link::types::ETHERNET) };
+        if let Some(segment) = fast::decode(&bytes, &packet, 1) {
+            prop_assert_eq!(Ok(segment), by_layers(&bytes, &packet, 1));
+        }
+    }
+}

@@ -42,6 +42,12 @@ pub(crate) fn in_ip(number: u8, payload: &[u8]) -> Option<Inside> {
     }
 }
 
+/// Whether a datagram to this port has to be asked what it carries.
+#[inline]
+pub(crate) fn may_be_at(to_port: u16) -> bool {
+    matches!(to_port, port::GTP_U | port::VXLAN | port::GRE)
+}
+
 /// What a datagram to this port carries.
 #[inline]
 pub(crate) fn in_udp(to_port: u16, payload: &[u8]) -> Option<Inside> {

@@ -62,6 +62,18 @@ impl Key {
         (Key { low, high, low_port, high_port, protocol, version, one_way: false, spare: 0 }, up)
     }
 
+    /// As [`Key::new`], for IPv4.
+    #[inline]
+    pub fn v4(from: [u8; 4], from_port: u16, to: [u8; 4], to_port: u16, protocol: u8) -> (Key, bool) {
+        let order = |address: [u8; 4], port: u16| u64::from(u32::from_be_bytes(address)) << 16 | u64::from(port);
+        let up = order(from, from_port) <= order(to, to_port);
+        let ((low, low_port), (high, high_port)) =
+            if up { ((from, from_port), (to, to_port)) } else { ((to, to_port), (from, from_port)) };
+        let wide = |[a, b, c, d]: [u8; 4]| [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d];
+        let (low, high) = (wide(low), wide(high));
+        (Key { low, high, low_port, high_port, protocol, version: 4, one_way: false, spare: 0 }, up)
+    }
+
     /// The key of a packet that nobody answers (an ICMP error: "ports" are its type and code).
     /// The endpoints keep their direction: the sender is the lower one.
     pub fn one_way(from: [u8; 16], from_port: u16, to: [u8; 16], to_port: u16, protocol: u8, version: u8) -> Key {

@@ -142,8 +142,14 @@ impl<C> Table<C> {
     #[inline]
     pub fn hash(&self, key: &Key) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        for word in key.words() {
-            hasher.write_u64(word);
+        if is_short(key) {
+            for word in short(key) {
+                hasher.write_u64(word);
+            }
+        } else {
+            for word in key.words() {
+                hasher.write_u64(word);
+            }
         }
         hasher.finish()
     }
@@ -160,7 +166,7 @@ impl<C> Table<C> {
     #[inline]
     pub fn is(&self, id: u32, key: &Key) -> bool {
         let hot = &self.hot[id];
-        if key.version() == 4 && !key.is_one_way() { hot.key == short(key) } else { self.is_long(hot, key) }
+        if is_short(key) { hot.key == short(key) } else { self.is_long(hot, key) }
     }
 
     #[cold]
@@ -190,11 +196,7 @@ impl<C> Table<C> {
             self.grow();
             at = self.free_slot(hash);
         }
-        let short_key = if key.version() == 4 && !key.is_one_way() {
-            short(key)
-        } else {
-            [u64::from(self.long_keys.insert(*key)), KEY_LONG]
-        };
+        let short_key = if is_short(key) { short(key) } else { [u64::from(self.long_keys.insert(*key)), KEY_LONG] };
         let hot = Hot {
             key: short_key,
             last: Time::default(),
@@ -388,6 +390,12 @@ impl<C> Default for Table<C> {
     fn default() -> Table<C> {
         Table::new()
     }
+}
+
+/// Whether a key fits into two words.
+#[inline]
+fn is_short(key: &Key) -> bool {
+    key.version() == 4 && !key.is_one_way()
 }
 
 /// An IPv4 key in two words.
