@@ -35,7 +35,8 @@
 //! [`collect`] adds up ended flows, worker by worker; [`join`] settles what only the whole can
 //! tell: names from other flows, who a host is, which channel a flow was, where it went.
 //!
-//! [`report`] prints; [`scan`] is one scan from inputs to a report; [`cli`] is what can be typed.
+//! [`report`] prints; [`scan`] is one scan from inputs to a report; [`bench`] makes traffic and
+//! measures scans of it; [`cli`] is what can be typed.
 //!
 //! # Glossary
 //!
@@ -56,6 +57,7 @@
 //! | finding | a rollup that policy cares about |
 //! | ledger | what became of every packet |
 
+pub mod bench;
 pub mod bytes;
 pub mod capture;
 pub mod cli;

@@ -28,6 +28,7 @@ const ORDER: &[&str] = &[
     "join",
     "report",
     "scan",
+    "bench",
     "cli",
     "main",
 ];
@@ -116,7 +117,7 @@ fn no_clock_and_no_thread_below_run() {
     for path in all("src") {
         let name = relative(&path);
         let here = stage(&name);
-        if ["run", "cli", "main", "lib"].contains(&here.as_str()) || is_test(&name) {
+        if ["run", "bench", "cli", "main", "lib"].contains(&here.as_str()) || is_test(&name) {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();

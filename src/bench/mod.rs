@@ -1,0 +1,3 @@
+//! `bordertap bench`: how fast this build is on this machine, and where the time goes.
+
+pub mod traffic;
