@@ -35,7 +35,7 @@
 //! [`collect`] adds up ended flows, worker by worker; [`join`] settles what only the whole can
 //! tell: names from other flows, who a host is, which channel a flow was, where it went.
 //!
-//! [`report`] prints; [`scan`] is one scan from inputs to a report; [`bench`] makes traffic and
+//! [`report`] prints; [`scan`] is one scan from inputs to a report; [`mod@bench`] makes traffic and
 //! measures scans of it; [`cli`] is what can be typed.
 //!
 //! # Glossary
