@@ -112,14 +112,14 @@ fn stages(c: &mut Criterion) {
     });
     group.bench_function("decode, flows and parsers", |b| {
         b.iter_batched(
-            || Worker::new(2 << 30),
+            || Worker::new(2 << 30, Vec::new(), ()),
             |mut worker| {
                 for chunk in packets.chunks(64) {
                     let segments: Vec<_> = chunk.iter().filter_map(|p| decode::decode(&bytes, p, 1).ok()).collect();
                     worker.take(&segments, &bytes);
                 }
                 worker.finish();
-                worker.ended().count()
+                worker.gather.len()
             },
             BatchSize::PerIteration,
         );

@@ -16,9 +16,9 @@ use crate::place::Places;
 use crate::policy::{Location, Policy};
 use crate::record::spool::Spool;
 use crate::record::{EvidenceKey, FlowRecord, HostTraits, Rollup, RollupKey, Volume, normal_name};
-use crate::run::Gather;
 use crate::signature::{FlowValues, Scratch, Signatures};
 use crate::time::Time;
+use crate::worker::Gather;
 
 /// Rollups kept by one worker; flows beyond it are counted in the ledger and not judged.
 pub const ROLLUPS_MAX: usize = 1 << 20;
@@ -121,26 +121,27 @@ struct Ends {
 }
 
 impl Gather for Collector {
-    fn take(&mut self, record: FlowRecord) {
+    fn take(&mut self, record: &FlowRecord) -> bool {
         self.gathered.flows.0 += 1;
         self.gathered.span.merge(Span::of(record.first, record.last));
-        self.learn_names(&record);
+        self.learn_names(record);
         if !record.key.is_frame() {
-            self.traits(&record);
+            self.traits(record);
         }
-        let ends = self.ends(&record);
+        let ends = self.ends(record);
         let whens = match record.protocol {
             // A frame tells who somebody is; it goes nowhere.
-            _ if record.key.is_frame() => self.matched(&record, &record.facts).all,
-            Some(name) if name == dns::PROTOCOL.name => self.questions(&record, ends),
-            _ => self.flow(&record, ends),
+            _ if record.key.is_frame() => self.matched(record, &record.facts).all,
+            Some(name) if name == dns::PROTOCOL.name => self.questions(record, ends),
+            _ => self.flow(record, ends),
         };
         if ends.is_none() && !record.key.is_frame() {
             self.gathered.transit_flows.0 += 1;
         }
         if let Some(spool) = &mut self.spool {
-            spool.push(&record, &whens);
+            spool.push(record, &whens);
         }
+        !whens.is_empty()
     }
 }
 

@@ -26,6 +26,8 @@
 //! [`ledger`] accounts for every packet; [`merge`] has the laws by which parts of an answer
 //! combine; [`record`] is what is left when packets are gone.
 //!
+//! [`watch`] is told which stage is at work, for those who measure.
+//!
 //! [`worker`] is one shard: segments in, ended flows out. [`run`] deals packets to workers and is
 //! the only module that starts threads.
 //!
@@ -35,7 +37,7 @@
 //! [`collect`] adds up ended flows, worker by worker; [`join`] settles what only the whole can
 //! tell: names from other flows, who a host is, which channel a flow was, where it went.
 //!
-//! [`report`] prints; [`scan`] is one scan from inputs to a report; [`mod@bench`] makes traffic and
+//! [`report`] prints; [`scan`] is one scan from inputs to a report; [`bench`](mod@bench) makes traffic and
 //! measures scans of it; [`cli`] is what can be typed.
 //!
 //! # Glossary
@@ -79,4 +81,5 @@ pub mod scan;
 pub mod signature;
 pub mod stream;
 pub mod time;
+pub mod watch;
 pub mod worker;

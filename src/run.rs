@@ -20,21 +20,15 @@ use crate::fact::Side;
 use crate::ledger::Ledger;
 use crate::merge::{Merge, Tally};
 use crate::parse::{self, Transport};
-use crate::record::FlowRecord;
-use crate::worker::Worker;
+use crate::watch::{Stage, Watch};
+use crate::worker::{Counters, Gather, Worker};
 
 /// Blocks in flight for each worker before decoding waits.
 const WINDOW_BLOCKS: u64 = 16;
 /// Packets decoded before their flows are looked up, when one worker does both.
 const STRIDE_PACKETS: usize = 64;
 
-/// Takes the ended flows of one worker.
-pub trait Gather: Send {
-    /// A flow ended.
-    fn take(&mut self, record: FlowRecord);
-}
-
-/// How a run is cut short and watched.
+/// How a run is cut short and followed.
 pub struct Settings<'a> {
     /// Worker threads, at least one.
     pub workers: usize,
@@ -54,15 +48,43 @@ pub struct Done<G> {
     pub inputs: ByInput,
     /// What each worker gathered.
     pub gathered: Vec<G>,
+    /// Flow state at the end of the source.
+    pub state: State,
+}
+
+/// Flow state, all workers together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Flows that were open.
+    pub open_flows: u64,
+    /// Bytes of memory behind them, about.
+    pub bytes: u64,
+}
+
+impl State {
+    fn of<G: Gather, W: Watch>(worker: &Worker<G, W>) -> State {
+        State { open_flows: worker.open_flows() as u64, bytes: worker.heap_bytes() as u64 }
+    }
 }
 
 /// Reads a source to its end.
 pub fn run<G: Gather>(source: &mut dyn Source, settings: &Settings<'_>, gather: impl Fn() -> G + Sync) -> Done<G> {
     let reader = Reader { source, left: settings.packets_max, packets: 0, blocks: 0, progress: settings.progress };
     match settings.workers {
-        0 | 1 => alone(reader, settings.memory, gather()),
+        0 | 1 => alone(reader, settings.memory, gather(), ()),
         workers => together(reader, workers, settings.memory / workers, &gather),
     }
+}
+
+/// As [`run`], with one worker that is watched.
+pub fn run_watched<G: Gather, W: Watch>(
+    source: &mut dyn Source,
+    settings: &Settings<'_>,
+    gather: G,
+    watch: W,
+) -> Done<G> {
+    let reader = Reader { source, left: settings.packets_max, packets: 0, blocks: 0, progress: settings.progress };
+    alone(reader, settings.memory, gather, watch)
 }
 
 /// The source, with what was read of it.
@@ -155,8 +177,7 @@ impl Counts {
         self.reasons.iter().sum()
     }
 
-    fn into_ledger(self, worker: &Worker) -> (Ledger, ByInput) {
-        let counters = worker.counters;
+    fn into_ledger(self, counters: Counters) -> (Ledger, ByInput) {
         let mut ledger = Ledger {
             received: self.received,
             decoded: counters.segments,
@@ -170,33 +191,31 @@ impl Counts {
     }
 }
 
-fn drain<G: Gather>(worker: &mut Worker, gather: &mut G) {
-    for record in worker.ended() {
-        gather.take(record);
-    }
-}
-
 /// One worker does it all, without a thread.
-fn alone<G: Gather>(mut reader: Reader<'_>, memory: usize, mut gather: G) -> Done<G> {
-    let mut worker = Worker::new(memory);
+fn alone<G: Gather, W: Watch>(mut reader: Reader<'_>, memory: usize, gather: G, watch: W) -> Done<G> {
+    let mut worker = Worker::new(memory, gather, watch);
     let mut counts = Counts::new();
     let mut segments = Vec::with_capacity(STRIDE_PACKETS);
     while let Some((_, block)) = reader.next() {
+        worker.watch.lap(Stage::Capture);
+        worker.watch.block_begins();
         let bytes = block.bytes.as_slice();
         let refused = counts.refused();
         let numbers = (block.first_number..).step_by(STRIDE_PACKETS);
         for (packets, first_number) in block.packets.chunks(STRIDE_PACKETS).zip(numbers) {
             segments.clear();
             counts.decode(bytes, packets, first_number, |segment| segments.push(segment));
+            worker.watch.lap(Stage::Decode);
             worker.take(&segments, bytes);
+            worker.watch.lap(Stage::Flow);
         }
         counts.finish_block(&block, refused);
-        drain(&mut worker, &mut gather);
+        worker.watch.block_ends();
     }
+    let state = State::of(&worker);
     worker.finish();
-    drain(&mut worker, &mut gather);
-    let (ledger, inputs) = counts.into_ledger(&worker);
-    Done { ledger, inputs, gathered: vec![gather] }
+    let (ledger, inputs) = counts.into_ledger(worker.counters);
+    Done { ledger, inputs, gathered: vec![worker.gather], state }
 }
 
 /// What is dealt to a worker: its segments of one block, or that there are no more blocks.
@@ -222,7 +241,12 @@ fn together<G: Gather>(reader: Reader<'_>, workers: usize, memory: usize, gather
         senders,
         finished: (0..workers).map(|_| AtomicU64::new(0)).collect(),
     };
-    let mut done = Done { ledger: Ledger::default(), inputs: ByInput::new(), gathered: Vec::with_capacity(workers) };
+    let mut done = Done {
+        ledger: Ledger::default(),
+        inputs: ByInput::new(),
+        gathered: Vec::with_capacity(workers),
+        state: State::default(),
+    };
     std::thread::scope(|scope| {
         let shared = &shared;
         let threads: Vec<_> = receivers
@@ -232,10 +256,12 @@ fn together<G: Gather>(reader: Reader<'_>, workers: usize, memory: usize, gather
             .collect();
         for thread in threads {
             match thread.join() {
-                Ok(((ledger, inputs), gather)) => {
+                Ok(((ledger, inputs), gather, state)) => {
                     done.ledger.merge(&ledger);
                     Merge::merge(&mut done.inputs, inputs);
                     done.gathered.push(gather);
+                    done.state.open_flows += state.open_flows;
+                    done.state.bytes += state.bytes;
                 }
                 Err(panic) => std::panic::resume_unwind(panic),
             }
@@ -250,9 +276,9 @@ fn work<G: Gather>(
     shared: &Shared<'_>,
     parts: &Receiver<Part>,
     memory: usize,
-    mut gather: G,
-) -> ((Ledger, ByInput), G) {
-    let mut worker = Worker::new(memory);
+    gather: G,
+) -> ((Ledger, ByInput), G, State) {
+    let mut worker = Worker::new(memory, gather, ());
     let mut counts = Counts::new();
     let mut waiting: BTreeMap<u64, (Bytes, Vec<Segment>)> = BTreeMap::new();
     let mut next = 0;
@@ -261,7 +287,6 @@ fn work<G: Gather>(
         let arrived = match waiting.remove(&next) {
             Some((bytes, segments)) => {
                 worker.take(&segments, bytes.as_slice());
-                drain(&mut worker, &mut gather);
                 next += 1;
                 shared.finished[me].store(next, Ordering::Release);
                 continue;
@@ -285,9 +310,9 @@ fn work<G: Gather>(
             None => {}
         }
     }
+    let state = State::of(&worker);
     worker.finish();
-    drain(&mut worker, &mut gather);
-    (counts.into_ledger(&worker), gather)
+    (counts.into_ledger(worker.counters), worker.gather, state)
 }
 
 impl Shared<'_> {

@@ -20,8 +20,9 @@ use crate::record::spool::Spool;
 use crate::record::{FlowRecord, normal_name};
 use crate::report::flow::{Learnt, Verdict};
 use crate::report::{DamageLine, FORMAT, Gap, Header, Report, SignatureSummary, flow};
-use crate::run::{ByInput, Done, Settings, run};
+use crate::run::{ByInput, Done, Settings, State, run, run_watched};
 use crate::signature::{FlowValues, Scratch, Signatures};
+use crate::watch::Watch;
 
 /// What a scan is made with.
 pub struct Scan {
@@ -51,6 +52,8 @@ pub struct Scanned {
     pub flows: Flows,
     /// What could not be read.
     pub damage: Vec<Damage>,
+    /// Flow state when the source was at its end.
+    pub state: State,
 }
 
 impl Scanned {
@@ -74,12 +77,27 @@ impl Scanned {
 impl Scan {
     /// Reads a source to its end and says what there is to say.
     pub fn run(&self, source: &mut dyn Source, inputs: &[String], progress: &(dyn Fn(u64, u64) + Sync)) -> Scanned {
-        let settings = Settings { workers: self.workers, memory: self.memory, packets_max: self.packets_max, progress };
-        let collector = || {
-            let shared = (self.signatures.clone(), self.places.clone(), self.policy.clone());
-            Collector::new(shared.0, shared.1, shared.2, self.keep_flows)
-        };
-        let Done { mut ledger, inputs: by_input, gathered: collectors } = run(source, &settings, collector);
+        let done = run(source, &self.settings(progress), || self.collector());
+        self.conclude(done, source, inputs)
+    }
+
+    /// As [`Scan::run`], with one worker that is watched.
+    pub fn run_watched(&self, source: &mut dyn Source, inputs: &[String], watch: impl Watch) -> Scanned {
+        let done = run_watched(source, &self.settings(&|_, _| {}), self.collector(), watch);
+        self.conclude(done, source, inputs)
+    }
+
+    fn settings<'a>(&self, progress: &'a (dyn Fn(u64, u64) + Sync)) -> Settings<'a> {
+        Settings { workers: self.workers, memory: self.memory, packets_max: self.packets_max, progress }
+    }
+
+    fn collector(&self) -> Collector {
+        Collector::new(self.signatures.clone(), self.places.clone(), self.policy.clone(), self.keep_flows)
+    }
+
+    /// What the gathered parts say together.
+    fn conclude(&self, done: Done<Collector>, source: &dyn Source, inputs: &[String]) -> Scanned {
+        let Done { mut ledger, inputs: by_input, gathered: collectors, state } = done;
         let filtered = source.filtered();
         ledger.received += filtered;
         ledger.not_decoded.extend((filtered > 0).then(|| ("filter.not-matched".to_owned(), filtered)));
@@ -107,7 +125,7 @@ impl Scan {
             places: self.places.clone(),
             policy: self.policy.clone(),
         };
-        Scanned { report, flows, damage }
+        Scanned { report, flows, damage, state }
     }
 
     fn header(&self, gathered: &Gathered, inputs: &[String], damage: &[Damage]) -> Header {

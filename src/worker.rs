@@ -11,7 +11,21 @@ use crate::flow::key::protocol;
 use crate::flow::table::{Found, Rest, Table, state};
 use crate::parse::{self, Transport};
 use crate::record::FlowRecord;
+use crate::watch::{Stage, Watch};
 use reading::{Reading, Verdict};
+
+/// Takes the flows of one worker as they end.
+pub trait Gather: Send {
+    /// A flow ended; whether a signature matched it.
+    fn take(&mut self, record: &FlowRecord) -> bool;
+}
+
+impl Gather for Vec<FlowRecord> {
+    fn take(&mut self, record: &FlowRecord) -> bool {
+        self.push(record.clone());
+        false
+    }
+}
 
 /// Segments whose flows are looked up together, so that their memory fetches overlap.
 const LOOKAHEAD: usize = 64;
@@ -44,30 +58,34 @@ pub struct Counters {
 }
 
 /// The flows of one shard.
-pub struct Worker {
+pub struct Worker<G, W = ()> {
     table: Table<Cold>,
     memory: usize,
     cold_bytes: usize,
-    ended: Vec<FlowRecord>,
     hashes: Vec<(u64, Option<u32>)>,
     /// What it counted.
     pub counters: Counters,
+    /// Takes the flows that end.
+    pub gather: G,
+    /// Watches the work.
+    pub watch: W,
 }
 
-impl Worker {
+impl<G: Gather, W: Watch> Worker<G, W> {
     /// A worker that keeps at most about `memory` bytes of flow state.
-    pub fn new(memory: usize) -> Worker {
+    pub fn new(memory: usize, gather: G, watch: W) -> Worker<G, W> {
         Worker {
             table: Table::new(),
             memory,
             cold_bytes: 0,
-            ended: Vec::new(),
             hashes: Vec::with_capacity(LOOKAHEAD),
             counters: Counters::default(),
+            gather,
+            watch,
         }
     }
 
-    /// Takes segments whose offsets point into `bytes`. Flows that ended are in [`Worker::ended`].
+    /// Takes segments whose offsets point into `bytes`. Flows that ended go to [`Worker::gather`].
     pub fn take(&mut self, segments: &[Segment], bytes: &[u8]) {
         for batch in segments.chunks(LOOKAHEAD) {
             let mut hashes = std::mem::take(&mut self.hashes);
@@ -84,11 +102,6 @@ impl Worker {
             }
             self.hashes = hashes;
         }
-    }
-
-    /// The flows that ended since the last call.
-    pub fn ended(&mut self) -> std::vec::Drain<'_, FlowRecord> {
-        self.ended.drain(..)
     }
 
     /// The source is over: every flow ends.
@@ -341,7 +354,9 @@ impl Worker {
         let Some(cold) = self.table.cold_mut(id) else { return };
         let before = cold.heap_bytes();
         let reading = cold.reading.get_or_insert_default();
+        self.watch.lap(Stage::Flow);
         let verdict = reading.tcp(side, start, seq, payload, cut, ports, seen, &mut cold.facts);
+        self.watch.lap(Stage::Parse);
         cold.protocol = reading.protocol_name();
         if verdict == Verdict::Done {
             cold.reading = None;
@@ -434,7 +449,9 @@ impl Worker {
         let before = cold.heap_bytes();
         let reading = cold.reading.get_or_insert_default();
         let seen = Seen { time: segment.time, packet: segment.number };
+        self.watch.lap(Stage::Flow);
         let verdict = reading.datagram(transport, side, payload, ports, seen, &mut cold.facts);
+        self.watch.lap(Stage::Parse);
         cold.protocol = reading.protocol_name();
         if verdict == Verdict::Done {
             cold.reading = None;
@@ -497,8 +514,11 @@ impl Worker {
             facts,
         };
         record.finish_flags();
-        self.ended.push(record);
         self.table.remove(id);
+        self.watch.lap(Stage::Flow);
+        let matched = self.gather.take(&record);
+        self.watch.judged(matched);
+        self.watch.lap(Stage::Match);
     }
 }
 

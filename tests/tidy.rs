@@ -19,6 +19,7 @@ const ORDER: &[&str] = &[
     "ledger",
     "merge",
     "record",
+    "watch",
     "worker",
     "run",
     "place",

@@ -23,6 +23,7 @@ mod inputs;
 mod mapped;
 mod pcap;
 mod pcapng;
+mod replay;
 mod walk;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ use crate::time::Time;
 
 pub use filter::FilterError;
 pub use inputs::Inputs;
+pub use replay::{ROUND_PAUSE_SECONDS, Replay};
 
 /// A link-layer header type, as tcpdump.org numbers them (LINKTYPE_ values).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

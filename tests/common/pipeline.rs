@@ -34,11 +34,10 @@ pub fn flows_within(packets: &[Packet], memory: usize) -> (Vec<FlowRecord>, u64)
     }
     let segments: Vec<Segment> =
         captured.iter().zip(1..).filter_map(|(p, number)| decode::decode(&bytes, p, number).ok()).collect();
-    let mut worker = Worker::new(memory);
+    let mut worker = Worker::new(memory, Vec::new(), ());
     worker.take(&segments, &bytes);
     worker.finish();
-    let flows = worker.ended().collect();
-    (flows, worker.counters.evicted)
+    (worker.gather, worker.counters.evicted)
 }
 
 /// The values of a field in a flow as text, sorted.
