@@ -8,7 +8,7 @@ mod reading;
 use crate::decode::{Segment, tcp};
 use crate::fact::{Facts, Flag, Seen, Side};
 use crate::flow::key::protocol;
-use crate::flow::table::{Found, Rest, Table, state};
+use crate::flow::table::{Found, Hot, Rest, Table, state};
 use crate::parse::{self, Transport};
 use crate::record::FlowRecord;
 use crate::watch::{Stage, Watch};
@@ -216,7 +216,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             *high = high.saturating_add(1);
         }
         if proto == protocol::TCP {
-            self.tcp(id, side, segment, bytes, done);
+            self.tcp(id, side, segment, bytes);
         } else if !done {
             self.datagram(id, side, segment, bytes);
         } else if segment.payload_len > 0 {
@@ -296,99 +296,53 @@ impl<G: Gather, W: Watch> Worker<G, W> {
     }
 
     #[inline]
-    fn tcp(&mut self, id: u32, side: Side, segment: &Segment, bytes: &[u8], done: bool) {
+    fn tcp(&mut self, id: u32, side: Side, segment: &Segment, bytes: &[u8]) {
         let s = side.index();
         let flags = segment.tcp_flags;
         let payload_len = segment.payload_len + segment.payload_cut;
-        let control = flags & (tcp::SYN | tcp::FIN | tcp::RST);
         let syn = flags & tcp::SYN != 0;
         let first_byte = segment.seq.wrapping_add(u32::from(syn));
+        let hot = self.table.hot_mut(id);
+        let done = hot.is(state::DONE);
         let mut start_known = None;
         if syn {
-            let hot = self.table.hot_mut(id);
             if !hot.is(state::PAYLOAD[s]) {
                 hot.next_seq[s] = first_byte;
                 hot.state |= state::SEQ[s] | state::SYN[s];
             }
             hot.state &= !state::MIDSTREAM;
-            if let Some(reading) = self.table.cold_mut(id).and_then(|c| c.reading.as_mut()) {
-                reading.anchor(side, first_byte);
-            }
-        } else {
-            let hot = self.table.hot(id);
-            if hot.is(state::SYN[s]) && !hot.is(state::PAYLOAD[s]) {
-                start_known = Some(hot.next_seq[s]);
-            }
+            start_known = (payload_len > 0).then_some(first_byte);
+        } else if hot.is(state::SYN[s]) && !hot.is(state::PAYLOAD[s]) {
+            start_known = Some(hot.next_seq[s]);
         }
-        if syn && payload_len > 0 {
-            start_known = Some(first_byte);
-        }
-        if control & tcp::RST == 0 {
-            self.sequence(id, s, segment, first_byte, payload_len);
-        }
+        let lost = match flags & tcp::RST {
+            0 => follow(hot, s, segment, first_byte, payload_len),
+            _ => Lost::default(),
+        };
+        let end = segment.payload + segment.payload_len as usize;
         if payload_len > 0 {
-            self.counters.tcp_payload_bytes += u64::from(payload_len);
-            let hot = self.table.hot_mut(id);
             hot.state |= state::PAYLOAD[s];
-            let end = segment.payload + segment.payload_len as usize;
-            if done {
-                if !hot.is(state::MORE[s]) && is_data(bytes.get(segment.payload..end).unwrap_or_default()) {
-                    hot.state |= state::MORE[s];
-                }
-            } else {
-                let payload = bytes.get(segment.payload..end).unwrap_or_default();
-                let seen = Seen { time: segment.time, packet: segment.number };
-                self.read(id, side, start_known, first_byte, payload, segment.payload_cut > 0, seen);
+            if done && !hot.is(state::MORE[s]) && is_data(bytes.get(segment.payload..end).unwrap_or_default()) {
+                hot.state |= state::MORE[s];
             }
         }
-        if control != 0 {
-            let hot = self.table.hot_mut(id);
-            if flags & tcp::FIN != 0 {
-                hot.state |= state::FIN[s];
-            }
-            if flags & tcp::RST != 0 || hot.state & state::FIN[0] != 0 && hot.state & state::FIN[1] != 0 {
-                hot.state |= state::CLOSED;
-            }
+        if flags & tcp::FIN != 0 {
+            hot.state |= state::FIN[s];
         }
-    }
-
-    /// Follows sequence and acknowledgement numbers for the estimate of what never came by.
-    #[inline]
-    fn sequence(&mut self, id: u32, s: usize, segment: &Segment, first_byte: u32, payload_len: u32) {
-        let end = first_byte.wrapping_add(payload_len).wrapping_add(u32::from(segment.tcp_flags & tcp::FIN != 0));
-        let hot = self.table.hot_mut(id);
-        let mut skipped = [0u32; 2];
-        let mut late = 0;
-        if !hot.is(state::SEQ[s]) {
-            hot.next_seq[s] = end;
-            hot.state |= state::SEQ[s];
-        } else {
-            let ahead = first_byte.wrapping_sub(hot.next_seq[s]) as i32;
-            let grows = end.wrapping_sub(hot.next_seq[s]) as i32;
-            if ahead > 0 {
-                skipped[s] = ahead as u32;
-            } else if ahead < 0 && grows <= 0 {
-                late = payload_len;
-            }
-            if grows > 0 {
-                hot.next_seq[s] = end;
-            }
+        if flags & tcp::RST != 0 || hot.state & state::FIN[0] != 0 && hot.state & state::FIN[1] != 0 {
+            hot.state |= state::CLOSED;
         }
-        let other = 1 - s;
-        if segment.tcp_flags & tcp::ACK != 0 && hot.is(state::SEQ[other]) {
-            let unseen = segment.ack.wrapping_sub(hot.next_seq[other]) as i32;
-            if unseen > 0 {
-                // A FIN that was not seen counts one; it is no byte.
-                skipped[other] += (unseen as u32).saturating_sub(1);
-                hot.next_seq[other] = segment.ack;
-            }
+        self.counters.tcp_payload_bytes += u64::from(payload_len);
+        if lost != Lost::default() {
+            lost.note(&mut self.table.rest_mut(id).missing, s);
         }
-        if skipped != [0, 0] || late > 0 {
-            let missing = &mut self.table.rest_mut(id).missing;
-            missing[s] = missing[s].saturating_sub(late);
-            for (total, more) in missing.iter_mut().zip(skipped) {
-                *total = total.saturating_add(more);
-            }
+        if syn && let Some(reading) = self.table.cold_mut(id).and_then(|c| c.reading.as_mut()) {
+            reading.anchor(side, first_byte);
+        }
+        if payload_len > 0 && !done {
+            let payload = bytes.get(segment.payload..end).unwrap_or_default();
+            let seen = Seen { time: segment.time, packet: segment.number };
+            self.read(id, side, start_known, first_byte, payload, segment.payload_cut > 0, seen);
         }
     }
 
@@ -580,6 +534,58 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         self.watch.lap(Stage::Match);
         self.spare.keep_facts(record.facts);
     }
+}
+
+/// TCP payload that was not seen, by what one segment tells.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Lost {
+    /// Skipped over, or acknowledged and never seen, by side.
+    skipped: [u32; 2],
+    /// Counted as skipped before, and here it is.
+    late: u32,
+}
+
+impl Lost {
+    /// Counts it; `sender` sent the segment.
+    #[cold]
+    fn note(self, missing: &mut [u32; 2], sender: usize) {
+        missing[sender] = missing[sender].saturating_sub(self.late);
+        for (total, more) in missing.iter_mut().zip(self.skipped) {
+            *total = total.saturating_add(more);
+        }
+    }
+}
+
+/// Follows sequence and acknowledgement numbers for the estimate of what never came by.
+#[inline]
+fn follow(hot: &mut Hot, s: usize, segment: &Segment, first_byte: u32, payload_len: u32) -> Lost {
+    let end = first_byte.wrapping_add(payload_len).wrapping_add(u32::from(segment.tcp_flags & tcp::FIN != 0));
+    let mut lost = Lost::default();
+    if !hot.is(state::SEQ[s]) {
+        hot.next_seq[s] = end;
+        hot.state |= state::SEQ[s];
+    } else {
+        let ahead = first_byte.wrapping_sub(hot.next_seq[s]) as i32;
+        let grows = end.wrapping_sub(hot.next_seq[s]) as i32;
+        if ahead > 0 {
+            lost.skipped[s] = ahead as u32;
+        } else if ahead < 0 && grows <= 0 {
+            lost.late = payload_len;
+        }
+        if grows > 0 {
+            hot.next_seq[s] = end;
+        }
+    }
+    let other = 1 - s;
+    if segment.tcp_flags & tcp::ACK != 0 && hot.is(state::SEQ[other]) {
+        let unseen = segment.ack.wrapping_sub(hot.next_seq[other]) as i32;
+        if unseen > 0 {
+            // A FIN that was not seen counts one; it is no byte.
+            lost.skipped[other] += (unseen as u32).saturating_sub(1);
+            hot.next_seq[other] = segment.ack;
+        }
+    }
+    lost
 }
 
 /// Whether a segment behind a hello carries more than the rest of a TLS handshake: not a record of

@@ -20,6 +20,7 @@ use super::pattern::{self, Hex, NAME_BYTES_MAX, Pattern};
 use super::select::{FlowValues, Found, Scratch};
 use crate::fact::{ETH_OUI, FLOW_FIELDS, Facts, Field, IP_ASN, IP_DST, Kind, Side, TCP_PORT, UDP_PORT};
 use crate::flow::key::protocol;
+use crate::place::PrefixSet;
 
 /// A `when` block: dense numbers in the order of files, entries and lines.
 pub type WhenId = u32;
@@ -390,10 +391,15 @@ struct Prefixes {
     networks: Groups<(IpAddr, u8), Posting>,
     /// The prefix lengths that occur, of IPv4 and of IPv6.
     lengths: [Vec<u8>; 2],
+    /// All of them together: most addresses are in none.
+    any: Option<PrefixSet>,
 }
 
 impl Prefixes {
     fn lookup(&self, field: FieldNumber, address: IpAddr, mut hit: impl FnMut(u32)) {
+        if !self.any.as_ref().is_some_and(|any| any.contains(address)) {
+            return;
+        }
         for bits in &self.lengths[usize::from(address.is_ipv6())] {
             for posting in self.networks.get(&(pattern::masked(address, *bits), *bits)) {
                 if posting.field == field {
@@ -496,6 +502,8 @@ impl Build {
     }
 
     fn finish(self) -> Index {
+        let written = self.networks.iter().filter_map(|((network, bits), _)| format!("{network}/{bits}").parse().ok());
+        let any = PrefixSet::new(written);
         let prefix_lengths = [false, true].map(|v6| {
             let of_version = self.networks.iter().filter(|((network, _), _)| network.is_ipv6() == v6);
             let mut lengths: Vec<u8> = of_version.map(|((_, bits), _)| *bits).collect();
@@ -509,7 +517,7 @@ impl Build {
             texts: texts(self.exact_texts, self.wild_texts),
             hexes: Hexes { heads: Groups::build(self.hexes) },
             numbers: Numbers { single: Groups::build(self.numbers), ranges: self.ranges },
-            prefixes: Prefixes { networks: Groups::build(self.networks), lengths: prefix_lengths },
+            prefixes: Prefixes { networks: Groups::build(self.networks), lengths: prefix_lengths, any: Some(any) },
             literals: self.literals,
             triggers: Groups::build(self.triggers),
             conditions: Groups::build(self.conditions),
