@@ -1,7 +1,8 @@
 //! Sets a result beside an older one, and says when a result should not be trusted.
 //!
 //! In: two results. Out: a [`Comparison`]: for every metric the ratio, and whether it is more than noise. The noise of a
-//! metric is the whole range of its runs, then and now together, and never less than [`NOISE_MIN`].
+//! metric is the whole range of its runs, then and now together, and never less than [`NOISE_MIN`]
+//! (of peak memory [`PEAK_NOISE_MIN`]).
 
 use super::result::{Bench, Change, Comparison, Measured, Verdict};
 use super::spread::Spread;
@@ -9,6 +10,9 @@ use super::units;
 
 /// Runs of one process resemble each other more than two processes do: differences below this are always noise.
 pub const NOISE_MIN: f64 = 0.02;
+/// Peak memory depends on what the allocator kept from earlier runs.
+const PEAK_NOISE_MIN: f64 = 0.10;
+const PEAK: &str = "peak bytes";
 /// Runs that differ by more than this part of their median make a result doubtful.
 pub const SPREAD_MAX: f64 = 0.10;
 /// Cores kept busy by others that make a result doubtful.
@@ -21,6 +25,7 @@ struct Metric {
     name: String,
     value: Spread,
     higher_is_better: bool,
+    noise_min: f64,
 }
 
 /// Compares a result with an older one.
@@ -52,7 +57,7 @@ pub fn compare(old: &Bench, new: &Bench) -> Comparison {
 fn change(workload: &str, old: &Metric, new: &Metric) -> Change {
     let ratio = new.value.median / old.value.median;
     let range = |spread: Spread| spread.max - spread.min;
-    let noise = ((range(old.value) + range(new.value)) / old.value.median).max(NOISE_MIN);
+    let noise = ((range(old.value) + range(new.value)) / old.value.median).max(new.noise_min);
     let verdict = match ratio - 1.0 {
         difference if difference.abs() <= noise => Verdict::WithinNoise,
         difference if (difference > 0.0) == new.higher_is_better => Verdict::Better,
@@ -74,7 +79,8 @@ fn metrics(measured: &Measured) -> Vec<Metric> {
     let mut all = Vec::new();
     let mut add = |name: String, value: Spread, higher_is_better: bool| {
         if value.median > 0.0 {
-            all.push(Metric { name, value, higher_is_better });
+            let noise_min = if name.starts_with(PEAK) { PEAK_NOISE_MIN } else { NOISE_MIN };
+            all.push(Metric { name, value, higher_is_better, noise_min });
         }
     };
     for by in &measured.throughput {
@@ -85,7 +91,7 @@ fn metrics(measured: &Measured) -> Vec<Metric> {
             add(format!("{name} a packet, -j{workers}"), value.unwrap_or_default(), false);
         }
         let peak = by.peak_bytes.map(|bytes| bytes as f64);
-        add(format!("peak bytes, -j{workers}"), Spread::of(peak), false);
+        add(format!("{PEAK}, -j{workers}"), Spread::of(peak), false);
     }
     if let Some(floor) = &measured.floor {
         add("times the floor".to_owned(), floor.ratio, false);

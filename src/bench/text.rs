@@ -66,7 +66,7 @@ fn throughput(bench: &Bench) -> Table {
     table
 }
 
-fn range(spread: Spread, unit: impl Fn(f64) -> String) -> String {
+pub(super) fn range(spread: Spread, unit: impl Fn(f64) -> String) -> String {
     format!("{} … {}", unit(spread.min), unit(spread.max))
 }
 
@@ -236,8 +236,8 @@ impl Page<'_> {
              of the block with the packet that ended a flow until a signature matched that flow. Watched passes cost\n\
              one clock reading ({:.0} ns) a mark, taken off the stages. Gb/s: from the link-layer header on, no FCS, no gap.\n\
              Again: {}",
-            super::text::count(settings.runs, "run"),
-            super::text::count(settings.warm_ups, "warm-up"),
+            count(settings.runs, "run"),
+            count(settings.warm_ups, "warm-up"),
             settings.batch_packets,
             bench.workloads.first().map_or(0.0, |measured| measured.watched.clock_ns),
             settings.command,
