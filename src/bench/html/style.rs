@@ -1,4 +1,8 @@
-:root {
+//! The style sheet of the page: warm paper and ink, one blue that grows stronger with rank (`r1` to `r5`), five hues for
+//! stages (`s1` to `s5`); every colour has a light and a dark value.
+
+/// The sheet.
+pub(super) const STYLE: &str = r#":root {
   --paper: #fbfaf7; --ink: #1b1d22; --soft: #5d626d; --line: #e3e0d8; --grid: #e9e6df; --card: #f3f1ea;
   --accent: #1f5fa8; --warn: #8a5a00; --warn-paper: #fdf3dc; --good: #0b7a4b; --bad: #b3261e;
   --s1: #2a78d6; --s2: #1baf7a; --s3: #e0a100; --s4: #6a4fc0; --s5: #dd5145;
@@ -68,3 +72,4 @@ dd code { color: var(--soft); }
 pre { margin: 8px 0 16px; padding: 14px 18px; border-radius: 8px; background: var(--card); white-space: pre-wrap; overflow-wrap: anywhere; }
 @media (max-width: 640px) { main { padding: 32px 18px 64px; } h1 { font-size: 26px; } }
 @media print { main { max-width: none; padding: 0; } section { break-inside: avoid; } }
+"#;
