@@ -254,7 +254,8 @@ What is measured:
   memory      flow state at the end of the capture by open flow; peak of the process, the capture in memory included
   floor       a bare loop over the same bytes that reads records and 5-tuples and counts in one hash table; its runs
               alternate with the others
-A difference to an older result counts when it is larger than the ranges of both results together, and than 2 %.";
+A difference to an older result counts when it is larger than the ranges of both results together, and than 2 %
+(10 % for latency, stages and peak memory).";
 
 impl BenchArgs {
     /// What to measure, and how.

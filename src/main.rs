@@ -248,9 +248,7 @@ fn measure(args: &BenchArgs) -> Result<u8, Failure> {
         return Ok(0);
     }
     let old = args.compare.as_deref().map(bench::read_result).transpose()?;
-    let shown = bench::progress::Progress::new(args.quiet);
-    let mut result = bench::measure::measure(&options, &|what| shown.tell(what))?;
-    drop(shown);
+    let mut result = bench::apart::measure_apart(&options, args.quiet)?;
     result.comparison = old.map(|old| bench::compare::compare(&old, &result));
     if let Some(path) = &args.json {
         to(path, |out| jsonl::document(&result, out))?;

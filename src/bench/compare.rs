@@ -2,7 +2,7 @@
 //!
 //! In: two results. Out: a [`Comparison`]: for every metric the ratio, and whether it is more than noise. The noise of a
 //! metric is the whole range of its runs, then and now together, and never less than [`NOISE_MIN`]
-//! (of peak memory [`PEAK_NOISE_MIN`]).
+//! or [`NOISE_MIN_ROUGH`].
 
 use super::result::{Bench, Change, Comparison, Measured, Verdict};
 use super::spread::Spread;
@@ -10,9 +10,8 @@ use super::units;
 
 /// Runs of one process resemble each other more than two processes do: differences below this are always noise.
 pub const NOISE_MIN: f64 = 0.02;
-/// Peak memory depends on what the allocator kept from earlier runs.
-const PEAK_NOISE_MIN: f64 = 0.10;
-const PEAK: &str = "peak bytes";
+/// The same for what is repeated less often (latency, stages) or depends on what the allocator kept (peak memory).
+pub const NOISE_MIN_ROUGH: f64 = 0.10;
 /// Runs that differ by more than this part of their median make a result doubtful.
 pub const SPREAD_MAX: f64 = 0.10;
 /// Cores kept busy by others that make a result doubtful.
@@ -77,37 +76,36 @@ fn change(workload: &str, old: &Metric, new: &Metric) -> Change {
 /// What is compared, where it was measured and is not zero.
 fn metrics(measured: &Measured) -> Vec<Metric> {
     let mut all = Vec::new();
-    let mut add = |name: String, value: Spread, higher_is_better: bool| {
+    let mut add = |name: String, value: Spread, higher_is_better: bool, noise_min: f64| {
         if value.median > 0.0 {
-            let noise_min = if name.starts_with(PEAK) { PEAK_NOISE_MIN } else { NOISE_MIN };
             all.push(Metric { name, value, higher_is_better, noise_min });
         }
     };
     for by in &measured.throughput {
         let workers = by.workers;
-        add(format!("packets/s, -j{workers}"), by.packets_per_second, true);
+        add(format!("packets/s, -j{workers}"), by.packets_per_second, true, NOISE_MIN);
         let counted = [("cycles", by.cycles_per_packet), ("instructions", by.instructions_per_packet)];
         for (name, value) in counted {
-            add(format!("{name} a packet, -j{workers}"), value.unwrap_or_default(), false);
+            add(format!("{name} a packet, -j{workers}"), value.unwrap_or_default(), false, NOISE_MIN);
         }
         let peak = by.peak_bytes.map(|bytes| bytes as f64);
-        add(format!("{PEAK}, -j{workers}"), Spread::of(peak), false);
+        add(format!("peak bytes, -j{workers}"), Spread::of(peak), false, NOISE_MIN_ROUGH);
     }
     if let Some(floor) = &measured.floor {
-        add("times the floor".to_owned(), floor.ratio, false);
+        add("times the floor".to_owned(), floor.ratio, false, NOISE_MIN);
     }
     if let Some(flows) = &measured.flows {
-        add("time with --flows over without".to_owned(), flows.ratio, false);
+        add("time with --flows over without".to_owned(), flows.ratio, false, NOISE_MIN);
     }
     let latencies = [("batch", Some(&measured.watched.batch)), ("finding", measured.watched.finding.as_ref())];
     for (what, percentiles) in latencies.into_iter().filter_map(|(what, p)| Some((what, p?))) {
-        add(format!("{what} p50, ns"), percentiles.p50_ns, false);
-        add(format!("{what} p99, ns"), percentiles.p99_ns, false);
+        add(format!("{what} p50, ns"), percentiles.p50_ns, false, NOISE_MIN_ROUGH);
+        add(format!("{what} p99, ns"), percentiles.p99_ns, false, NOISE_MIN_ROUGH);
     }
     for stage in &measured.watched.stages {
-        add(format!("{}, ns a packet", stage.stage), stage.ns_per_packet, false);
+        add(format!("{}, ns a packet", stage.stage), stage.ns_per_packet, false, NOISE_MIN_ROUGH);
     }
-    add("bytes a flow".to_owned(), Spread::of(measured.memory.bytes_per_flow), false);
+    add("bytes a flow".to_owned(), Spread::of(measured.memory.bytes_per_flow), false, NOISE_MIN);
     all
 }
 

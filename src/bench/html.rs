@@ -1,7 +1,7 @@
 //! A result as one HTML page that needs nothing else: no script, no font, no request.
 //!
 //! In: a [`Bench`]. Out: the page. The answer first, then a section for each question, each with a plot and the numbers
-//! behind it ([`sections`]); light or dark as the reader's system is.
+//! behind it (`sections`); light or dark as the reader's system is.
 
 mod sections;
 mod style;
@@ -153,7 +153,7 @@ fn comparison(bench: &Bench) -> String {
         "Compared",
         &format!(
             "With {old}. {quiet} of {} differences are within noise: no larger than the ranges of both results together, \
-             and 2 %.",
+             and 2 % (10 % for latency, stages and peak memory).",
             changes.len()
         ),
     );
@@ -233,8 +233,10 @@ impl Table {
         Table(format!("<div class=\"wide\"><table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n"))
     }
 
+    /// A row; without a name it goes on with the one before.
     fn row(&mut self, cells: &[String]) {
-        self.classed("", cells);
+        let goes_on = cells.first().is_some_and(String::is_empty);
+        self.classed(if goes_on { "more" } else { "" }, cells);
     }
 
     fn classed(&mut self, class: &str, cells: &[String]) {

@@ -28,8 +28,6 @@ use crate::watch::Stage;
 
 /// Runs that are not counted.
 const WARM_UPS: usize = 1;
-/// Watched passes at most.
-const WATCHED_PASSES_MAX: usize = 3;
 /// Budget for flow state: that of `bordertap scan`.
 const MEMORY_BYTES: usize = 2 << 30;
 /// Rounds of a watched pass, at least: the second ends the flows of the first.
@@ -49,7 +47,8 @@ pub fn measure(options: &Options, progress: &dyn Fn(&str)) -> Result<Bench, Erro
     let mut bench = Bencher::new(options, counters.ok())?;
     let mut workloads = Vec::new();
     for (at, name) in names.iter().enumerate() {
-        let step = |what: &str, load: &str| progress(&format!("{load}: {what} ({} of {})", at + 1, names.len()));
+        let place = if names.len() > 1 { format!(" ({} of {})", at + 1, names.len()) } else { String::new() };
+        let step = |what: &str, load: &str| progress(&format!("{load}: {what}{place}"));
         step("traffic", &name.to_string());
         let load = Load::new(name, options)?;
         workloads.push(bench.workload(&load, &|what| step(what, &load.name))?);
@@ -136,8 +135,9 @@ impl Bencher {
         }
     }
 
+    /// They go over the traffic twice, so half as many will do, and one more.
     fn watched_passes(&self) -> usize {
-        self.runs.min(WATCHED_PASSES_MAX)
+        self.runs / 2 + 1
     }
 
     fn workload(&mut self, load: &Load, step: &dyn Fn(&str)) -> Result<Measured, Error> {

@@ -3,13 +3,14 @@
 //! In: [`Options`]. Out: a [`result::Bench`], which [`text`] and [`html`] print. The parts, in the order of their work:
 //! [`traffic`] makes packets and [`load`] holds them, or a capture of the user's own, in memory; [`measure`] runs the
 //! real pipeline over them, run after run, in turn with the bare loop of [`floor`], with [`counters`], [`watcher`] and
-//! [`machine`] as instruments; [`spread`] has median and range; [`compare`] sets a result beside an older one; [`plot`]
+//! [`machine`] as instruments, [`apart`] for each workload in a process of its own; [`spread`] has median and range; [`compare`] sets a result beside an older one; [`plot`]
 //! draws.
 //!
 //! Method: after RFC 2544 (frames a second, repeated trials, frame sizes) and RFC 9411 (a report states set-up,
 //! settings and traffic mix), as far as they fit a program that reads from memory: nothing is lost here, so throughput
 //! is how fast all of it was read.
 
+pub mod apart;
 pub mod compare;
 pub mod counters;
 #[cfg(test)]
@@ -125,6 +126,9 @@ pub enum Error {
     /// A capture that cannot be used: its name, the reason.
     #[error("{0}: {1}")]
     Unreadable(String, String),
+    /// A workload that another process could not measure: its name, the reason.
+    #[error("{0}: {1}")]
+    Apart(String, String),
     /// A file that cannot be written or read.
     #[error("{0}: {1}")]
     File(PathBuf, io::Error),

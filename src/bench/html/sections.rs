@@ -79,9 +79,10 @@ fn bars(measured: &Measured) -> Vec<Bar> {
     measured.throughput.iter().enumerate().map(bar).collect()
 }
 
-/// One hue, stronger with more workers; five steps.
+/// One hue, stronger with more workers.
 fn worker_class(at: usize, count: usize) -> String {
-    let step = if count <= 1 { 3 } else { 2 + (at * 3).div_ceil(count - 1).min(3) };
+    let (weakest, strongest) = if count > 3 { (1, 4) } else { (2, 4) };
+    let step = if count > 1 { weakest + at * (strongest - weakest) / (count - 1) } else { 3 };
     format!("r{step}")
 }
 
@@ -177,7 +178,10 @@ fn whole(mut parts: Vec<Part>) -> Vec<Part> {
 
 /// Flow state.
 pub(super) fn memory(bench: &Bench) -> String {
-    let mut html = section("Memory", "State of the flows that were open at the end of the capture.");
+    let mut html = section(
+        "Memory",
+        "State of the flows that were open at the end of the capture. Where flows are few, what the table begins with weighs.",
+    );
     let mut table = Table::new(&["workload", "open flows", "flow state", "bytes/flow", "capture in memory"]);
     for measured in &bench.workloads {
         let memory = &measured.memory;

@@ -13,7 +13,7 @@ pub(super) const STYLE: &str = r#":root {
     --paper: #15171b; --ink: #e9e8e4; --soft: #a0a4ad; --line: #2c3038; --grid: #262a31; --card: #1d2026;
     --accent: #7db4f2; --warn: #f0c76a; --warn-paper: #2b2414; --good: #5cc796; --bad: #f08a80;
     --s1: #4a94ea; --s2: #22a578; --s3: #cf9510; --s4: #9685ea; --s5: #e46d62;
-    --r1: #23456e; --r2: #2f6198; --r3: #4384c7; --r4: #74aeec; --r5: #b7d7f8;
+    --r1: #3d6798; --r2: #4a80bd; --r3: #639fdf; --r4: #97c4f5; --r5: #d6e8fd;
   }
 }
 * { box-sizing: border-box; }
@@ -58,7 +58,8 @@ svg .on-s3 { fill: #241a00; }
 details { margin-top: 16px; } summary { cursor: pointer; color: var(--accent); font-size: 14px; }
 .wide { overflow-x: auto; }
 table { width: 100%; border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 0 6px 18px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+th, td { padding: 6px 0 6px 18px; text-align: right; white-space: nowrap; border-top: 1px solid var(--line); }
+th, .more td { border-top: 0; }
 th:first-child, td:first-child { padding-left: 0; text-align: left; }
 th { color: var(--soft); font-weight: 500; font-size: 12.5px; vertical-align: bottom; white-space: normal; line-height: 1.3; }
 td:first-child { font-weight: 550; max-width: 260px; overflow: hidden; text-overflow: ellipsis; }
