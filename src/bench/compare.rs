@@ -4,7 +4,7 @@
 //! metric is the whole range of its runs, then and now together, and never less than [`NOISE_MIN`]
 //! or [`NOISE_MIN_ROUGH`].
 
-use super::result::{Bench, Change, Comparison, Measured, Verdict};
+use super::result::{Bench, Change, Comparison, Measured, Noise, Verdict};
 use super::spread::Spread;
 use super::units;
 
@@ -30,7 +30,7 @@ struct Metric {
 /// Compares a result with an older one.
 pub fn compare(old: &Bench, new: &Bench) -> Comparison {
     let mut comparison = Comparison {
-        old: format!("{}, {}", old.program, old.measured_at),
+        old: format!("{}, {}", old.program, units::moment(&old.measured_at)),
         notes: differences(old, new),
         changes: Vec::new(),
     };
@@ -42,6 +42,9 @@ pub fn compare(old: &Bench, new: &Bench) -> Comparison {
         if (&then.traffic.sha256, then.traffic.rounds) != (&now.traffic.sha256, now.traffic.rounds) {
             comparison.notes.push(format!("{}: other traffic than in the older result, not compared", now.name));
             continue;
+        }
+        if !doubts(&then.noise).is_empty() || !doubts(&now.noise).is_empty() {
+            comparison.notes.push(format!("{}: one of the two was a noisy measurement", now.name));
         }
         let before = metrics(then);
         for metric in metrics(now) {
@@ -140,17 +143,7 @@ pub fn warnings(bench: &Bench) -> Vec<String> {
         warnings.push("this build is not optimised (profile debug): its numbers say nothing".to_owned());
     }
     for measured in &bench.workloads {
-        let mut reasons = Vec::new();
-        let noise = &measured.noise;
-        if noise.spread > SPREAD_MAX {
-            reasons.push(format!("runs differ by {}", units::percent(noise.spread)));
-        }
-        if let Some(cores) = noise.others_cores.filter(|&cores| cores > OTHERS_CORES_MAX) {
-            reasons.push(format!("others kept {cores:.1} cores busy"));
-        }
-        if let Some(steal) = noise.steal.filter(|&steal| steal > STEAL_MAX) {
-            reasons.push(format!("{} of the time went to other machines", units::percent(steal)));
-        }
+        let reasons = doubts(&measured.noise);
         if !reasons.is_empty() {
             warnings.push(format!("{}: a noisy measurement: {}", measured.name, reasons.join("; ")));
         }
@@ -165,6 +158,21 @@ pub fn warnings(bench: &Bench) -> Vec<String> {
         warnings.push(format!("more workers than the {} cores of this machine", bench.machine.cores));
     }
     warnings
+}
+
+/// Why a measurement should not be trusted.
+fn doubts(noise: &Noise) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if noise.spread > SPREAD_MAX {
+        reasons.push(format!("runs differ by {}", units::percent(noise.spread)));
+    }
+    if let Some(cores) = noise.others_cores.filter(|&cores| cores > OTHERS_CORES_MAX) {
+        reasons.push(format!("others kept {cores:.1} cores busy"));
+    }
+    if let Some(steal) = noise.steal.filter(|&steal| steal > STEAL_MAX) {
+        reasons.push(format!("{} of the time went to other machines", units::percent(steal)));
+    }
+    reasons
 }
 
 #[cfg(test)]
@@ -231,5 +239,7 @@ mod tests {
         let told = warnings(&bench);
         assert_eq!(told.len(), 2);
         assert!(told[0].contains("20 %") && told[1].contains("1.5 cores"), "{told:?}");
+        let notes = compare(&example(), &bench).notes;
+        assert_eq!(notes.iter().filter(|note| note.contains("noisy")).count(), 2, "{notes:?}");
     }
 }

@@ -24,7 +24,7 @@ pub fn write(bench: &Bench, out: &mut dyn Write) -> io::Result<()> {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>bordertap bench, {}</title>\n\
          <style>\n{STYLE}</style>\n<main>\n",
-        escaped(&moment(&bench.measured_at))
+        escaped(&units::moment(&bench.measured_at))
     );
     page += &head(bench);
     page += &comparison(bench);
@@ -54,7 +54,7 @@ fn head(bench: &Bench) -> String {
         escaped(&text::count(machine.cores, "core")),
         escaped(&machine.kernel),
         escaped(&bench.settings.size),
-        escaped(&moment(&bench.measured_at)),
+        escaped(&units::moment(&bench.measured_at)),
     );
     if !bench.warnings.is_empty() {
         html += "<div class=\"warn\"><p>Read the numbers with care.</p><ul>\n";
@@ -217,11 +217,6 @@ fn trimmed(text: &str) -> String {
     let (number, unit) = text.split_once(' ').unwrap_or((text, ""));
     let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
     format!("{number} {unit}").trim_end().to_owned()
-}
-
-/// `2026-01-05T10:20:30.123Z` as `2026-01-05 10:20 UTC`.
-fn moment(time: &str) -> String {
-    time.get(..16).map_or(time.to_owned(), |minutes| format!("{} UTC", minutes.replace('T', " ")))
 }
 
 /// A table; cells are escaped.

@@ -205,9 +205,9 @@ mod tests {
     #[test]
     fn sizes_and_sums_are_those_of_the_packets() {
         let Ok(load) = Load::new(&Name::Workload(Workload::Small), &options()) else { unreachable!() };
-        assert_eq!(load.traffic.sizes[0].packets, load.traffic.packets, "64 bytes with the FCS");
-        assert_eq!(load.traffic.wire_bytes, load.traffic.packets * 60);
-        assert_eq!(load.traffic.capture_bytes, 24 + load.traffic.packets * 76);
+        assert_eq!(load.traffic.sizes[1].packets, load.traffic.packets, "64 bytes, 68 with the FCS: up to 128");
+        assert_eq!(load.traffic.wire_bytes, load.traffic.packets * 64);
+        assert_eq!(load.traffic.capture_bytes, 24 + load.traffic.packets * (64 + 16));
     }
 
     #[test]

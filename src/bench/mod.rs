@@ -163,7 +163,12 @@ pub fn write_traffic(options: &Options, folder: &Path) -> Result<String, Error> 
     let mut lines = String::new();
     fs::create_dir_all(folder).map_err(|error| Error::File(folder.to_owned(), error))?;
     for name in options.names()? {
-        let Name::Workload(workload) = name else { continue };
+        let Name::Workload(workload) = name else {
+            return Err(Error::Unreadable(
+                name.to_string(),
+                "a file already; traffic is written of workloads".to_owned(),
+            ));
+        };
         let load = load::Load::new(&name, options)?;
         let path = folder.join(format!("{workload}.pcap"));
         let image = load.images().next().unwrap_or_default();

@@ -32,6 +32,11 @@ pub fn digits(n: f64) -> String {
     }
 }
 
+/// `2026-01-05T10:20:30.123Z` as `2026-01-05 10:20 UTC`.
+pub fn moment(time: &str) -> String {
+    time.get(..16).map_or(time.to_owned(), |minutes| format!("{} UTC", minutes.replace('T', " ")))
+}
+
 fn scaled(n: f64, units: &[(f64, &str)]) -> String {
     // Rounding must not give 1000 of a unit.
     let fits = |&&(size, _): &&(f64, &str)| n.abs() >= size * 0.9995;
@@ -59,5 +64,6 @@ mod tests {
         assert_eq!(amount(42.0), "42");
         assert_eq!(percent(0.004), "0.4 %");
         assert_eq!(percent(0.12), "12 %");
+        assert_eq!(moment("2026-01-05T10:20:30.123Z"), "2026-01-05 10:20 UTC");
     }
 }
