@@ -32,6 +32,10 @@ pub enum Command {
     /// Read captures and say which security products talk to which country
     Scan(Box<ScanArgs>),
     /// Measure how fast this build is on this machine, and where the time goes
+    ///
+    /// Without an argument, traffic of every kind is made in memory and read by the real pipeline. Nothing is read from a
+    /// disk or a network meanwhile. Workloads: mixed (an office link), elephants (long downloads), churn (a new TLS flow
+    /// every 8 packets), small (64-byte packets), flows-10m (ten million open flows), hostile (split and reordered hellos).
     Bench(BenchArgs),
     /// List, check or explain the signatures
     #[command(subcommand)]
@@ -182,10 +186,6 @@ pub enum LogFormat {
 }
 
 /// `bordertap bench`.
-///
-/// Without an argument, traffic of every kind is made in memory and read by the real pipeline. Nothing is read from a disk
-/// or a network meanwhile. Workloads: mixed (an office link), elephants (long downloads), churn (a new TLS flow every 8
-/// packets), small (64-byte packets), flows-10m (ten million open flows), hostile (split and reordered hellos).
 #[derive(Debug, Args)]
 #[command(after_long_help = BENCH_METHOD)]
 pub struct BenchArgs {
@@ -245,17 +245,19 @@ pub struct BenchArgs {
 
 const BENCH_METHOD: &str = "\
 What is measured:
-  throughput  from the first block of packets asked for until the report stands in memory, capture in memory; median
-              and range of the runs. Nothing is lost when a file is read: this is how fast, not how much loss
-  batch       latency of a block of up to 1,024 packets, from its hand-over until all of them went through
-  finding     from the hand-over of the block with the packet that ended a flow until a signature matched that flow;
-              service time without any wait in a queue
-  stages      capture, decode, flow, parse, match: from a separate run of one worker that is watched
-  memory      flow state at the end of the capture by open flow; peak of the process, the capture in memory included
-  floor       a bare loop over the same bytes that reads records and 5-tuples and counts in one hash table; its runs
-              alternate with the others
-A difference to an older result counts when it is larger than the ranges of both results together, and than 2 %
-(10 % for latency, stages and peak memory).";
+  throughput  from the first block of packets asked for until the report stands in memory,
+              capture in memory; median and range of the runs. A file loses nothing: this is how
+              fast, not how much loss
+  batch       from the hand-over of a block of up to 1,024 packets until all went through
+  finding     from the hand-over of the block with the packet that ended a flow until a
+              signature matched that flow; service time without any wait in a queue
+  stages      capture, decode, flow, parse, match: separate passes of one watched worker
+  memory      flow state at the end of the capture by open flow; peak of the process, the
+              capture in memory included; each workload in a process of its own
+  floor       a bare loop over the same bytes that reads records and 5-tuples and counts in one
+              hash table; its runs alternate with the others
+A difference to an older result counts when it is larger than the ranges of both results
+together, and than 2 % (10 % for latency, stages and peak memory).";
 
 impl BenchArgs {
     /// What to measure, and how.

@@ -4,18 +4,17 @@
 //! for identities, names learnt from DNS answers, and, if asked for, the flows themselves. Nothing
 //! is decided that another flow could change; that is left to `join`.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::fact::{Facts, Flag, Seen, Side, value};
-use crate::merge::{Few, First, Merge, Span, Tally};
+use crate::merge::{By, Few, First, Map, Merge, Rows, Span, Tally};
 use crate::parse::{dns, http, tls};
 use crate::place::Places;
 use crate::policy::{Location, Policy};
 use crate::record::spool::Spool;
-use crate::record::{EvidenceKey, FlowRecord, HostTraits, Rollup, RollupKey, Volume, normal_name};
+use crate::record::{EvidenceKey, FlowRecord, HostTraits, NAME_FIELDS, Rollup, RollupKey, Volume, normal_name};
 use crate::signature::{FlowValues, Scratch, Signatures};
 use crate::time::Time;
 use crate::worker::Gather;
@@ -28,24 +27,28 @@ pub const NAMED_ADDRESSES_MAX: usize = 1 << 20;
 pub const NAMES_PER_ADDRESS_MAX: usize = 16;
 /// Hosts whose traits are kept by one worker.
 pub const HOSTS_MAX: usize = 1 << 20;
+/// Hardware addresses kept by one worker.
+pub const MACS_MAX: usize = 1 << 20;
 /// Pieces of evidence kept by one worker.
 pub const EVIDENCE_MAX: usize = 1 << 18;
+/// Names that one worker keeps in the form in which they are compared.
+const INTERNED_MAX: usize = 1 << 16;
 
 /// When a name was first told for an address.
-pub type Names = HashMap<(IpAddr, IpAddr), Few<(Seen, Box<str>), NAMES_PER_ADDRESS_MAX>>;
+pub type Names = Map<(IpAddr, IpAddr), Few<(Seen, Arc<str>), NAMES_PER_ADDRESS_MAX>>;
 
 /// Addresses seen behind a hardware address; two are enough to know that it is a router's.
-pub type MacHosts = HashMap<[u8; 6], Few<IpAddr, 2>>;
+pub type MacHosts = Map<[u8; 6], Few<IpAddr, 2>>;
 
 /// What one worker gathered, and what merges into the whole.
 #[derive(Default)]
 pub struct Gathered {
     /// Sums by key.
-    pub rollups: HashMap<RollupKey, Rollup>,
+    pub rollups: Rows<RollupKey, Rollup>,
     /// First sight of every piece of identity evidence.
-    pub evidence: HashMap<EvidenceKey, First<Seen, ()>>,
+    pub evidence: Map<EvidenceKey, First<Seen, ()>>,
     /// What tells a shared address, by inside host.
-    pub hosts: HashMap<IpAddr, HostTraits>,
+    pub hosts: Map<IpAddr, HostTraits>,
     /// Addresses seen behind a hardware address, inside and outside.
     pub macs: MacHosts,
     /// (client, address) to the names it was told.
@@ -86,6 +89,8 @@ pub struct Collector {
     places: Arc<Places>,
     policy: Arc<Policy>,
     scratch: Scratch,
+    interned: Interned,
+    month: Month,
     /// The sums.
     pub gathered: Gathered,
     /// The flows, when somebody wants them.
@@ -100,6 +105,8 @@ impl Collector {
             places,
             policy,
             scratch: Scratch::default(),
+            interned: Interned::default(),
+            month: Month::default(),
             gathered: Gathered::default(),
             spool: keep_flows.then(Spool::default),
         }
@@ -113,31 +120,50 @@ struct Matched {
     channels: Vec<u32>,
 }
 
-/// Our end of a flow, and whether the other one is ours too.
+/// The two ends of a flow, by side, seen from our network.
 #[derive(Clone, Copy)]
 struct Ends {
-    host: Side,
-    remote_inside: bool,
+    addresses: [IpAddr; 2],
+    locations: [Location; 2],
+}
+
+impl Ends {
+    fn address(&self, side: Side) -> IpAddr {
+        self.addresses[side.index()]
+    }
+
+    fn is_inside(&self, side: Side) -> bool {
+        self.locations[side.index()] == Location::Inside
+    }
+
+    /// Our end; `None` when neither end is ours.
+    fn ours(&self) -> Option<Side> {
+        [Side::Source, Side::Destination].into_iter().find(|&side| self.is_inside(side))
+    }
 }
 
 impl Gather for Collector {
     fn take(&mut self, record: &FlowRecord) -> bool {
         self.gathered.flows.0 += 1;
         self.gathered.span.merge(Span::of(record.first, record.last));
-        self.learn_names(record);
-        if !record.key.is_frame() {
-            self.traits(record);
-        }
-        let ends = self.ends(record);
-        let whens = match record.protocol {
+        let addresses = [Side::Source, Side::Destination].map(|side| record.address(side));
+        let ends = Ends { addresses, locations: addresses.map(|address| self.policy.side_of(address)) };
+        let is_dns = record.protocol == Some(dns::PROTOCOL.name);
+        let whens = if record.key.is_frame() {
             // A frame tells who somebody is; it goes nowhere.
-            _ if record.key.is_frame() => self.matched(record, &record.facts).all,
-            Some(name) if name == dns::PROTOCOL.name => self.questions(record, ends),
-            _ => self.flow(record, ends),
+            self.matched(record, &ends, &record.facts).all
+        } else {
+            self.traits(record, &ends);
+            if ends.ours().is_none() {
+                self.gathered.transit_flows.0 += 1;
+            }
+            if is_dns {
+                self.learn_names(record, &ends);
+                self.questions(record, &ends)
+            } else {
+                self.flow(record, &ends)
+            }
         };
-        if ends.is_none() && !record.key.is_frame() {
-            self.gathered.transit_flows.0 += 1;
-        }
         if let Some(spool) = &mut self.spool {
             spool.push(record, &whens);
         }
@@ -146,49 +172,36 @@ impl Gather for Collector {
 }
 
 impl Collector {
-    /// Our end of a flow; `None` when neither end is ours.
-    fn ends(&self, record: &FlowRecord) -> Option<Ends> {
-        let zones = [Side::Source, Side::Destination].map(|side| self.policy.side_of(record.address(side)));
-        match zones {
-            [Location::Inside, other] => Some(Ends { host: Side::Source, remote_inside: other == Location::Inside }),
-            [_, Location::Inside] => Some(Ends { host: Side::Destination, remote_inside: false }),
-            _ => None,
-        }
-    }
-
     /// An ordinary flow: its evidence and its place in the sums. Returns the conditions that hold.
-    fn flow(&mut self, record: &FlowRecord, ends: Option<Ends>) -> Vec<u32> {
-        let matched = self.matched(record, &record.facts);
-        if let Some(ends) = ends {
-            self.add(record, ends, matched.channels.clone());
-        }
+    fn flow(&mut self, record: &FlowRecord, ends: &Ends) -> Vec<u32> {
+        let matched = self.matched(record, ends, &record.facts);
+        self.add(record, ends, matched.channels);
         matched.all
     }
 
     /// A DNS flow carries many questions: each is judged as if it stood alone, and so is the flow
     /// to the resolver itself.
-    fn questions(&mut self, record: &FlowRecord, ends: Option<Ends>) -> Vec<u32> {
+    fn questions(&mut self, record: &FlowRecord, ends: &Ends) -> Vec<u32> {
         let mut all = Vec::new();
-        for question in record.facts.iter().filter(|f| *f.field == dns::QNAME && f.side == Side::Source) {
-            let mut alone = Facts::default();
+        let mut alone = Facts::default();
+        for question in record.facts.of(&dns::QNAME).filter(|f| f.side == Side::Source) {
+            alone.clear();
             alone.add(&dns::QNAME, question.side, question.seen, question.value);
-            let matched = self.matched(record, &alone);
+            let matched = self.matched(record, ends, &alone);
             all.extend(matched.all);
-            if ends.is_some_and(|e| e.host == Side::Source) && !matched.channels.is_empty() {
-                self.add_question(record, &question.text(), question.seen, matched.channels);
+            if ends.is_inside(Side::Source) && !matched.channels.is_empty() {
+                self.add_question(record, question.value, question.seen, matched.channels);
             }
         }
-        if let Some(ends) = ends {
-            self.add(record, ends, Vec::new());
-        }
+        self.add(record, ends, Vec::new());
         all.sort_unstable();
         all.dedup();
         all
     }
 
     /// The conditions that these facts of a flow satisfy; evidence for identities is kept.
-    fn matched(&mut self, record: &FlowRecord, facts: &Facts) -> Matched {
-        let values = self.flow_values(record);
+    fn matched(&mut self, record: &FlowRecord, ends: &Ends, facts: &Facts) -> Matched {
+        let values = self.flow_values(record, ends);
         let first = Seen { time: record.first, packet: record.number };
         let verdicts = self.signatures.select(facts, &values, &mut self.scratch);
         let mut matched = Matched::default();
@@ -198,12 +211,12 @@ impl Collector {
                 matched.channels.push(hit.when);
                 continue;
             }
-            let host = record.address(hit.side);
             // A device that inspects TLS signs for hosts outside: only our own hosts are assets.
-            let ours = record.key.is_frame() || self.policy.side_of(host) == Location::Inside;
+            let ours = record.key.is_frame() || ends.is_inside(hit.side);
             if !ours || hit.conditional {
                 continue;
             }
+            let host = ends.address(hit.side);
             for piece in verdicts.evidence(hit) {
                 let seen = piece.seen.unwrap_or(first);
                 evidence(&mut self.gathered, host, hit.when, piece.field.name, piece.value, seen);
@@ -214,35 +227,35 @@ impl Collector {
         matched
     }
 
-    fn flow_values(&self, record: &FlowRecord) -> FlowValues {
-        let (address, port) = record.endpoint(Side::Destination);
+    fn flow_values(&self, record: &FlowRecord, ends: &Ends) -> FlowValues {
+        let destination = ends.address(Side::Destination);
         FlowValues {
-            destination: address,
+            destination,
             protocol: record.key.protocol(),
-            port,
-            asn: self.places.asn(address).map(|(number, _)| number),
+            port: record.port(Side::Destination),
+            asn: self.places.asn(destination).map(|(number, _)| number),
             ouis: record.macs.map_or([None; 2], |macs| macs.map(|[a, b, c, ..]| Some([a, b, c]))),
         }
     }
 
     /// A question for a channel's name: evidence that is weak until a flow follows.
-    fn add_question(&mut self, record: &FlowRecord, name: &str, seen: Seen, candidates: Vec<u32>) {
-        let name = normal_name(name);
+    fn add_question(&mut self, record: &FlowRecord, name: &[u8], seen: Seen, candidates: Vec<u32>) {
+        let Some(name) = self.interned.name(name) else { return };
         let client = record.address(Side::Source);
         let mut rollup = Rollup { flows: Tally(1), span: Span::of(seen.time, seen.time), ..Rollup::default() };
         rollup.first = First::of(seen, ());
         for (_, address, told) in resolved(record) {
-            if normal_name(&told) == name {
+            if self.interned.name(told).is_some_and(|told| told == name) {
                 rollup.addresses.add(address);
             }
         }
         let key = RollupKey {
             host: client,
             remote: None,
-            name: Some(name.into()),
+            name: Some(name),
             name_field: Some(dns::QNAME.name),
             protocol: record.key.protocol(),
-            port: record.endpoint(Side::Destination).1,
+            port: record.port(Side::Destination),
             outbound: true,
             remote_inside: false,
             via_proxy: false,
@@ -252,13 +265,20 @@ impl Collector {
         self.roll_up(key, rollup);
     }
 
-    /// Adds a flow to the sums.
-    fn add(&mut self, record: &FlowRecord, ends: Ends, candidates: Vec<u32>) {
-        let (host, remote) = (ends.host, ends.host.other());
+    /// The best name that the flow itself tells for its destination, and the field it came from.
+    fn own_name(&mut self, record: &FlowRecord) -> Option<(Arc<str>, &'static str)> {
+        NAME_FIELDS.iter().find_map(|field| {
+            let fact = record.facts.first(field)?;
+            Some((self.interned.name(fact.value)?, field.name))
+        })
+    }
+
+    /// Adds a flow of one of our hosts to the sums.
+    fn add(&mut self, record: &FlowRecord, ends: &Ends, candidates: Vec<u32>) {
+        let Some(host) = ends.ours() else { return };
+        let remote = host.other();
         let outbound = host == Side::Source;
-        let own_name = record.own_name().filter(|_| outbound);
-        let via_proxy = record.facts.has(&http::CONNECT_HOST);
-        let hidden = record.facts.flags.has(Flag::Ech);
+        let own_name = if outbound { self.own_name(record) } else { None };
         let (h, r) = (host.index(), remote.index());
         let volume = Volume { bytes_out: Tally(record.bytes[h]), bytes_in: Tally(record.bytes[r]) };
         let is_tls = record.protocol == Some(tls::PROTOCOL.name);
@@ -273,7 +293,7 @@ impl Collector {
             spoke_in: one(record.payload[r]),
             carried: one(carried),
             span: Span::of(record.first, record.last),
-            by_month: [(months(record.first), volume)].into(),
+            by_month: By::of(self.month.of(record.first), volume),
             addresses: Few::default(),
             missing: Tally(record.missing.iter().sum()),
             one_sided: one(flags.has(Flag::OneSided)),
@@ -283,22 +303,23 @@ impl Collector {
             first: First::of(Seen { time: record.first, packet: record.number }, ()),
         };
         let key = RollupKey {
-            host: record.address(host),
-            remote: Some(record.address(remote)),
+            host: ends.address(host),
+            remote: Some(ends.address(remote)),
             name_field: own_name.as_ref().map(|(_, field)| *field),
-            name: own_name.map(|(name, _)| name.into()),
+            name: own_name.map(|(name, _)| name),
             protocol: record.key.protocol(),
-            port: record.endpoint(Side::Destination).1,
+            port: record.port(Side::Destination),
             outbound,
-            remote_inside: ends.remote_inside,
-            via_proxy,
-            hidden,
+            remote_inside: ends.is_inside(remote),
+            via_proxy: record.facts.has(&http::CONNECT_HOST),
+            hidden: flags.has(Flag::Ech),
             candidates: candidates.into(),
         };
         self.roll_up(key, rollup);
     }
 
     fn roll_up(&mut self, key: RollupKey, rollup: Rollup) {
+        use indexmap::map::Entry;
         let full = self.gathered.rollups.len() >= ROLLUPS_MAX;
         match self.gathered.rollups.entry(key) {
             Entry::Occupied(mut there) => there.get_mut().merge(rollup),
@@ -310,26 +331,33 @@ impl Collector {
     }
 
     /// What this flow teaches about names of addresses.
-    fn learn_names(&mut self, record: &FlowRecord) {
-        for (client, address, name) in resolved(record) {
+    fn learn_names(&mut self, record: &FlowRecord, ends: &Ends) {
+        for (side, address, name) in resolved(record) {
+            let Some(name) = self.interned.name(name) else { continue };
+            let client = ends.address(side.other());
             let full = self.gathered.names.len() >= NAMED_ADDRESSES_MAX;
             let seen = Seen { time: record.first, packet: record.number };
             match self.gathered.names.entry((client, address)) {
-                Entry::Occupied(mut there) => there.get_mut().add((seen, normal_name(&name).into())),
-                Entry::Vacant(free) if !full => free.insert(Few::default()).add((seen, normal_name(&name).into())),
+                Entry::Occupied(mut there) => there.get_mut().add((seen, name)),
+                Entry::Vacant(free) if !full => free.insert(Few::default()).add((seen, name)),
                 Entry::Vacant(_) => self.gathered.limit("names.limit"),
             }
         }
     }
 
     /// What tells a shared address, and who stands behind which hardware address.
-    fn traits(&mut self, record: &FlowRecord) {
+    fn traits(&mut self, record: &FlowRecord, ends: &Ends) {
         for side in [Side::Source, Side::Destination] {
-            let address = record.address(side);
+            let address = ends.address(side);
             if let Some(macs) = record.macs {
-                self.gathered.macs.entry(macs[side.index()]).or_default().add(address);
+                let full = self.gathered.macs.len() >= MACS_MAX;
+                match self.gathered.macs.entry(macs[side.index()]) {
+                    Entry::Occupied(mut there) => there.get_mut().add(address),
+                    Entry::Vacant(free) if !full => free.insert(Few::default()).add(address),
+                    Entry::Vacant(_) => self.gathered.limit("macs.limit"),
+                }
             }
-            if self.policy.side_of(address) != Location::Inside {
+            if !ends.is_inside(side) {
                 continue;
             }
             let full = self.gathered.hosts.len() >= HOSTS_MAX;
@@ -346,12 +374,11 @@ impl Collector {
             }
             host.volume.bytes_out.0 += record.bytes[side.index()];
             host.volume.bytes_in.0 += record.bytes[side.other().index()];
-            for fact in record.facts.iter().filter(|f| f.side == side) {
-                if *fact.field == tls::JA4 {
-                    host.client_fingerprints.add(fact.value.into());
-                } else if *fact.field == http::USER_AGENT {
-                    host.user_agents.add(fact.value.into());
-                }
+            for fact in record.facts.of(&tls::JA4).filter(|f| f.side == side) {
+                host.client_fingerprints.add_from(fact.value);
+            }
+            for fact in record.facts.of(&http::USER_AGENT).filter(|f| f.side == side) {
+                host.user_agents.add_from(fact.value);
             }
         }
     }
@@ -368,16 +395,48 @@ fn evidence(gathered: &mut Gathered, host: IpAddr, when: u32, field: &'static st
     }
 }
 
-/// What a flow says about names: (client that was told, address, name).
-fn resolved(record: &FlowRecord) -> impl Iterator<Item = (IpAddr, IpAddr, String)> + '_ {
-    record.facts.iter().filter(|f| *f.field == dns::RESOLVED).filter_map(|fact| {
+/// What a flow says about names: (side that told it, address, name as it stood).
+fn resolved(record: &FlowRecord) -> impl Iterator<Item = (Side, IpAddr, &[u8])> + '_ {
+    record.facts.of(&dns::RESOLVED).filter_map(|fact| {
         let (address, name) = dns::unpack_resolved(fact.value)?;
-        Some((record.address(fact.side.other()), address, value::escaped(name)))
+        Some((fact.side, address, name))
     })
 }
 
-/// Calendar months since year 0, UTC.
-fn months(time: Time) -> i32 {
-    let date = time.date();
-    i32::from(date.0) * 12 + i32::from(date.1) - 1
+/// Names as they stood on the wire to names as they are compared, each made once.
+#[derive(Default)]
+struct Interned(Map<Box<[u8]>, Option<Arc<str>>>);
+
+impl Interned {
+    /// The name for comparing; `None` when nothing is left of it.
+    fn name(&mut self, raw: &[u8]) -> Option<Arc<str>> {
+        if let Some(name) = self.0.get(raw) {
+            return name.clone();
+        }
+        let name = Some(normal_name(&value::name(raw))).filter(|name| !name.is_empty()).map(Arc::from);
+        if self.0.len() < INTERNED_MAX {
+            self.0.insert(raw.into(), name.clone());
+        }
+        name
+    }
+}
+
+/// The calendar month of a time, UTC. The last one is kept with its bounds: times come nearly in order.
+#[derive(Default)]
+struct Month {
+    first: Time,
+    next: Time,
+    number: i32,
+}
+
+impl Month {
+    /// Months since year 0.
+    fn of(&mut self, time: Time) -> i32 {
+        if !(self.first..self.next).contains(&time) {
+            let (year, month) = time.date();
+            self.number = i32::from(year) * 12 + i32::from(month) - 1;
+            (self.first, self.next) = time.month_bounds();
+        }
+        self.number
+    }
 }

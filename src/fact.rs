@@ -4,16 +4,15 @@
 //! order. A fact says which field, on which side of the flow, with which bytes, and where it was
 //! seen first. Nobody judges here; signatures do that later.
 
+mod facts;
 pub mod value;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::time::Time;
 
-/// Values kept of one field in one flow; more set [`Flag::LimitReached`].
-pub const FACTS_PER_FIELD_MAX: usize = 64;
-/// Bytes of values kept in one flow; more set [`Flag::LimitReached`].
-pub const FACT_BYTES_MAX: usize = 32 * 1024;
-/// Bytes of one value; a longer one is cut there and flagged.
-pub const VALUE_BYTES_MAX: usize = 4096;
+pub use facts::{FACT_BYTES_MAX, FACTS_PER_FIELD_MAX, Facts, VALUE_BYTES_MAX};
 
 /// Which end of a flow: the one that opened it, or the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,17 +71,48 @@ pub struct Field {
     /// One line for `signatures fields`.
     pub about: &'static str,
     internal: bool,
+    /// Its number in this run, from 1; 0 until it is needed.
+    number: AtomicU16,
+}
+
+/// Fields that can be told apart by number.
+const FIELDS_MAX: usize = 1024;
+/// Fields by number, less one, in the order in which they were first needed.
+static NUMBERED: [OnceLock<&'static Field>; FIELDS_MAX] = [const { OnceLock::new() }; FIELDS_MAX];
+
+/// The field of a number that [`Field::number`] gave in this run.
+#[inline]
+pub fn field(number: u16) -> Option<&'static Field> {
+    NUMBERED.get(usize::from(number).checked_sub(1)?)?.get().copied()
 }
 
 impl Field {
     /// A field; protocols declare theirs as `pub static`.
     pub const fn new(name: &'static str, kind: Kind, about: &'static str) -> Field {
-        Field { name, kind, about, internal: false }
+        Field { name, kind, about, internal: false, number: AtomicU16::new(0) }
     }
 
     /// A field that a later stage needs and that no record shows and no signature may use.
     pub const fn internal(name: &'static str, about: &'static str) -> Field {
-        Field { name, kind: Kind::Hex, about, internal: true }
+        Field { name, kind: Kind::Hex, about, internal: true, number: AtomicU16::new(0) }
+    }
+
+    /// A small number that stands for it in this run.
+    #[inline]
+    pub fn number(&'static self) -> u16 {
+        match self.number.load(Ordering::Relaxed) {
+            0 => self.take_number(),
+            number => number,
+        }
+    }
+
+    /// The first free place is this field's, unless another thread was faster and it has one already.
+    #[cold]
+    fn take_number(&'static self) -> u16 {
+        let place = NUMBERED.iter().position(|place| std::ptr::eq(*place.get_or_init(|| self), self));
+        let number = place.map_or(0, |at| at as u16 + 1);
+        self.number.store(number, Ordering::Relaxed);
+        number
     }
 
     /// Whether records leave it out.
@@ -93,7 +123,8 @@ impl Field {
 
 impl PartialEq for Field {
     fn eq(&self, other: &Field) -> bool {
-        std::ptr::eq(self, other) || self.name == other.name
+        // Each is a static of its own.
+        std::ptr::eq(self, other)
     }
 }
 
@@ -221,16 +252,6 @@ impl Flags {
     }
 }
 
-/// One entry of [`Facts`]: everything but the bytes of the value.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    field: &'static Field,
-    side: Side,
-    start: u32,
-    len: u32,
-    seen: Seen,
-}
-
 /// A fact as it is read back.
 #[derive(Clone, Copy, Debug)]
 pub struct Fact<'a> {
@@ -248,146 +269,5 @@ impl Fact<'_> {
     /// The value as it is printed.
     pub fn text(&self) -> String {
         value::text(self)
-    }
-}
-
-/// The facts of one flow: a set of (field, side, value), each with its first sight, and flags.
-///
-/// Two vectors however many facts there are. Of one field the
-/// [`FACTS_PER_FIELD_MAX`] smallest values are kept, so the result does not depend on order.
-#[derive(Clone, Debug, Default)]
-pub struct Facts {
-    entries: Vec<Entry>,
-    bytes: Vec<u8>,
-    /// What is noteworthy beside values.
-    pub flags: Flags,
-}
-
-impl Facts {
-    /// Adds a value; the same value again keeps the earlier sight.
-    pub fn add(&mut self, field: &'static Field, side: Side, seen: Seen, value: &[u8]) {
-        let value = match value.get(..VALUE_BYTES_MAX) {
-            Some(cut) if value.len() > VALUE_BYTES_MAX => {
-                self.flags.set(Flag::LimitReached);
-                cut
-            }
-            _ => value,
-        };
-        let mut same_field = 0;
-        for at in 0..self.entries.len() {
-            let entry = self.entries[at];
-            if !std::ptr::eq(entry.field, field) {
-                continue;
-            }
-            if entry.side == side && self.value(&entry) == value {
-                let first = &mut self.entries[at].seen;
-                *first = (*first).min(seen);
-                return;
-            }
-            same_field += 1;
-        }
-        if same_field >= FACTS_PER_FIELD_MAX {
-            self.flags.set(Flag::LimitReached);
-            return self.replace_largest(field, side, seen, value);
-        }
-        let Some(start) = self.push_bytes(value) else { return };
-        self.entries.push(Entry { field, side, start, len: value.len() as u32, seen });
-    }
-
-    /// Keeps the smallest values when a field is full.
-    fn replace_largest(&mut self, field: &'static Field, side: Side, seen: Seen, value: &[u8]) {
-        let largest = (0..self.entries.len())
-            .filter(|&i| std::ptr::eq(self.entries[i].field, field))
-            .max_by(|&x, &y| self.rank(x).cmp(&self.rank(y)));
-        let Some(at) = largest else { return };
-        if (value, side) >= self.rank(at) {
-            return;
-        }
-        let Some(start) = self.push_bytes(value) else { return };
-        self.entries[at] = Entry { field, side, start, len: value.len() as u32, seen };
-    }
-
-    fn rank(&self, at: usize) -> (&[u8], Side) {
-        (self.value(&self.entries[at]), self.entries[at].side)
-    }
-
-    fn push_bytes(&mut self, value: &[u8]) -> Option<u32> {
-        if self.bytes.len() + value.len() > FACT_BYTES_MAX {
-            self.compact();
-        }
-        if self.bytes.len() + value.len() > FACT_BYTES_MAX {
-            self.flags.set(Flag::LimitReached);
-            return None;
-        }
-        let start = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(value);
-        Some(start)
-    }
-
-    /// Drops the bytes of values that were replaced.
-    fn compact(&mut self) {
-        let old = std::mem::take(&mut self.bytes);
-        for entry in &mut self.entries {
-            let start = self.bytes.len() as u32;
-            self.bytes.extend_from_slice(&old[entry.start as usize..(entry.start + entry.len) as usize]);
-            entry.start = start;
-        }
-    }
-
-    /// Close to a limit: a flow of many messages does well to end here and begin anew, so that
-    /// nothing is lost.
-    pub fn is_nearly_full(&self) -> bool {
-        if self.entries.len() < FACTS_PER_FIELD_MAX / 2 && self.bytes.len() < FACT_BYTES_MAX / 2 {
-            return false;
-        }
-        let of = |field: &'static Field| self.entries.iter().filter(|e| std::ptr::eq(e.field, field)).count();
-        self.bytes.len() >= FACT_BYTES_MAX / 2 || self.entries.iter().any(|e| of(e.field) >= FACTS_PER_FIELD_MAX / 2)
-    }
-
-    /// Adds a number.
-    pub fn add_number(&mut self, field: &'static Field, side: Side, seen: Seen, value: u64) {
-        self.add(field, side, seen, &value.to_be_bytes());
-    }
-
-    fn value(&self, entry: &Entry) -> &[u8] {
-        &self.bytes[entry.start as usize..(entry.start + entry.len) as usize]
-    }
-
-    /// All facts, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = Fact<'_>> {
-        self.entries.iter().map(|e| Fact { field: e.field, side: e.side, value: self.value(e), seen: e.seen })
-    }
-
-    /// The fact of this field that was seen first; of two in one packet the smaller value.
-    pub fn first(&self, field: &'static Field) -> Option<Fact<'_>> {
-        self.iter().filter(|f| std::ptr::eq(f.field, field)).min_by(|a, b| (a.seen, a.value).cmp(&(b.seen, b.value)))
-    }
-
-    /// Whether a field has a value.
-    pub fn has(&self, field: &'static Field) -> bool {
-        self.entries.iter().any(|e| std::ptr::eq(e.field, field))
-    }
-
-    /// Number of facts.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// No facts and no flags.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.flags.0 == 0
-    }
-
-    /// Bytes of memory behind the two vectors.
-    pub fn heap_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>() + self.bytes.capacity()
-    }
-
-    /// Union with another set of facts about the same flow.
-    pub fn merge(&mut self, other: &Facts) {
-        self.flags.0 |= other.flags.0;
-        for fact in other.iter() {
-            self.add(fact.field, fact.side, fact.seen, fact.value);
-        }
     }
 }

@@ -11,10 +11,10 @@ mod names;
 pub use assets::{Identified, Vendorship};
 pub use names::NameBook;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::collect::Gathered;
+use crate::merge::Map;
 use crate::place::Places;
 use crate::policy::Policy;
 use crate::record::{Asset, Finding};
@@ -42,7 +42,7 @@ pub struct Joined {
     /// The appliances.
     pub assets: Vec<Asset>,
     /// Who each host is, for flow records.
-    pub hosts: HashMap<IpAddr, Identified>,
+    pub hosts: Map<IpAddr, Identified>,
     /// Names of addresses, for flow records.
     pub names: NameBook,
 }

@@ -20,6 +20,10 @@ use bordertap::signature::{Signatures, print};
 use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// Flows come and go by the million, each with a few small pieces of memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit statuses of the contract.
 mod status {
     pub const USELESS: u8 = 1;

@@ -4,9 +4,19 @@
 //! and is not idempotent, so each source counts once; the others are also idempotent. "First to
 //! arrive" is never a rule. `tests/merge_laws.rs` checks the laws.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::hash::Hash;
+
+use smallvec::SmallVec;
 
 use crate::time::Time;
+
+/// A map whose hash has a random key, so that nobody can aim at one bucket.
+pub type Map<K, V> = std::collections::HashMap<K, V, ahash::RandomState>;
+
+/// As [`Map`], with large values in one row: growing moves each of them once.
+pub type Rows<K, V> = indexmap::IndexMap<K, V, ahash::RandomState>;
 
 /// Something that merges: associative and commutative.
 pub trait Merge {
@@ -53,27 +63,41 @@ impl<K: Ord, T: Ord> Merge for First<K, T> {
 /// The `N` smallest values, and whether there were more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Few<T: Ord, const N: usize> {
-    values: BTreeSet<T>,
+    /// Sorted. There is mostly just one, so one has its place without memory of its own.
+    values: SmallVec<[T; 1]>,
     more: bool,
 }
 
 impl<T: Ord, const N: usize> Default for Few<T, N> {
     fn default() -> Few<T, N> {
-        Few { values: BTreeSet::new(), more: false }
+        Few { values: SmallVec::new(), more: false }
     }
 }
 
 impl<T: Ord, const N: usize> Few<T, N> {
     /// Adds a value.
     pub fn add(&mut self, value: T) {
-        if self.values.len() >= N && self.values.last().is_some_and(|last| *last < value) {
-            self.more = true;
-            return;
+        if let Err(at) = self.values.binary_search(&value) {
+            self.insert(at, value);
         }
-        self.values.insert(value);
-        if self.values.len() > N {
-            self.values.pop_last();
-            self.more = true;
+    }
+
+    /// Adds a value that is made only when it is not there yet.
+    pub fn add_from<Q>(&mut self, value: &Q)
+    where
+        T: Borrow<Q> + for<'q> From<&'q Q>,
+        Q: Ord + ?Sized,
+    {
+        if let Err(at) = self.values.binary_search_by(|there| there.borrow().cmp(value)) {
+            self.insert(at, T::from(value));
+        }
+    }
+
+    fn insert(&mut self, at: usize, value: T) {
+        self.more |= self.values.len() == N;
+        if at < N {
+            self.values.truncate(N - 1);
+            self.values.insert(at, value);
         }
     }
 
@@ -103,6 +127,39 @@ impl<T: Ord, const N: usize> Merge for Few<T, N> {
         self.more |= other.more;
         for value in other.values {
             self.add(value);
+        }
+    }
+}
+
+/// Sums by a key of which there are few: months, mostly one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By<K: Ord, V>(SmallVec<[(K, V); 1]>);
+
+impl<K: Ord, V> Default for By<K, V> {
+    fn default() -> By<K, V> {
+        By(SmallVec::new())
+    }
+}
+
+impl<K: Ord, V: Merge> By<K, V> {
+    /// One sum.
+    pub fn of(key: K, value: V) -> By<K, V> {
+        By(SmallVec::from_buf([(key, value)]))
+    }
+
+    /// The sums, in the order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = &(K, V)> {
+        self.0.iter()
+    }
+}
+
+impl<K: Ord, V: Merge> Merge for By<K, V> {
+    fn merge(&mut self, other: By<K, V>) {
+        for (key, theirs) in other.0 {
+            match self.0.binary_search_by(|(there, _)| there.cmp(&key)) {
+                Ok(at) => self.0[at].1.merge(theirs),
+                Err(at) => self.0.insert(at, (key, theirs)),
+            }
         }
     }
 }
@@ -169,14 +226,27 @@ impl<K: Ord, V: Merge> Merge for BTreeMap<K, V> {
     }
 }
 
-impl<K: Eq + std::hash::Hash, V: Merge, S: std::hash::BuildHasher> Merge for std::collections::HashMap<K, V, S> {
-    fn merge(&mut self, other: std::collections::HashMap<K, V, S>) {
+impl<K: Eq + Hash, V: Merge> Merge for Map<K, V> {
+    fn merge(&mut self, other: Map<K, V>) {
         for (key, theirs) in other {
             match self.entry(key) {
                 std::collections::hash_map::Entry::Vacant(free) => {
                     free.insert(theirs);
                 }
                 std::collections::hash_map::Entry::Occupied(mut ours) => ours.get_mut().merge(theirs),
+            }
+        }
+    }
+}
+
+impl<K: Eq + Hash, V: Merge> Merge for Rows<K, V> {
+    fn merge(&mut self, other: Rows<K, V>) {
+        for (key, theirs) in other {
+            match self.entry(key) {
+                indexmap::map::Entry::Vacant(free) => {
+                    free.insert(theirs);
+                }
+                indexmap::map::Entry::Occupied(mut ours) => ours.get_mut().merge(theirs),
             }
         }
     }

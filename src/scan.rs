@@ -12,7 +12,7 @@ use crate::collect::{Collector, Gathered};
 use crate::fact::{Facts, Flag, Seen, Side};
 use crate::flow::key::protocol;
 use crate::join::{Context, Identified, Joined, NameBook, join};
-use crate::merge::Merge;
+use crate::merge::{Map, Merge};
 use crate::parse::tls;
 use crate::place::{self, Places};
 use crate::policy::{Location, Policy};
@@ -101,12 +101,16 @@ impl Scan {
         let filtered = source.filtered();
         ledger.received += filtered;
         ledger.not_decoded.extend((filtered > 0).then(|| ("filter.not-matched".to_owned(), filtered)));
-        let mut gathered = Gathered::default();
+        let mut gathered: Option<Gathered> = None;
         let mut spools = Vec::new();
         for collector in collectors {
-            gathered.merge(collector.gathered);
+            match &mut gathered {
+                None => gathered = Some(collector.gathered),
+                Some(sum) => sum.merge(collector.gathered),
+            }
             spools.extend(collector.spool);
         }
+        let gathered = gathered.unwrap_or_default();
         for (name, count) in &gathered.limits {
             ledger.note(name, count.0);
         }
@@ -250,7 +254,7 @@ fn silent(by_input: &ByInput) -> impl Iterator<Item = Damage> + '_ {
 /// Flow records, with what the whole input taught about them.
 pub struct Flows {
     spools: Vec<Spool>,
-    hosts: std::collections::HashMap<IpAddr, Identified>,
+    hosts: Map<IpAddr, Identified>,
     names: NameBook,
     signatures: Arc<Signatures>,
     places: Arc<Places>,

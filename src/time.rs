@@ -29,6 +29,17 @@ impl Time {
         (date.year(), date.month())
     }
 
+    /// The calendar month it lies in, UTC: its first moment, and that of the next month.
+    pub fn month_bounds(self) -> (Time, Time) {
+        let first = jiff::tz::Offset::UTC.to_datetime(self.stamp()).date().first_of_month();
+        let next = first.last_of_month().tomorrow();
+        let start = |date: jiff::civil::Date| {
+            let stamp = jiff::tz::Offset::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::midnight()));
+            stamp.map_or(Time(i64::MAX), |stamp| Time::new(stamp.as_second(), 0))
+        };
+        (start(first), next.map_or(Time(i64::MAX), start))
+    }
+
     /// Year and month as `2026-11`, UTC.
     pub fn month(self) -> String {
         let (year, month) = self.date();

@@ -30,6 +30,9 @@ impl Gather for Vec<FlowRecord> {
 /// Segments whose flows are looked up together, so that their memory fetches overlap.
 const LOOKAHEAD: usize = 64;
 
+/// Flows handed over together when the source is at its end.
+const FINISHED_TOGETHER: usize = 16;
+
 /// What hangs off a flow that somebody reads or has read.
 #[derive(Default)]
 struct Cold {
@@ -40,7 +43,52 @@ struct Cold {
 
 impl Cold {
     fn heap_bytes(&self) -> usize {
-        size_of::<Cold>() + self.facts.heap_bytes() + self.reading.as_ref().map_or(0, |r| r.heap_bytes())
+        self.facts.heap_bytes() + self.reading.as_ref().map_or(0, |r| r.heap_bytes())
+    }
+}
+
+/// Spare pieces kept of each kind.
+const SPARE_MAX: usize = 256;
+/// Larger ones are not kept.
+const SPARE_FACTS_BYTES_MAX: usize = 8 * 1024;
+
+/// What flows have while they are read, handed from one to the next.
+#[derive(Default)]
+struct Spare {
+    facts: Vec<Facts>,
+    readings: Vec<Box<Reading>>,
+}
+
+impl Spare {
+    /// Gives a flow what it needs to be read.
+    fn lend(&mut self, cold: &mut Cold) {
+        if cold.facts.heap_bytes() == 0 {
+            cold.facts = self.facts.pop().unwrap_or_default();
+        }
+        if cold.reading.is_none() {
+            cold.reading = Some(self.readings.pop().unwrap_or_default());
+        }
+    }
+
+    /// Nobody reads a flow any more: takes back what it does not need while it rests.
+    fn settle(&mut self, cold: &mut Cold) {
+        self.keep_reading(cold.reading.take());
+        let facts = cold.facts.clone();
+        self.keep_facts(std::mem::replace(&mut cold.facts, facts));
+    }
+
+    fn keep_reading(&mut self, reading: Option<Box<Reading>>) {
+        if let Some(mut reading) = reading.filter(|_| self.readings.len() < SPARE_MAX) {
+            *reading = Reading::default();
+            self.readings.push(reading);
+        }
+    }
+
+    fn keep_facts(&mut self, mut facts: Facts) {
+        if self.facts.len() < SPARE_MAX && (1..=SPARE_FACTS_BYTES_MAX).contains(&facts.heap_bytes()) {
+            facts.clear();
+            self.facts.push(facts);
+        }
     }
 }
 
@@ -62,6 +110,7 @@ pub struct Worker<G, W = ()> {
     table: Table<Cold>,
     memory: usize,
     cold_bytes: usize,
+    spare: Spare,
     hashes: Vec<(u64, Option<u32>)>,
     /// What it counted.
     pub counters: Counters,
@@ -78,6 +127,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             table: Table::new(),
             memory,
             cold_bytes: 0,
+            spare: Spare::default(),
             hashes: Vec::with_capacity(LOOKAHEAD),
             counters: Counters::default(),
             gather,
@@ -107,9 +157,15 @@ impl<G: Gather, W: Watch> Worker<G, W> {
     /// The source is over: every flow ends.
     pub fn finish(&mut self) {
         let ids: Vec<u32> = self.table.ids().collect();
-        for id in ids {
-            self.end(id);
+        for batch in ids.chunks(FINISHED_TOGETHER) {
+            // Flows at rest lie far apart: what is looked at together is fetched together.
+            let first_bytes = batch.iter().filter_map(|&id| self.table.cold(id)?.facts.packed().first());
+            std::hint::black_box(first_bytes.fold(0, |sum: u8, byte| sum ^ byte));
+            for &id in batch {
+                self.hand_over(id);
+            }
         }
+        self.table = Table::new();
     }
 
     /// Bytes of flow state, about.
@@ -348,18 +404,17 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             if start == Some(seq) && parse::nobody_claims(Transport::Tcp, ports, side, payload) {
                 return self.refuse(id, side);
             }
-            self.table.set_cold(id, Box::default());
-            self.cold_bytes += size_of::<Cold>();
         }
-        let Some(cold) = self.table.cold_mut(id) else { return };
+        let cold = self.table.attach(id);
         let before = cold.heap_bytes();
-        let reading = cold.reading.get_or_insert_default();
+        self.spare.lend(cold);
+        let Some(reading) = &mut cold.reading else { return };
         self.watch.lap(Stage::Flow);
         let verdict = reading.tcp(side, start, seq, payload, cut, ports, seen, &mut cold.facts);
         self.watch.lap(Stage::Parse);
         cold.protocol = reading.protocol_name();
         if verdict == Verdict::Done {
-            cold.reading = None;
+            self.spare.settle(cold);
         }
         let after = cold.heap_bytes();
         self.cold_bytes = (self.cold_bytes + after).saturating_sub(before);
@@ -385,10 +440,6 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             }
             return false;
         };
-        if self.table.cold(id).is_none() {
-            self.table.set_cold(id, Box::default());
-            self.cold_bytes += size_of::<Cold>();
-        }
         // What the other side said so far was part of the other beginning too.
         let hot = self.table.hot_mut(id);
         let known = hot.is(state::LATE);
@@ -396,9 +447,12 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         if !known {
             hot.state |= state::REFUSED[side.other().index()];
         }
-        let Some(cold) = self.table.cold_mut(id) else { return false };
+        let cold = self.table.attach(id);
         let before = cold.heap_bytes();
-        cold.reading.get_or_insert_default().begin_late(protocol, side, seq);
+        self.spare.lend(cold);
+        if let Some(reading) = &mut cold.reading {
+            reading.begin_late(protocol, side, seq);
+        }
         self.cold_bytes = (self.cold_bytes + cold.heap_bytes()).saturating_sub(before);
         true
     }
@@ -410,7 +464,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         let both = hot.is(state::REFUSED[0]) && hot.is(state::REFUSED[1]);
         if let Some(cold) = self.table.cold_mut(id).filter(|_| both) {
             let before = cold.heap_bytes();
-            cold.reading = None;
+            self.spare.settle(cold);
             let after = cold.heap_bytes();
             self.cold_bytes = (self.cold_bytes + after).saturating_sub(before);
         }
@@ -442,19 +496,18 @@ impl<G: Gather, W: Watch> Worker<G, W> {
                 }
                 return;
             }
-            self.table.set_cold(id, Box::default());
-            self.cold_bytes += size_of::<Cold>();
         }
-        let Some(cold) = self.table.cold_mut(id) else { return };
+        let cold = self.table.attach(id);
         let before = cold.heap_bytes();
-        let reading = cold.reading.get_or_insert_default();
+        self.spare.lend(cold);
+        let Some(reading) = &mut cold.reading else { return };
         let seen = Seen { time: segment.time, packet: segment.number };
         self.watch.lap(Stage::Flow);
         let verdict = reading.datagram(transport, side, payload, ports, seen, &mut cold.facts);
         self.watch.lap(Stage::Parse);
         cold.protocol = reading.protocol_name();
         if verdict == Verdict::Done {
-            cold.reading = None;
+            self.spare.settle(cold);
         }
         let after = cold.heap_bytes();
         self.cold_bytes = (self.cold_bytes + after).saturating_sub(before);
@@ -474,8 +527,14 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         (key.endpoint(low_opens).1, key.endpoint(!low_opens).1)
     }
 
-    /// A flow is over: what was waiting is read as it is, the record is made, the memory is freed.
+    /// A flow is over.
     fn end(&mut self, id: u32) {
+        self.hand_over(id);
+        self.table.remove(id);
+    }
+
+    /// What was waiting is read as it is, the record is made, what hung off the flow is freed.
+    fn hand_over(&mut self, id: u32) {
         let hot = *self.table.hot(id);
         let rest = *self.table.rest(id);
         let key = self.table.key(id);
@@ -486,6 +545,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             if let Some(mut reading) = cold.reading.take() {
                 reading.finish(ports, &mut cold.facts);
                 cold.protocol = reading.protocol_name();
+                self.spare.keep_reading(Some(reading));
             }
         }
         let (mut facts, protocol) = cold.map(|c| (c.facts, c.protocol)).unwrap_or_default();
@@ -514,11 +574,11 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             facts,
         };
         record.finish_flags();
-        self.table.remove(id);
         self.watch.lap(Stage::Flow);
         let matched = self.gather.take(&record);
         self.watch.judged(matched);
         self.watch.lap(Stage::Match);
+        self.spare.keep_facts(record.facts);
     }
 }
 

@@ -6,8 +6,9 @@
 //! the other fingerprints of that family are not and have no place here).
 
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
-use super::is_grease;
+use super::{BETWEEN, is_grease};
 
 /// Bytes of a fingerprint: `t13d1516h2_8daaf6152771_e5627efa2ab1`.
 pub const JA4_BYTES: usize = 36;
@@ -22,7 +23,7 @@ const HASH_DIGITS: usize = 12;
 /// Stands for the hash of an empty list.
 const NO_VALUES: [u8; HASH_DIGITS] = [b'0'; HASH_DIGITS];
 /// List items that are sorted on the stack; longer lists go to the heap.
-const ITEMS_ON_STACK: usize = 128;
+const ITEMS_ON_STACK: usize = 192;
 
 /// What carried the hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,31 +53,55 @@ pub struct Offer<'a> {
     pub signature_algorithms: &'a [u16],
 }
 
+/// The two hashes of a fingerprint: of the ciphers, and of extensions with signature algorithms.
+pub type Hashes = [[u8; HASH_DIGITS]; 2];
+
 /// The fingerprint, ASCII.
 pub fn ja4(offer: &Offer<'_>) -> [u8; JA4_BYTES] {
-    let mut ciphers = Sorted::new(offer.ciphers);
-    let ciphers = ciphers.keep(|cipher| !is_grease(cipher));
-    let mut extensions = Sorted::new(offer.extensions);
-    let extensions = extensions.keep(|kind| !is_grease(kind));
-    let extension_count = extensions.len();
-    let named = extensions.contains(&SERVER_NAME);
+    with_hashes(offer, hashes(offer, |_, make| make()))
+}
 
+/// The hashes; `remember` gets the lists they are made from, sorted and without GREASE, and how to make them.
+pub fn hashes(offer: &Offer<'_>, remember: impl FnOnce(&[u16], &dyn Fn() -> Hashes) -> Hashes) -> Hashes {
+    let mut lists: SmallVec<[u16; ITEMS_ON_STACK]> = plain(offer.ciphers).collect();
+    lists.sort_unstable();
+    let ciphers_end = lists.len();
+    lists.push(BETWEEN);
+    let extensions_start = lists.len();
+    lists.extend(plain(offer.extensions));
+    lists[extensions_start..].sort_unstable();
+    let extensions_end = lists.len();
+    lists.push(BETWEEN);
+    let schemes_start = lists.len();
+    // Not sorted: their order tells clients apart.
+    lists.extend(plain(offer.signature_algorithms));
+    let [ciphers, extensions] = [&lists[..ciphers_end], &lists[extensions_start..extensions_end]];
+    remember(&lists, &|| [cipher_hash(ciphers), extension_hash(extensions, &lists[schemes_start..])])
+}
+
+/// The fingerprint of an offer whose hashes are known.
+pub fn with_hashes(offer: &Offer<'_>, [ciphers, extensions]: Hashes) -> [u8; JA4_BYTES] {
     let transport = match offer.transport {
         Transport::Tls => b't',
         Transport::Quic => b'q',
         Transport::Dtls => b'd',
     };
     let [v0, v1] = version_digits(offer.version);
-    let name = if named { b'd' } else { b'i' };
-    let [c0, c1] = count_digits(ciphers.len());
-    let [e0, e1] = count_digits(extension_count);
+    let name = if offer.extensions.contains(&SERVER_NAME) { b'd' } else { b'i' };
+    let [c0, c1] = count_digits(plain(offer.ciphers).count());
+    let [e0, e1] = count_digits(plain(offer.extensions).count());
     let [a0, a1] = alpn_ends(offer.alpn.unwrap_or_default());
 
     let mut text = [b'_'; JA4_BYTES];
     text[..10].copy_from_slice(&[transport, v0, v1, name, c0, c1, e0, e1, a0, a1]);
-    text[11..23].copy_from_slice(&cipher_hash(ciphers));
-    text[24..].copy_from_slice(&extension_hash(extensions, offer.signature_algorithms));
+    text[11..23].copy_from_slice(&ciphers);
+    text[24..].copy_from_slice(&extensions);
     text
+}
+
+/// A list without GREASE.
+fn plain(list: &[u16]) -> impl Iterator<Item = u16> + '_ {
+    list.iter().copied().filter(|&value| !is_grease(value))
 }
 
 fn version_digits(version: u16) -> [u8; 2] {
@@ -125,8 +150,7 @@ fn extension_hash(sorted: &[u16], signature_algorithms: &[u16]) -> [u8; HASH_DIG
     if !hash_list(&mut hash, b"", kinds) {
         return NO_VALUES;
     }
-    // Not sorted: their order tells clients apart.
-    hash_list(&mut hash, b"_", signature_algorithms.iter().copied().filter(|&value| !is_grease(value)));
+    hash_list(&mut hash, b"_", signature_algorithms.iter().copied());
     first_digits(hash)
 }
 
@@ -168,36 +192,6 @@ fn first_digits(hash: Sha256) -> [u8; HASH_DIGITS] {
 
 fn hex_digit(nibble: u8) -> u8 {
     if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
-}
-
-/// A copy of a list to sort: on the stack unless it is very long.
-struct Sorted<'a> {
-    from: &'a [u16],
-    stack: [u16; ITEMS_ON_STACK],
-    heap: Vec<u16>,
-}
-
-impl<'a> Sorted<'a> {
-    fn new(from: &'a [u16]) -> Sorted<'a> {
-        Sorted { from, stack: [0; ITEMS_ON_STACK], heap: Vec::new() }
-    }
-
-    fn keep(&mut self, wanted: impl Fn(u16) -> bool) -> &[u16] {
-        let kept = self.from.iter().copied().filter(|&value| wanted(value));
-        let list = if self.from.len() <= ITEMS_ON_STACK {
-            let mut count = 0;
-            for (slot, value) in self.stack.iter_mut().zip(kept) {
-                *slot = value;
-                count += 1;
-            }
-            &mut self.stack[..count]
-        } else {
-            self.heap = kept.collect();
-            &mut self.heap[..]
-        };
-        list.sort_unstable();
-        list
-    }
 }
 
 #[cfg(test)]

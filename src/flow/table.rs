@@ -2,7 +2,7 @@
 //!
 //! In: keys with their keyed hash. Out: the number of the flow, old or new. One probe of a
 //! compact index, one 64-byte line of state. What a flow needs rarely (its start, hardware
-//! addresses) lies apart, and whatever later stages attach (`C`) is boxed and freed by them.
+//! addresses) lies apart, and so does whatever later stages attach (`C`), for the flows that have it.
 
 use ahash::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -57,7 +57,7 @@ pub struct Hot {
     pub packets: [u32; 2],
     /// TCP: the sequence number expected next of each side.
     pub next_seq: [u32; 2],
-    /// Number of the cold box plus one; 0 for none.
+    /// Number of what is attached plus one; 0 for nothing.
     cold: u32,
     /// Bits of [`state`].
     pub state: u32,
@@ -110,7 +110,7 @@ pub struct Table<C> {
     hot: Slab<Hot>,
     rest: Slab<Rest>,
     long_keys: Slab<Key>,
-    cold: Slab<Option<Box<C>>>,
+    cold: Slab<C>,
     hand: u32,
 }
 
@@ -123,7 +123,7 @@ pub enum Found {
     New(u32),
 }
 
-impl<C> Table<C> {
+impl<C: Default> Table<C> {
     /// An empty table with a hash key of its own.
     pub fn new() -> Table<C> {
         Table {
@@ -300,37 +300,37 @@ impl<C> Table<C> {
     }
 
     /// What later stages attached.
+    #[inline]
     pub fn cold(&self, id: u32) -> Option<&C> {
         match self.hot[id].cold {
             0 => None,
-            number => self.cold[number - 1].as_deref(),
+            number => Some(&self.cold[number - 1]),
         }
     }
 
     /// What later stages attached.
+    #[inline]
     pub fn cold_mut(&mut self, id: u32) -> Option<&mut C> {
         match self.hot[id].cold {
             0 => None,
-            number => self.cold[number - 1].as_deref_mut(),
+            number => Some(&mut self.cold[number - 1]),
         }
     }
 
-    /// Attaches something; what was there is dropped.
-    pub fn set_cold(&mut self, id: u32, cold: Box<C>) {
-        match self.hot[id].cold {
-            0 => self.hot[id].cold = self.cold.insert(Some(cold)) + 1,
-            number => self.cold[number - 1] = Some(cold),
+    /// What is attached; at first it is empty.
+    #[inline]
+    pub fn attach(&mut self, id: u32) -> &mut C {
+        if self.hot[id].cold == 0 {
+            self.hot[id].cold = self.cold.insert(C::default()) + 1;
         }
+        &mut self.cold[self.hot[id].cold - 1]
     }
 
     /// Takes it off.
-    pub fn take_cold(&mut self, id: u32) -> Option<Box<C>> {
-        let number = std::mem::take(&mut self.hot[id].cold);
-        if number == 0 {
-            return None;
-        }
-        self.cold.release(number - 1);
-        self.cold[number - 1].take()
+    pub fn take_cold(&mut self, id: u32) -> Option<C> {
+        let number = std::mem::take(&mut self.hot[id].cold).checked_sub(1)?;
+        self.cold.release(number);
+        Some(std::mem::take(&mut self.cold[number]))
     }
 
     /// Flows in the table.
@@ -386,7 +386,7 @@ impl<C> Table<C> {
     }
 }
 
-impl<C> Default for Table<C> {
+impl<C: Default> Default for Table<C> {
     fn default() -> Table<C> {
         Table::new()
     }

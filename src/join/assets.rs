@@ -9,14 +9,14 @@
 //! the next is asked about, so doubts multiply, and 99 is the most that can be reached from the
 //! wire. Two kinds of 80 and 50 give 90.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{CONFIDENCE_ENOUGH, Context};
 use crate::collect::{Gathered, MacHosts};
 use crate::fact::{ETH_OUI, Fact, Seen, Side, value};
 use crate::flow::key;
-use crate::merge::First;
+use crate::merge::{First, Map};
 use crate::parse;
 use crate::record::{Asset, CountryBytes, Evidence, EvidenceKey, HostTraits, TRAITS_MAX, Volume};
 
@@ -83,12 +83,12 @@ fn kind(field: &str) -> &str {
 
 /// Who each host is.
 pub fn identify(
-    evidence: &HashMap<EvidenceKey, First<Seen, ()>>,
-    traits: &HashMap<IpAddr, HostTraits>,
+    evidence: &Map<EvidenceKey, First<Seen, ()>>,
+    traits: &Map<IpAddr, HostTraits>,
     macs: &MacHosts,
     context: Context<'_>,
-) -> HashMap<IpAddr, Identified> {
-    let mut by_host: HashMap<IpAddr, Vec<(&EvidenceKey, Seen)>> = HashMap::new();
+) -> Map<IpAddr, Identified> {
+    let mut by_host: Map<IpAddr, Vec<(&EvidenceKey, Seen)>> = Map::default();
     for (key, first) in evidence {
         let Some((seen, ())) = first.0 else { continue };
         if key.field == ETH_OUI.name && own_mac(key.host, traits, macs).is_none() {
@@ -116,7 +116,7 @@ fn known_address(host: IpAddr, macs: &MacHosts) -> IpAddr {
 
 /// The hardware address of a host, when it has just one and nobody else uses it (a router's is
 /// used by everything behind it).
-fn own_mac(host: IpAddr, traits: &HashMap<IpAddr, HostTraits>, macs: &MacHosts) -> Option<[u8; 6]> {
+fn own_mac(host: IpAddr, traits: &Map<IpAddr, HostTraits>, macs: &MacHosts) -> Option<[u8; 6]> {
     let Some(own) = traits.get(&host).map(|host| &host.macs) else { return key::hardware_address(host) };
     let mac = *own.iter().next()?;
     let others = macs.get(&mac)?;
@@ -195,7 +195,7 @@ pub fn by_channel(product: &str, evidence: Evidence) -> Vendorship {
 
 /// The assets of the report, sorted by address and vendor.
 pub fn list(
-    hosts: &HashMap<IpAddr, Identified>,
+    hosts: &Map<IpAddr, Identified>,
     by_channel: ByChannel,
     gathered: &Gathered,
     context: Context<'_>,
@@ -208,7 +208,7 @@ pub fn list(
         }
     }
     let wanted: BTreeSet<IpAddr> = known.keys().map(|(host, _)| *host).collect();
-    let mut countries: HashMap<IpAddr, BTreeMap<String, CountryBytes>> = HashMap::new();
+    let mut countries: Map<IpAddr, BTreeMap<String, CountryBytes>> = Map::default();
     for (key, rollup) in rollups {
         let Some(remote) = key.remote.filter(|_| !key.remote_inside && wanted.contains(&key.host)) else { continue };
         let country = context.places.country(remote).map_or_else(|| "??".to_owned(), |c| c.to_string());
@@ -238,7 +238,7 @@ pub fn list(
 }
 
 /// The hardware address of a host as it is printed.
-pub fn mac_text(host: IpAddr, traits: &HashMap<IpAddr, HostTraits>, macs: &MacHosts) -> Option<String> {
+pub fn mac_text(host: IpAddr, traits: &Map<IpAddr, HostTraits>, macs: &MacHosts) -> Option<String> {
     own_mac(host, traits, macs).map(|mac| value::mac(&mac))
 }
 

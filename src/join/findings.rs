@@ -3,14 +3,14 @@
 //! In: rollups, who hosts are, names. Out: findings, one for each (asset, channel, destination
 //! name, country), most serious first.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::assets::{ByChannel, Identified};
 use super::{CONFIDENCE_ENOUGH, Context, NameBook, assets};
 use crate::collect::Gathered;
 use crate::fact::{Facts, Seen, Side};
-use crate::merge::Merge;
+use crate::merge::{Map, Merge};
 use crate::parse::dns;
 use crate::place::{Basis, Place, Region};
 use crate::policy::{CrossingInput, Direction, Location, crossing};
@@ -52,7 +52,7 @@ struct Sum {
 /// Finds. Also tells which hosts are known only by the channels they use.
 pub fn find(
     gathered: &Gathered,
-    hosts: &HashMap<IpAddr, Identified>,
+    hosts: &Map<IpAddr, Identified>,
     names: &NameBook,
     context: Context<'_>,
 ) -> (Vec<Finding>, ByChannel) {
@@ -72,24 +72,31 @@ pub fn find(
 }
 
 struct Finder<'a> {
-    hosts: &'a HashMap<IpAddr, Identified>,
+    hosts: &'a Map<IpAddr, Identified>,
     names: &'a NameBook,
     context: Context<'a>,
     scratch: Scratch,
     sums: BTreeMap<Group, Sum>,
 }
 
-impl Finder<'_> {
+impl<'a> Finder<'a> {
     fn add(&mut self, key: &RollupKey, rollup: &Rollup) {
-        let (domain, domain_basis) = self.name(key, rollup);
-        let when = self.channel(key, domain.as_deref(), domain_basis);
-        if when.is_none() && !self.is_worth_telling(key) {
-            return;
-        }
+        let host = self.hosts.get(&key.host);
         // Somebody who opens an appliance's page is not the appliance.
-        if key.remote_inside && !key.via_proxy && !self.hosts.contains_key(&key.host) {
+        if key.remote_inside && !key.via_proxy && host.is_none() {
             return;
         }
+        let from_dns = key.name.is_none();
+        // Most hosts are nobody's appliance and most flows no channel.
+        if key.candidates.is_empty() && host.is_none() && !from_dns {
+            return;
+        }
+        let (domain, domain_basis) = self.name(key, rollup);
+        let when = self.channel(key, domain, domain_basis, host);
+        if when.is_none() && !host.is_some_and(|host| self.is_worth_telling(key, host)) {
+            return;
+        }
+        let domain = domain.map(str::to_owned);
         let channel = when.and_then(|w| self.context.signatures.when(w));
         let region = channel.and_then(|c| c.when.region);
         let address = key.remote.filter(|_| !key.via_proxy).or_else(|| rollup.addresses.iter().next().copied());
@@ -139,16 +146,26 @@ impl Finder<'_> {
     }
 
     /// The name of the other end: from the flow itself, else from a DNS answer.
-    fn name(&self, key: &RollupKey, rollup: &Rollup) -> (Option<String>, Option<&'static str>) {
+    fn name<'k>(&self, key: &'k RollupKey, rollup: &Rollup) -> (Option<&'k str>, Option<&'static str>)
+    where
+        'a: 'k,
+    {
         if let Some(name) = &key.name {
-            return (Some(name.to_string()), key.name_field);
+            return (Some(name), key.name_field);
         }
-        let told = key.remote.and_then(|remote| self.names.name(key.host, remote, rollup.span.first));
-        (told.map(str::to_owned), told.map(|_| NAME_FROM_DNS))
+        let names: &'a NameBook = self.names;
+        let told = key.remote.and_then(|remote| names.name(key.host, remote, rollup.span.first));
+        (told, told.map(|_| NAME_FROM_DNS))
     }
 
     /// The channel of a rollup: its candidates, and those that the name from DNS adds.
-    fn channel(&mut self, key: &RollupKey, domain: Option<&str>, basis: Option<&str>) -> Option<u32> {
+    fn channel(
+        &mut self,
+        key: &RollupKey,
+        domain: Option<&str>,
+        basis: Option<&str>,
+        host: Option<&Identified>,
+    ) -> Option<u32> {
         let mut candidates = key.candidates.to_vec();
         if let (Some(domain), Some(NAME_FROM_DNS), Some(remote)) = (domain, basis, key.remote) {
             let values = FlowValues {
@@ -161,17 +178,16 @@ impl Finder<'_> {
             let verdicts = self.context.signatures.select(&name_facts(domain), &values, &mut self.scratch);
             candidates.extend(verdicts.iter().filter(|hit| !hit.identity).map(|hit| hit.when));
         }
-        let host = self.hosts.get(&key.host);
+        if candidates.is_empty() {
+            return None;
+        }
         let settled = self.context.signatures.settle(&candidates, |id| host.is_some_and(|h| h.is(id)));
         settled.first().copied()
     }
 
     /// A known appliance talks to somewhere outside that no signature explains.
-    fn is_worth_telling(&self, key: &RollupKey) -> bool {
-        let known = self
-            .hosts
-            .get(&key.host)
-            .is_some_and(|h| !h.shared && h.best().is_some_and(|(_, ship)| ship.confidence >= CONFIDENCE_ENOUGH));
+    fn is_worth_telling(&self, key: &RollupKey, host: &Identified) -> bool {
+        let known = !host.shared && host.best().is_some_and(|(_, ship)| ship.confidence >= CONFIDENCE_ENOUGH);
         let outside = key.remote.is_some_and(|remote| self.context.policy.side_of(remote) == Location::Outside);
         known && outside && !key.remote_inside
     }
@@ -233,7 +249,7 @@ impl Finder<'_> {
             by_month: rollup
                 .by_month
                 .iter()
-                .map(|(&month, volume)| {
+                .map(|&(month, volume)| {
                     let bytes = CountryBytes { bytes_out: volume.bytes_out.0, bytes_in: volume.bytes_in.0 };
                     (month_text(month), bytes)
                 })

@@ -3,21 +3,23 @@
 //! In: which client was told which name for which address, and when. Out: the best name for an
 //! address as one client would know it at one time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::collect::Names;
+use crate::merge::Map;
 use crate::time::Time;
 
 /// A name and when it was first told.
-type Told = (Time, Box<str>);
+type Told = (Time, Arc<str>);
 
 /// Names by client and address.
 #[derive(Default)]
 pub struct NameBook {
-    by_client: HashMap<(IpAddr, IpAddr), Vec<Told>>,
+    by_client: Map<(IpAddr, IpAddr), Vec<Told>>,
     /// Names told to anybody, for clients whose own answers were not captured.
-    by_address: HashMap<IpAddr, BTreeSet<Box<str>>>,
+    by_address: Map<IpAddr, BTreeSet<Arc<str>>>,
 }
 
 impl NameBook {
@@ -58,7 +60,7 @@ mod tests {
     fn the_latest_answer_before_counts() {
         let (client, other, address): (IpAddr, IpAddr, IpAddr) =
             ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap(), "192.0.2.1".parse().unwrap());
-        let mut names = Names::new();
+        let mut names = Names::default();
         let told = names.entry((client, address)).or_default();
         told.add((Seen { time: Time(10), packet: 1 }, "old.example".into()));
         told.add((Seen { time: Time(20), packet: 2 }, "new.example".into()));

@@ -70,6 +70,11 @@ impl FlowRecord {
         self.endpoint(side).0
     }
 
+    /// Port of a side.
+    pub fn port(&self, side: Side) -> u16 {
+        self.endpoint(side).1
+    }
+
     /// The word for the transport protocol, as Elastic Common Schema and IANA write it.
     pub fn transport(&self) -> &'static str {
         transport(self.key.protocol())

@@ -11,5 +11,5 @@ pub mod spool;
 pub use finding::{
     AsNumber, Asset, Channel, CountryBytes, Crossing, Destination, Evidence, Finding, FindingAsset, Loss, MonthBytes,
 };
-pub use flow::{FlowRecord, normal_name, transport};
+pub use flow::{FlowRecord, NAME_FIELDS, normal_name, transport};
 pub use rollup::{EvidenceKey, HostTraits, Rollup, RollupKey, TRAITS_MAX, Volume};

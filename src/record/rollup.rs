@@ -3,24 +3,25 @@
 //! In: ended flows, each with the channels it may be. Out: sums that merge by the laws of
 //! `merge`, so that workers, files and sensors combine in any order.
 
-use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::fact::Seen;
-use crate::merge::{Few, First, Merge, Span, Tally};
+use crate::merge::{By, Few, First, Merge, Span, Tally};
 
 /// Addresses kept of one rollup that has no address in its key.
 pub const ADDRESSES_MAX: usize = 64;
 
 /// What makes two flows count together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RollupKey {
     /// The inside host.
     pub host: IpAddr,
     /// The other host; of a name that was only asked for, none.
     pub remote: Option<IpAddr>,
     /// The best name in the flow itself, lower case.
-    pub name: Option<Box<str>>,
+    pub name: Option<Arc<str>>,
     /// The field the name came from.
     pub name_field: Option<&'static str>,
     /// IANA protocol number.
@@ -37,6 +38,21 @@ pub struct RollupKey {
     pub hidden: bool,
     /// Channels whose conditions about the flow all hold, by dense number, sorted.
     pub candidates: Box<[u32]>,
+}
+
+impl Hash for RollupKey {
+    /// What tells nearly all keys apart; the rest is for comparing.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for address in [Some(self.host), self.remote] {
+            match address {
+                Some(IpAddr::V4(v4)) => state.write_u32(v4.to_bits()),
+                Some(IpAddr::V6(v6)) => state.write_u128(v6.to_bits()),
+                None => state.write_u8(0),
+            }
+        }
+        state.write_u32(u32::from(self.port) << 16 | u32::from(self.protocol) << 8 | u32::from(self.outbound));
+        state.write(self.name.as_deref().unwrap_or_default().as_bytes());
+    }
 }
 
 /// Bytes both ways.
@@ -71,7 +87,7 @@ pub struct Rollup {
     /// First to last packet.
     pub span: Span,
     /// Bytes by month of the start, months since year 0.
-    pub by_month: BTreeMap<i32, Volume>,
+    pub by_month: By<i32, Volume>,
     /// Addresses the name resolved to, when there is none in the key.
     pub addresses: Few<IpAddr, ADDRESSES_MAX>,
     /// Payload that never came by.
@@ -96,7 +112,7 @@ impl Merge for Rollup {
         self.spoke_in.merge(other.spoke_in);
         self.carried.merge(other.carried);
         self.span.merge(other.span);
-        Merge::merge(&mut self.by_month, other.by_month);
+        self.by_month.merge(other.by_month);
         self.addresses.merge(other.addresses);
         self.missing.merge(other.missing);
         self.one_sided.merge(other.one_sided);

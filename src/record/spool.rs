@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 
-use crate::fact::{Facts, Field, Flags, Seen, Side};
+use crate::fact::{Facts, Flags};
 use crate::flow::key::Key;
 use crate::parse;
 use crate::record::FlowRecord;
@@ -104,15 +104,7 @@ fn pack(record: &FlowRecord, whens: &[u32], out: &mut Vec<u8>) {
     for when in whens {
         out.extend_from_slice(&when.to_le_bytes());
     }
-    for fact in record.facts.iter() {
-        let Some(field) = parse::fields().position(|f| std::ptr::eq(f, fact.field)) else { continue };
-        out.extend_from_slice(&(field as u16).to_le_bytes());
-        out.push(fact.side.index() as u8);
-        word(out, fact.seen.time.0 as u64);
-        word(out, fact.seen.packet);
-        out.extend_from_slice(&(fact.value.len() as u16).to_le_bytes());
-        out.extend_from_slice(fact.value);
-    }
+    out.extend_from_slice(record.facts.packed());
 }
 
 /// Reads little-endian numbers off the front.
@@ -164,17 +156,9 @@ fn unpack(packed: &[u8]) -> Option<(FlowRecord, Vec<u32>)> {
     let macs = if p.u8()? == 1 { Some([p.array()?, p.array()?]) } else { None };
     let vlan = Some(p.u16()?).filter(|&id| id != u16::MAX);
     let protocol = parse::PROTOCOLS.get(usize::from(p.u8()?)).map(|p| p.name);
-    let mut facts = Facts::default();
-    facts.flags = Flags(p.u32()?);
+    let flags = Flags(p.u32()?);
     let whens = (0..p.u32()?).map(|_| p.u32()).collect::<Option<Vec<_>>>()?;
-    let fields: Vec<&'static Field> = parse::fields().collect();
-    while !p.0.is_empty() {
-        let field = fields.get(usize::from(p.u16()?))?;
-        let side = if p.u8()? == 0 { Side::Source } else { Side::Destination };
-        let seen = Seen { time: p.time()?, packet: p.u64()? };
-        let len = usize::from(p.u16()?);
-        facts.add(field, side, seen, p.take(len)?);
-    }
+    let facts = Facts::from_packed(p.0, flags)?;
     let record = FlowRecord {
         key,
         opener_low: bit(0),

@@ -58,11 +58,28 @@ pub(super) struct Rule {
     pub(super) lead: u32,
 }
 
+impl Use {
+    /// One more pattern speaks of it.
+    fn note(&mut self, pattern: &Pattern) {
+        match pattern {
+            Pattern::Text(text) if text.contains('*') => self.wild_texts = true,
+            Pattern::Text(_) => self.whole_texts = true,
+            Pattern::Hex(hex) => {
+                let length = hex.head().len();
+                if let Err(at) = self.heads.binary_search(&length) {
+                    self.heads.insert(at, length);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// All patterns of all files.
 #[derive(Debug, Default)]
 pub struct Index {
-    /// Field by the address of its static.
-    fields: AHashMap<usize, FieldNumber>,
+    /// What is to be looked up of a field, by [`Field::number`]; nothing for fields that no pattern speaks of.
+    fields: Vec<Option<Use>>,
     names: Names,
     texts: Texts,
     hexes: Hexes,
@@ -78,6 +95,16 @@ pub struct Index {
 }
 
 type FieldNumber = u16;
+
+/// A field that patterns speak of, and which kinds of pattern.
+#[derive(Clone, Debug, Default)]
+struct Use {
+    field: FieldNumber,
+    whole_texts: bool,
+    wild_texts: bool,
+    /// The lengths of the known bytes at the start of hex patterns.
+    heads: Vec<usize>,
+}
 
 /// A pattern that waits in a lookup table.
 #[derive(Clone, Copy, Debug)]
@@ -170,9 +197,9 @@ impl Index {
     /// Every atom that a fact or a value of the flow matches goes to `scratch.found`.
     fn find(&self, facts: &Facts, values: &FlowValues, scratch: &mut Scratch) {
         for (at, fact) in facts.iter().enumerate() {
-            let Some(number) = self.fields.get(&address_of(fact.field)).copied() else { continue };
+            let Some(used) = self.used(fact.field) else { continue };
             let found = Found { atom: 0, field: fact.field, side: fact.side, seen: Some(fact.seen), at: at as u32 };
-            self.lookup(fact.field.kind, number, fact.value, found, scratch);
+            self.lookup(fact.field.kind, used, fact.value, found, scratch);
         }
         let (kind, port) = match values.protocol {
             protocol::TCP => (Some(&TCP_PORT), u64::from(values.port)),
@@ -185,27 +212,33 @@ impl Index {
         if let Some(asn) = values.asn {
             self.flow_number(&IP_ASN, u64::from(asn), scratch);
         }
-        if let Some(number) = self.fields.get(&address_of(&IP_DST)).copied() {
+        if let Some(used) = self.used(&IP_DST) {
             let found = Found::of_flow(&IP_DST, Side::Source);
-            self.prefixes
-                .lookup(number, values.destination.to_canonical(), |atom| scratch.add(Found { atom, ..found }));
+            let destination = values.destination.to_canonical();
+            self.prefixes.lookup(used.field, destination, |atom| scratch.add(Found { atom, ..found }));
         }
         for (oui, side) in values.ouis.iter().zip([Side::Source, Side::Destination]) {
-            let (Some(oui), Some(number)) = (oui, self.fields.get(&address_of(&ETH_OUI)).copied()) else { continue };
-            self.lookup(Kind::Hex, number, oui, Found::of_flow(&ETH_OUI, side), scratch);
+            let (Some(oui), Some(used)) = (oui, self.used(&ETH_OUI)) else { continue };
+            self.lookup(Kind::Hex, used, oui, Found::of_flow(&ETH_OUI, side), scratch);
         }
     }
 
     fn flow_number(&self, field: &'static Field, value: u64, scratch: &mut Scratch) {
-        let Some(number) = self.fields.get(&address_of(field)).copied() else { return };
-        self.lookup(Kind::Number, number, &value.to_be_bytes(), Found::of_flow(field, Side::Source), scratch);
+        let Some(used) = self.used(field) else { return };
+        self.lookup(Kind::Number, used, &value.to_be_bytes(), Found::of_flow(field, Side::Source), scratch);
     }
 
-    fn lookup(&self, kind: Kind, field: FieldNumber, value: &[u8], found: Found, scratch: &mut Scratch) {
+    #[inline]
+    fn used(&self, field: &'static Field) -> Option<&Use> {
+        self.fields.get(usize::from(field.number()))?.as_ref()
+    }
+
+    fn lookup(&self, kind: Kind, used: &Use, value: &[u8], found: Found, scratch: &mut Scratch) {
+        let field = used.field;
         match kind {
             Kind::Name => self.names.lookup(field, value, |atom| scratch.add(Found { atom, ..found })),
-            Kind::Text => self.texts.lookup(field, value, found, scratch),
-            Kind::Hex => self.hexes.lookup(field, value, |atom| scratch.add(Found { atom, ..found })),
+            Kind::Text => self.texts.lookup(used, value, found, scratch),
+            Kind::Hex => self.hexes.lookup(used, value, |atom| scratch.add(Found { atom, ..found })),
             Kind::Number => {
                 let Some(value) = pattern::number(value) else { return };
                 self.numbers.lookup(field, value, |atom| scratch.add(Found { atom, ..found }));
@@ -216,10 +249,6 @@ impl Index {
             }
         }
     }
-}
-
-fn address_of(field: &'static Field) -> usize {
-    std::ptr::from_ref(field).addr()
 }
 
 /// Values by key, in one vector.
@@ -297,11 +326,14 @@ struct Texts {
 }
 
 impl Texts {
-    fn lookup(&self, field: FieldNumber, value: &[u8], found: Found, scratch: &mut Scratch) {
-        for posting in self.exact.get(value).iter().filter(|posting| posting.field == field) {
-            scratch.add(Found { atom: posting.atom, ..found });
+    fn lookup(&self, used: &Use, value: &[u8], found: Found, scratch: &mut Scratch) {
+        let field = used.field;
+        if used.whole_texts {
+            for posting in self.exact.get(value).iter().filter(|posting| posting.field == field) {
+                scratch.add(Found { atom: posting.atom, ..found });
+            }
         }
-        let Some(pieces) = &self.pieces else { return };
+        let Some(pieces) = self.pieces.as_ref().filter(|_| used.wild_texts) else { return };
         scratch.next_text();
         for piece in pieces.find_overlapping_iter(value) {
             for at in self.by_piece.get(&piece.pattern().as_u32()) {
@@ -320,15 +352,13 @@ type HexPosting = (Posting, Hex);
 #[derive(Debug, Default)]
 struct Hexes {
     heads: Groups<Box<[u8]>, HexPosting>,
-    /// The lengths of heads that occur.
-    lengths: Vec<usize>,
 }
 
 impl Hexes {
-    fn lookup(&self, field: FieldNumber, value: &[u8], mut hit: impl FnMut(u32)) {
-        for head in self.lengths.iter().map_while(|length| value.get(..*length)) {
+    fn lookup(&self, used: &Use, value: &[u8], mut hit: impl FnMut(u32)) {
+        for head in used.heads.iter().map_while(|length| value.get(..*length)) {
             for (posting, hex) in self.heads.get(head) {
-                if posting.field == field && hex.matches(value) {
+                if posting.field == used.field && hex.matches(value) {
                     hit(posting.atom);
                 }
             }
@@ -377,7 +407,8 @@ impl Prefixes {
 /// What is gathered while files are indexed.
 #[derive(Default)]
 struct Build {
-    fields: AHashMap<usize, FieldNumber>,
+    fields: Vec<Option<Use>>,
+    field_count: FieldNumber,
     atoms: AHashMap<(&'static str, usize, Pattern), u32>,
     literals: Vec<u32>,
     triggers: Vec<(u32, WhenId)>,
@@ -439,8 +470,13 @@ impl Build {
         self.atoms.insert(key, atom);
         self.literals.push(pattern.literal_len() as u32);
         for field in &condition.fields {
-            let next = self.fields.len() as FieldNumber;
-            let field = *self.fields.entry(address_of(field)).or_insert(next);
+            let number = usize::from(field.number());
+            self.fields.resize_with(self.fields.len().max(number + 1), || None);
+            let next = self.field_count;
+            let used = self.fields[number].get_or_insert_with(|| Use { field: next, ..Use::default() });
+            self.field_count += FieldNumber::from(used.field == next);
+            used.note(pattern);
+            let field = used.field;
             self.posting(Posting { field, atom }, pattern);
         }
         atom
@@ -460,9 +496,6 @@ impl Build {
     }
 
     fn finish(self) -> Index {
-        let mut lengths: Vec<usize> = self.hexes.iter().map(|(head, _)| head.len()).collect();
-        lengths.sort_unstable();
-        lengths.dedup();
         let prefix_lengths = [false, true].map(|v6| {
             let of_version = self.networks.iter().filter(|((network, _), _)| network.is_ipv6() == v6);
             let mut lengths: Vec<u8> = of_version.map(|((_, bits), _)| *bits).collect();
@@ -474,7 +507,7 @@ impl Build {
             fields: self.fields,
             names: Names { exact: Groups::build(self.exact_names), below: Groups::build(self.names_below) },
             texts: texts(self.exact_texts, self.wild_texts),
-            hexes: Hexes { heads: Groups::build(self.hexes), lengths },
+            hexes: Hexes { heads: Groups::build(self.hexes) },
             numbers: Numbers { single: Groups::build(self.numbers), ranges: self.ranges },
             prefixes: Prefixes { networks: Groups::build(self.networks), lengths: prefix_lengths },
             literals: self.literals,

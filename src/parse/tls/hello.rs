@@ -16,7 +16,7 @@
 )]
 
 use crate::bytes::Reader;
-use crate::fingerprint::{is_grease, ja3, ja4};
+use crate::fingerprint::{self, is_grease, ja3, ja4};
 
 const RANDOM_BYTES: usize = 32;
 const SESSION_ID_BYTES_MAX: usize = 32;
@@ -231,27 +231,24 @@ impl<'a> ClientHello<'a> {
         Names8(Reader::new(self.alpn))
     }
 
-    /// Its JA3.
-    pub fn ja3(&self) -> [u8; 16] {
-        ja3::ja3(&ja3::Offer {
+    /// Its JA3 and its JA4.
+    pub fn fingerprints(&self, transport: ja4::Transport) -> ([u8; 16], [u8; ja4::JA4_BYTES]) {
+        let offer3 = ja3::Offer {
             version: self.version,
             ciphers: self.ciphers(),
             extensions: self.extension_types(),
             groups: self.groups(),
             point_formats: self.point_formats,
-        })
-    }
-
-    /// Its JA4.
-    pub fn ja4(&self, transport: ja4::Transport) -> [u8; ja4::JA4_BYTES] {
-        ja4::ja4(&ja4::Offer {
+        };
+        let offer4 = ja4::Offer {
             transport,
             version: self.highest_version(),
             ciphers: self.ciphers(),
             extensions: self.extension_types(),
             alpn: self.alpn().find(|name| !is_grease_name(name)),
             signature_algorithms: self.signature_algorithms(),
-        })
+        };
+        fingerprint::of_client(&offer3, &offer4)
     }
 }
 
@@ -339,7 +336,7 @@ impl<'a> ServerHello<'a> {
     /// Its JA3S.
     pub fn ja3s(&self) -> [u8; 16] {
         let kinds = Extensions(Reader::new(self.extensions)).map(|(kind, _)| kind);
-        ja3::ja3s(self.version, self.cipher, kinds)
+        fingerprint::of_server(self.version, self.cipher, kinds)
     }
 }
 

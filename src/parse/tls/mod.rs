@@ -383,8 +383,9 @@ impl Talk {
 }
 
 fn add_client_hello(hello: &ClientHello<'_>, side: Side, seen: Seen, facts: &mut Facts) {
-    facts.add(&JA3, side, seen, &hello.ja3());
-    facts.add(&JA4, side, seen, &hello.ja4(HelloTransport::Tls));
+    let (ja3, ja4) = hello.fingerprints(HelloTransport::Tls);
+    facts.add(&JA3, side, seen, &ja3);
+    facts.add(&JA4, side, seen, &ja4);
     let mut names = hello.server_names();
     for name in names.by_ref().take(SERVER_NAMES_MAX) {
         facts.add(&SNI, side, seen, name);
