@@ -185,8 +185,8 @@ fn changes_table(changes: &[&Change]) -> String {
             &[
                 change.workload.clone(),
                 change.metric.clone(),
-                units::amount(change.old.median),
-                units::amount(change.new.median),
+                units::value(change.old.median),
+                units::value(change.new.median),
                 format!("{:.3}", change.ratio),
                 format!("±{}", units::percent(change.noise)),
                 verdict.to_owned(),

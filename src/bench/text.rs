@@ -183,12 +183,12 @@ impl Page<'_> {
         let columns = table.iter().map(Vec::len).max().unwrap_or(0);
         // A row that is cut short holds a sentence.
         let full = || table.iter().filter(|row| row.len() == columns);
-        let width = |at: usize| full().map(|row| row[at].chars().count()).max().unwrap_or(0);
+        let width = |at: usize| full().map(|row| visible(&row[at])).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns).map(width).collect();
         for (number, row) in table.iter().enumerate() {
             let mut line = String::new();
             for (at, cell) in row.iter().enumerate() {
-                let pad = " ".repeat(widths[at].saturating_sub(cell.chars().count()));
+                let pad = " ".repeat(widths[at].saturating_sub(visible(cell)));
                 let left = at == 0 || row.len() < columns;
                 line += &if left { format!("  {cell}{pad}") } else { format!("  {pad}{cell}") };
             }
@@ -214,8 +214,8 @@ impl Page<'_> {
             table.push(vec![
                 change.workload.clone(),
                 change.metric.clone(),
-                units::amount(change.old.median),
-                units::amount(change.new.median),
+                units::value(change.old.median),
+                units::value(change.new.median),
                 format!("{:.3}", change.ratio),
                 format!("±{}", units::percent(change.noise)),
                 self.paint(color, verdict),
@@ -246,7 +246,44 @@ impl Page<'_> {
     }
 }
 
+/// Characters that take room: colour takes none.
+fn visible(cell: &str) -> usize {
+    let mut in_color = false;
+    let takes_room = |c: &char| {
+        in_color |= *c == '\x1b';
+        let room = !in_color;
+        in_color &= *c != 'm';
+        room
+    };
+    cell.chars().filter(takes_room).count()
+}
+
 /// `1 run`, `2 runs`.
 pub(super) fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::compare::compare;
+    use super::super::example::example;
+    use super::*;
+
+    #[test]
+    fn colour_does_not_move_columns() {
+        let mut bench = example();
+        bench.workloads[0].memory.bytes_per_flow = Some(300.0);
+        bench.comparison = Some(compare(&example(), &bench));
+        let page = |color: bool| {
+            let mut out = Vec::new();
+            assert!(write(&bench, color, &mut out).is_ok());
+            String::from_utf8(out).unwrap_or_default()
+        };
+        let mut colored = page(true);
+        assert!(colored.contains(&format!("{RED}worse{RESET}")), "{colored}");
+        for code in [DIM, BOLD, RED, GREEN, YELLOW, RESET] {
+            colored = colored.replace(code, "");
+        }
+        assert_eq!(colored, page(false));
+    }
 }

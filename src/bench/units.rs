@@ -17,6 +17,11 @@ pub fn amount(n: f64) -> String {
     scaled(n, &[(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]).trim_end().to_owned()
 }
 
+/// Any number: `0.42`, `42.0`, `2.61 M`.
+pub fn value(n: f64) -> String {
+    if n.abs() < 999.5 { digits(n) } else { amount(n) }
+}
+
 /// `12 %`, `0.4 %`.
 pub fn percent(part: f64) -> String {
     let value = part * 100.0;
@@ -62,6 +67,7 @@ mod tests {
         assert_eq!(bytes(0.0), "0 B");
         assert_eq!(amount(2_612_345.0), "2.61 M");
         assert_eq!(amount(42.0), "42");
+        assert_eq!([value(4.2), value(2_612_345.0)], ["4.20", "2.61 M"]);
         assert_eq!(percent(0.004), "0.4 %");
         assert_eq!(percent(0.12), "12 %");
         assert_eq!(moment("2026-01-05T10:20:30.123Z"), "2026-01-05 10:20 UTC");
