@@ -62,7 +62,7 @@ struct Spare {
 impl Spare {
     /// Gives a flow what it needs to be read.
     fn lend(&mut self, cold: &mut Cold) {
-        if cold.facts.heap_bytes() == 0 {
+        if cold.facts.is_empty() && cold.facts.heap_bytes() == 0 {
             cold.facts = self.facts.pop().unwrap_or_default();
         }
         if cold.reading.is_none() {

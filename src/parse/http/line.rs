@@ -82,7 +82,8 @@ pub(super) fn claim(bytes: &[u8]) -> Claim {
     let more = Claim::NeedBytes(bytes.len().saturating_add(1));
     let blank = bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     let start_bytes = bytes.get(blank..).unwrap_or_default();
-    if blank > LEADING_BYTES_MAX {
+    // Methods and versions alike: most other traffic is known by its first byte.
+    if blank > LEADING_BYTES_MAX || start_bytes.first().is_some_and(|byte| !is_of_method(byte)) {
         return Claim::No;
     }
     if let Some(end) = start_bytes.iter().position(|byte| *byte == b'\n') {
@@ -128,8 +129,11 @@ fn is_space(byte: u8) -> bool {
 
 /// Methods in use are upper-case letters, some with a hyphen or underscore.
 fn is_method(method: &[u8]) -> bool {
-    (1..=METHOD_BYTES_MAX).contains(&method.len())
-        && method.iter().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_'))
+    (1..=METHOD_BYTES_MAX).contains(&method.len()) && method.iter().all(is_of_method)
+}
+
+fn is_of_method(byte: &u8) -> bool {
+    byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_')
 }
 
 /// Authority and path of an absolute-form target (RFC 9112, 3.2.2), without user information.
