@@ -43,8 +43,9 @@ pub type MacHosts = Map<[u8; 6], Few<IpAddr, 2>>;
 /// What one worker gathered, and what merges into the whole.
 #[derive(Default)]
 pub struct Gathered {
-    /// Sums by key.
-    pub rollups: Rows<RollupKey, Rollup>,
+    /// Sums by key, of each worker by itself: flows of one key all came to one of them, but for names that were only
+    /// asked for. They are added up when findings are made of them.
+    pub rollups: Vec<Rows<RollupKey, Rollup>>,
     /// First sight of every piece of identity evidence.
     pub evidence: Map<EvidenceKey, First<Seen, ()>>,
     /// What tells a shared address, by inside host.
@@ -65,7 +66,7 @@ pub struct Gathered {
 
 impl Merge for Gathered {
     fn merge(&mut self, other: Gathered) {
-        self.rollups.merge(other.rollups);
+        self.rollups.extend(other.rollups);
         self.evidence.merge(other.evidence);
         self.hosts.merge(other.hosts);
         self.macs.merge(other.macs);
@@ -91,10 +92,9 @@ pub struct Collector {
     scratch: Scratch,
     interned: Interned,
     month: Month,
-    /// The sums.
-    pub gathered: Gathered,
-    /// The flows, when somebody wants them.
-    pub spool: Option<Spool>,
+    rollups: Rows<RollupKey, Rollup>,
+    gathered: Gathered,
+    spool: Option<Spool>,
 }
 
 impl Collector {
@@ -107,9 +107,18 @@ impl Collector {
             scratch: Scratch::default(),
             interned: Interned::default(),
             month: Month::default(),
+            rollups: Rows::default(),
             gathered: Gathered::default(),
             spool: keep_flows.then(Spool::default),
         }
+    }
+}
+
+impl Collector {
+    /// The sums, and the flows when they were kept.
+    pub fn into_parts(mut self) -> (Gathered, Option<Spool>) {
+        self.gathered.rollups.push(self.rollups);
+        (self.gathered, self.spool)
     }
 }
 
@@ -320,8 +329,8 @@ impl Collector {
 
     fn roll_up(&mut self, key: RollupKey, rollup: Rollup) {
         use indexmap::map::Entry;
-        let full = self.gathered.rollups.len() >= ROLLUPS_MAX;
-        match self.gathered.rollups.entry(key) {
+        let full = self.rollups.len() >= ROLLUPS_MAX;
+        match self.rollups.entry(key) {
             Entry::Occupied(mut there) => there.get_mut().merge(rollup),
             Entry::Vacant(free) if !full => {
                 free.insert(rollup);

@@ -87,6 +87,15 @@ pub fn run_watched<G: Gather, W: Watch>(
     alone(reader, settings.memory, gather, watch)
 }
 
+/// Does something that `rayon` can share out, on so many threads and no more.
+pub fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    match rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build() {
+        Ok(pool) => pool.install(work),
+        // No more threads are to be had: on this one.
+        Err(_) => work(),
+    }
+}
+
 /// The source, with what was read of it.
 struct Reader<'a> {
     source: &'a mut dyn Source,

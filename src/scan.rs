@@ -20,7 +20,7 @@ use crate::record::spool::Spool;
 use crate::record::{FlowRecord, normal_name};
 use crate::report::flow::{Learnt, Verdict};
 use crate::report::{DamageLine, FORMAT, Gap, Header, Report, SignatureSummary, flow};
-use crate::run::{ByInput, Done, Settings, State, run, run_watched};
+use crate::run::{ByInput, Done, Settings, State, run, run_watched, with_threads};
 use crate::signature::{FlowValues, Scratch, Signatures};
 use crate::watch::Watch;
 
@@ -77,6 +77,10 @@ impl Scanned {
 impl Scan {
     /// Reads a source to its end and says what there is to say.
     pub fn run(&self, source: &mut dyn Source, inputs: &[String], progress: &(dyn Fn(u64, u64) + Sync)) -> Scanned {
+        if self.workers > 1 {
+            let places = self.places.clone();
+            rayon::spawn(move || places.warm());
+        }
         let done = run(source, &self.settings(progress), || self.collector());
         self.conclude(done, source, inputs)
     }
@@ -104,11 +108,12 @@ impl Scan {
         let mut gathered: Option<Gathered> = None;
         let mut spools = Vec::new();
         for collector in collectors {
+            let (part, spool) = collector.into_parts();
             match &mut gathered {
-                None => gathered = Some(collector.gathered),
-                Some(sum) => sum.merge(collector.gathered),
+                None => gathered = Some(part),
+                Some(sum) => sum.merge(part),
             }
-            spools.extend(collector.spool);
+            spools.extend(spool);
         }
         let gathered = gathered.unwrap_or_default();
         for (name, count) in &gathered.limits {
@@ -118,7 +123,7 @@ impl Scan {
         damage.extend(silent(&by_input));
         let header = self.header(&gathered, inputs, &damage);
         let context = Context { signatures: &self.signatures, places: &self.places, policy: &self.policy };
-        let Joined { findings, assets, hosts, names } = join(gathered, context);
+        let Joined { findings, assets, hosts, names } = with_threads(self.workers, || join(gathered, context));
         let vendors: Vec<&str> = assets.iter().map(|a| a.vendor.as_str()).collect();
         let report = Report { header, ledger, gaps: self.gaps(&vendors), findings, assets };
         let flows = Flows {

@@ -1,10 +1,10 @@
 //! JA3 and JA3S: MD5 over the decimal numbers of a hello, in the order they stood on the wire.
 //!
-//! In: the lists of one hello. Out: sixteen bytes. GREASE (RFC 8701) is left out everywhere. The
-//! text that is hashed is never put together; it passes through a small buffer into MD5.
+//! In: the lists of one hello. Out: sixteen bytes. GREASE (RFC 8701) is left out everywhere.
 //! Source: github.com/salesforce/ja3, README, "How it works".
 
 use md5::{Digest, Md5};
+use smallvec::SmallVec;
 
 use super::is_grease;
 
@@ -47,40 +47,35 @@ pub fn ja3s(version: u16, cipher: u16, extensions: impl Iterator<Item = u16>) ->
     text.finish()
 }
 
-/// Bytes gathered before MD5 gets them.
-const BUFFER_BYTES: usize = 256;
+/// Bytes of text that fit on the stack; the usual hello has two to four hundred.
+const TEXT_ON_STACK: usize = 1024;
 
-struct Text {
-    hash: Md5,
-    buffer: [u8; BUFFER_BYTES],
-    used: usize,
-}
+#[derive(Default)]
+struct Text(SmallVec<[u8; TEXT_ON_STACK]>);
 
 impl Text {
     fn new() -> Text {
-        Text { hash: Md5::new(), buffer: [0; BUFFER_BYTES], used: 0 }
+        Text::default()
     }
 
     #[inline]
     fn byte(&mut self, byte: u8) {
-        if self.used == BUFFER_BYTES {
-            self.hash.update(self.buffer);
-            self.used = 0;
-        }
-        self.buffer[self.used] = byte;
-        self.used += 1;
+        self.0.push(byte);
     }
 
+    /// A number without leading zeros.
     #[inline]
     fn number(&mut self, value: u16) {
-        let mut power = 10_000;
-        while power > 1 && value < power {
-            power /= 10;
-        }
-        while power > 0 {
-            self.byte(b'0' + (value / power % 10) as u8);
-            power /= 10;
-        }
+        let digit = |power: u16| b'0' + (value / power % 10) as u8;
+        let digits = [digit(10_000), digit(1000), digit(100), digit(10), digit(1)];
+        let zeros = match value {
+            0..10 => 4,
+            10..100 => 3,
+            100..1000 => 2,
+            1000..10_000 => 1,
+            _ => 0,
+        };
+        self.0.extend_from_slice(&digits[zeros..]);
     }
 
     fn list(&mut self, values: impl Iterator<Item = u16>) {
@@ -94,9 +89,8 @@ impl Text {
         }
     }
 
-    fn finish(mut self) -> [u8; 16] {
-        self.hash.update(&self.buffer[..self.used]);
-        self.hash.finalize().into()
+    fn finish(self) -> [u8; 16] {
+        Md5::digest(&self.0).into()
     }
 }
 

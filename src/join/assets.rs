@@ -209,7 +209,7 @@ pub fn list(
     }
     let wanted: BTreeSet<IpAddr> = known.keys().map(|(host, _)| *host).collect();
     let mut countries: Map<IpAddr, BTreeMap<String, CountryBytes>> = Map::default();
-    for (key, rollup) in rollups {
+    for (key, rollup) in rollups.iter().flatten() {
         let Some(remote) = key.remote.filter(|_| !key.remote_inside && wanted.contains(&key.host)) else { continue };
         let country = context.places.country(remote).map_or_else(|| "??".to_owned(), |c| c.to_string());
         let sum = countries.entry(key.host).or_default().entry(country).or_default();

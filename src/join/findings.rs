@@ -3,10 +3,13 @@
 //! In: rollups, who hosts are, names. Out: findings, one for each (asset, channel, destination
 //! name, country), most serious first.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::assets::{ByChannel, Identified};
+use rayon::prelude::*;
+
+use super::assets::{ByChannel, Identified, Vendorship};
 use super::{CONFIDENCE_ENOUGH, Context, NameBook, assets};
 use crate::collect::Gathered;
 use crate::fact::{Facts, Seen, Side};
@@ -56,20 +59,43 @@ pub fn find(
     names: &NameBook,
     context: Context<'_>,
 ) -> (Vec<Finding>, ByChannel) {
-    let mut finder = Finder { hosts, names, context, scratch: Scratch::default(), sums: BTreeMap::new() };
+    // What each worker gathered is looked at by itself.
+    let mut finder = gathered
+        .rollups
+        .par_iter()
+        .map(|part| {
+            let mut finder = Finder { hosts, names, context, scratch: Scratch::default(), sums: BTreeMap::new() };
+            for (key, rollup) in part.iter().filter(|(key, _)| key.remote.is_some()) {
+                finder.add(key, rollup);
+            }
+            finder
+        })
+        .reduce_with(Finder::merge)
+        .unwrap_or_else(|| Finder { hosts, names, context, scratch: Scratch::default(), sums: BTreeMap::new() });
     // Real flows first: a name that was only asked for is no news where a flow to it was seen.
-    for name_only in [false, true] {
-        for (key, rollup) in gathered.rollups.iter().filter(|(key, _)| key.remote.is_none() == name_only) {
-            finder.add(key, rollup);
+    for (key, rollup) in gathered.rollups.iter().flatten().filter(|(key, _)| key.remote.is_none()) {
+        finder.add(key, rollup);
+    }
+    let sums: Vec<(Group, Sum)> = std::mem::take(&mut finder.sums).into_iter().collect();
+    let finder = &finder;
+    let found: Vec<(Finding, Option<Known>)> =
+        sums.into_par_iter().map_init(|| finder, |finder, (group, sum)| finder.finding(group, sum, gathered)).collect();
+    let mut by_channel = ByChannel::new();
+    let mut findings = Vec::with_capacity(found.len());
+    for (finding, known) in found {
+        findings.push(finding);
+        let Some((key, ship)) = known else { continue };
+        let best = by_channel.entry(key).or_insert_with(|| ship.clone());
+        if ship.evidence < best.evidence {
+            *best = ship;
         }
     }
-    let mut by_channel = ByChannel::new();
-    let sums = std::mem::take(&mut finder.sums);
-    let mut findings: Vec<Finding> =
-        sums.into_iter().map(|(group, sum)| finder.finding(group, sum, gathered, &mut by_channel)).collect();
-    findings.sort_by_cached_key(rank);
+    findings.par_sort_by_cached_key(rank);
     (findings, by_channel)
 }
+
+/// A host that is known by a channel it uses, and what that says of it.
+type Known = ((IpAddr, String), Vendorship);
 
 struct Finder<'a> {
     hosts: &'a Map<IpAddr, Identified>,
@@ -80,6 +106,23 @@ struct Finder<'a> {
 }
 
 impl<'a> Finder<'a> {
+    /// Takes another part's sums in.
+    fn merge(mut self, other: Finder<'a>) -> Finder<'a> {
+        for (group, sum) in other.sums {
+            self.put(group, sum);
+        }
+        self
+    }
+
+    fn put(&mut self, group: Group, part: Sum) {
+        match self.sums.entry(group) {
+            Entry::Vacant(free) => {
+                free.insert(part);
+            }
+            Entry::Occupied(mut there) => there.get_mut().merge(part),
+        }
+    }
+
     fn add(&mut self, key: &RollupKey, rollup: &Rollup) {
         let host = self.hosts.get(&key.host);
         // Somebody who opens an appliance's page is not the appliance.
@@ -122,12 +165,7 @@ impl<'a> Finder<'a> {
             hidden: key.hidden && !self.asked_for(key),
             name_only,
         };
-        match self.sums.entry(group) {
-            std::collections::btree_map::Entry::Vacant(free) => {
-                free.insert(part);
-            }
-            std::collections::btree_map::Entry::Occupied(mut there) => there.get_mut().merge(part),
-        }
+        self.put(group, part);
     }
 
     /// Whether the client had asked for the very name that the hello shows and went to the address
@@ -192,9 +230,9 @@ impl<'a> Finder<'a> {
         known && outside && !key.remote_inside
     }
 
-    fn finding(&self, group: Group, sum: Sum, gathered: &Gathered, by_channel: &mut ByChannel) -> Finding {
+    fn finding(&self, group: Group, sum: Sum, gathered: &Gathered) -> (Finding, Option<Known>) {
         let channel = self.channel_of(&group, &sum);
-        let asset = self.asset(&group, &sum, &channel, gathered, by_channel);
+        let (asset, known) = self.asset(&group, &sum, &channel, gathered);
         let rollup = &sum.rollup;
         let place = self.place(&sum);
         let (bytes_out, bytes_in) = (rollup.volume.bytes_out.0, rollup.volume.bytes_in.0);
@@ -227,7 +265,7 @@ impl<'a> Finder<'a> {
         let as_ = first
             .and_then(|address| self.context.places.asn(*address))
             .map(|(number, organization)| AsNumber { number, organization });
-        Finding {
+        let finding = Finding {
             asset,
             channel,
             destination: Destination {
@@ -263,7 +301,8 @@ impl<'a> Finder<'a> {
             },
             severity: severity.name().to_owned(),
             why,
-        }
+        };
+        (finding, known)
     }
 
     /// Where it went: of several addresses the most doubtful one counts.
@@ -313,25 +352,11 @@ impl<'a> Finder<'a> {
     }
 
     /// Who the host is: by its own evidence, else by the channel it uses.
-    fn asset(
-        &self,
-        group: &Group,
-        sum: &Sum,
-        channel: &Channel,
-        gathered: &Gathered,
-        by_channel: &mut ByChannel,
-    ) -> FindingAsset {
+    fn asset(&self, group: &Group, sum: &Sum, channel: &Channel, gathered: &Gathered) -> (FindingAsset, Option<Known>) {
         let mac = assets::mac_text(group.host, &gathered.hosts, &gathered.macs);
         let ip = group.host.to_string();
         if let Some(ship) = self.hosts.get(&group.host).and_then(|h| h.vendors.get(&channel.vendor)) {
-            return FindingAsset {
-                ip,
-                mac,
-                vendor: channel.vendor.clone(),
-                product: ship.product.clone(),
-                confidence: ship.confidence,
-                evidence: ship.evidence.clone(),
-            };
+            return (found_asset(ip, mac, channel, ship), None);
         }
         let seen = sum.rollup.first.0.map(|(seen, ())| seen).unwrap_or_default();
         let evidence = Evidence {
@@ -344,22 +369,21 @@ impl<'a> Finder<'a> {
             packet: seen.packet,
         };
         let ship = assets::by_channel(&channel.product, evidence);
-        let asset = FindingAsset {
-            ip,
-            mac,
-            vendor: channel.vendor.clone(),
-            product: ship.product.clone(),
-            confidence: ship.confidence,
-            evidence: ship.evidence.clone(),
-        };
+        let asset = found_asset(ip, mac, channel, &ship);
         // A weak name (a vendor's whole domain) or a question alone makes no appliance.
-        if channel.confidence >= CONFIDENCE_ENOUGH && !sum.name_only {
-            let known = by_channel.entry((group.host, channel.vendor.clone())).or_insert_with(|| ship.clone());
-            if ship.evidence < known.evidence {
-                *known = ship;
-            }
-        }
-        asset
+        let known = channel.confidence >= CONFIDENCE_ENOUGH && !sum.name_only;
+        (asset, known.then(|| ((group.host, channel.vendor.clone()), ship)))
+    }
+}
+
+fn found_asset(ip: String, mac: Option<String>, channel: &Channel, ship: &Vendorship) -> FindingAsset {
+    FindingAsset {
+        ip,
+        mac,
+        vendor: channel.vendor.clone(),
+        product: ship.product.clone(),
+        confidence: ship.confidence,
+        evidence: ship.evidence.clone(),
     }
 }
 

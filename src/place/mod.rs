@@ -164,6 +164,11 @@ impl Places {
         all.into_iter().flatten().map(|d| (d.title(), d.built())).collect()
     }
 
+    /// Unpacks the built-in database now, if it will be needed, instead of at the first look-up.
+    pub fn warm(&self) {
+        self.country_title();
+    }
+
     /// Where countries come from: the user's database before the built-in one.
     pub fn country_title(&self) -> String {
         let all = [self.country.as_deref(), built_in()];
