@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::bench;
+use crate::bench::traffic::{SEED, Size};
+
 /// Which foreign security appliances are here, what they send, to which country, and how much.
 ///
 /// bordertap only listens. It reads captures, recognises security products by what they show on the
@@ -28,6 +31,12 @@ const EXIT_STATUS: &str = "Exit status: 0 everything read; 1 nothing usable, or 
 pub enum Command {
     /// Read captures and say which security products talk to which country
     Scan(Box<ScanArgs>),
+    /// Measure how fast this build is on this machine, and where the time goes
+    ///
+    /// Without an argument, traffic of every kind is made in memory and read by the real pipeline. Nothing is read from a
+    /// disk or a network meanwhile. Workloads: mixed (an office link), elephants (long downloads), churn (a new TLS flow
+    /// every 8 packets), small (64-byte packets), flows-10m (ten million open flows), hostile (split and reordered hellos).
+    Bench(BenchArgs),
     /// List, check or explain the signatures
     #[command(subcommand)]
     Signatures(SignatureCommand),
@@ -174,6 +183,99 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// `bordertap bench`.
+#[derive(Debug, Args)]
+#[command(after_long_help = BENCH_METHOD)]
+pub struct BenchArgs {
+    /// Workloads, or captures of your own (any kind that `scan` reads, repeated from memory). What is no workload's name is
+    /// a file; write ./mixed for a file of that name [default: every workload]
+    #[arg(value_name = "WORKLOAD|FILE")]
+    pub names: Vec<String>,
+
+    /// Less traffic and fewer runs: every workload within a minute on two cores
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Traffic of about N packets a workload
+    #[arg(long, value_name = "N", conflicts_with = "quick", value_parser = clap::value_parser!(u64).range(1..))]
+    pub packets: Option<u64>,
+
+    /// Counted runs of each kind, after one that is not counted [default: 5; with --quick 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub runs: Option<u16>,
+
+    /// Seed of the traffic: the same seed gives the same bytes on every machine
+    #[arg(long, value_name = "N", default_value_t = SEED)]
+    pub seed: u64,
+
+    /// Worker threads to measure with, as a list [default: 1, 2, 4 and so on up to the cores]
+    #[arg(short = 'j', long, value_name = "N,..", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Vec<u16>,
+
+    /// Measure also with flow records written to a temporary file
+    #[arg(long)]
+    pub flows: bool,
+
+    /// Write the result as one JSON document (- for standard output, in place of the text)
+    #[arg(long, value_name = "PATH")]
+    pub json: Option<PathBuf>,
+
+    /// Write the result as one self-contained HTML page
+    #[arg(long, value_name = "PATH")]
+    pub report: Option<PathBuf>,
+
+    /// Compare with an older result (a --json file): ratios, and which of them are more than noise
+    #[arg(long, value_name = "OLD.json")]
+    pub compare: Option<PathBuf>,
+
+    /// Write the traffic as WORKLOAD.pcap into a folder for other tools, and measure nothing
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "report", "compare"])]
+    pub write: Option<PathBuf>,
+
+    /// Say nothing but errors on standard error
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Colour in the text (NO_COLOR is honoured)
+    #[arg(long, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
+    pub color: When,
+}
+
+const BENCH_METHOD: &str = "\
+What is measured:
+  throughput  from the first block of packets asked for until the report stands in memory,
+              capture in memory; median and range of the runs. A file loses nothing: this is how
+              fast, not how much loss
+  batch       from the hand-over of a block of up to 1,024 packets until all went through
+  finding     from the hand-over of the block with the packet that ended a flow until a
+              signature matched that flow; service time without any wait in a queue
+  stages      capture, decode, flow, parse, match: separate passes of one watched worker
+  memory      flow state at the end of the capture by open flow; peak of the process, the
+              capture in memory included; each workload in a process of its own
+  floor       a bare loop over the same bytes that reads records and 5-tuples and counts in one
+              hash table; its runs alternate with the others
+A difference to an older result counts when it is larger than the ranges of both results
+together, and than 2 % (10 % for latency, stages and peak memory).";
+
+impl BenchArgs {
+    /// What to measure, and how.
+    pub fn options(&self) -> bench::Options {
+        let (full, quick) = bench::RUNS;
+        bench::Options {
+            names: self.names.clone(),
+            size: match self.packets {
+                Some(packets) => Size::Packets(packets),
+                None if self.quick => Size::Quick,
+                None => Size::Full,
+            },
+            seed: self.seed,
+            runs: self.runs.map_or(if self.quick { quick } else { full }, usize::from),
+            workers: self.workers.iter().map(|&workers| workers.into()).collect(),
+            flows: self.flows,
+        }
+    }
 }
 
 /// `bordertap signatures`.

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bordertap::bench;
 use bordertap::capture::{Inputs, Source};
 use bordertap::cli::{
-    Cli, Command, JudgeArgs, ListFormat, LogFormat, OutputArgs, ScanArgs, SignatureArgs, SignatureCommand, TalkArgs,
-    When, WhereArgs,
+    BenchArgs, Cli, Command, JudgeArgs, ListFormat, LogFormat, OutputArgs, ScanArgs, SignatureArgs, SignatureCommand,
+    TalkArgs, When, WhereArgs,
 };
 use bordertap::place::Places;
 use bordertap::policy::Policy;
@@ -50,6 +51,15 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<bench::Error> for Failure {
+    fn from(error: bench::Error) -> Failure {
+        match error {
+            bench::Error::Neither(_) => Failure::Usage(error.to_string()),
+            other => Failure::Useless(other.to_string()),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut log = Log { format: LogFormat::Text, quiet: false };
@@ -58,6 +68,7 @@ fn main() -> ExitCode {
             log = Log { format: args.talk.log_format, quiet: args.talk.quiet };
             scan(args, &log)
         }
+        Command::Bench(args) => measure(args),
         Command::Signatures(command) => signatures(command),
         Command::Where(args) => places(args),
         Command::Completions { shell } => {
@@ -208,15 +219,18 @@ fn write_outputs(outputs: &OutputArgs, talk: &TalkArgs, scanned: Scanned) -> Res
         to(path, |out| flows.write(out))?;
     }
     if [&outputs.findings, &outputs.assets, &outputs.json, &outputs.flows].iter().all(|path| path.is_none()) {
-        let color = match talk.color {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
-        };
-        let style = text::Style { color, verbose: talk.verbose > 0 };
+        let style = text::Style { color: has_color(talk.color), verbose: talk.verbose > 0 };
         to(Path::new("-"), |out| text::write(&report, style, out))?;
     }
     Ok(())
+}
+
+fn has_color(when: When) -> bool {
+    match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+    }
 }
 
 /// Opens a path, `-` for standard output, and writes to it.
@@ -228,6 +242,28 @@ fn to(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Resu
     let named = |error: io::Error| Failure::Useless(format!("{}: {error}", path.display()));
     let mut out = BufWriter::new(File::create(path).map_err(named)?);
     write(&mut out).and_then(|()| out.flush()).map_err(named)
+}
+
+fn measure(args: &BenchArgs) -> Result<u8, Failure> {
+    let (options, stdout) = (args.options(), Path::new("-"));
+    if let Some(folder) = &args.write {
+        let lines = bench::write_traffic(&options, folder)?;
+        to(stdout, |out| out.write_all(lines.as_bytes()))?;
+        return Ok(0);
+    }
+    let old = args.compare.as_deref().map(bench::read_result).transpose()?;
+    let mut result = bench::apart::measure_apart(&options, args.quiet)?;
+    result.comparison = old.map(|old| bench::compare::compare(&old, &result));
+    if let Some(path) = &args.json {
+        to(path, |out| jsonl::document(&result, out))?;
+    }
+    if let Some(path) = &args.report {
+        to(path, |out| bench::html::write(&result, out))?;
+    }
+    if ![&args.json, &args.report].into_iter().flatten().any(|path| path == stdout) {
+        to(stdout, |out| bench::text::write(&result, has_color(args.color), out))?;
+    }
+    Ok(0)
 }
 
 fn signatures(command: &SignatureCommand) -> Result<u8, Failure> {

@@ -7,8 +7,6 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::Report;
-
 /// One object a line.
 pub fn lines<T: Serialize>(items: &[T], out: &mut dyn Write) -> io::Result<()> {
     for item in items {
@@ -19,7 +17,7 @@ pub fn lines<T: Serialize>(items: &[T], out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// The whole report.
-pub fn document(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+pub fn document(report: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, report).map_err(io::Error::from)?;
     out.write_all(b"\n")
 }

@@ -1,0 +1,349 @@
+//! Measures: warm-up, repeated runs that alternate, watched passes.
+//!
+//! In: [`Options`]. Out: a [`Bench`]. One workload at a time is made, measured and dropped. A round of trials is: the
+//! bare loop, then the pipeline with each number of workers, then with flow records; so a machine that drifts drifts
+//! for all of them.
+
+use std::io::{self, BufWriter, Seek, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::counters::{Counters, Counts};
+use super::load::Load;
+use super::machine::{self, Ticks};
+use super::result::{
+    Bench, FORMAT, Floor, Measured, Memory, Noise, Outcome, Percentiles, Settings, StageTime, Throughput, Watched,
+    WithFlows,
+};
+use super::spread::Spread;
+use super::traffic::Size;
+use super::watcher::{self, Times, Watcher};
+use super::{Error, Options, compare, floor};
+use crate::capture::BLOCK_PACKETS_MAX;
+use crate::place::Places;
+use crate::policy::Policy;
+use crate::scan::{Scan, Scanned};
+use crate::signature::Signatures;
+use crate::watch::Stage;
+
+/// Runs that are not counted.
+const WARM_UPS: usize = 1;
+/// Budget for flow state: that of `bordertap scan`.
+const MEMORY_BYTES: usize = 2 << 30;
+/// Rounds of a watched pass, at least: the second ends the flows of the first.
+const WATCHED_ROUNDS_MIN: u64 = 2;
+
+/// Measures every workload that was asked for. `progress` is told what is being done.
+///
+/// # Errors
+/// A name that means nothing, a capture that cannot be read, a temporary file that cannot be written.
+pub fn measure(options: &Options, progress: &dyn Fn(&str)) -> Result<Bench, Error> {
+    let names = options.names()?;
+    let begun = Instant::now();
+    let measured_at = jiff::Timestamp::now().to_string();
+    let machine = machine::machine();
+    let counters = Counters::open();
+    let not_counted = counters.as_ref().err().cloned();
+    let mut bench = Bencher::new(options, counters.ok())?;
+    let mut workloads = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        let place = if names.len() > 1 { format!(" ({} of {})", at + 1, names.len()) } else { String::new() };
+        let step = |what: &str, load: &str| progress(&format!("{load}: {what}{place}"));
+        step("traffic", &name.to_string());
+        let load = Load::new(name, options)?;
+        workloads.push(bench.workload(&load, &|what| step(what, &load.name))?);
+    }
+    let settings = bench.settings(options);
+    let mut result = Bench {
+        format: FORMAT,
+        program: concat!("bordertap ", env!("CARGO_PKG_VERSION")).to_owned(),
+        measured_at,
+        seconds: begun.elapsed().as_secs_f64(),
+        machine,
+        build: machine::build(),
+        settings,
+        not_counted,
+        warnings: Vec::new(),
+        workloads,
+        comparison: None,
+    };
+    result.warnings = compare::warnings(&result);
+    Ok(result)
+}
+
+/// What stays the same from workload to workload.
+struct Bencher {
+    scan: Scan,
+    workers: Vec<usize>,
+    runs: usize,
+    flows: bool,
+    counters: Option<Counters>,
+    clock_ns: f64,
+}
+
+/// One timed run.
+struct Run {
+    seconds: f64,
+    counts: Option<Counts>,
+    peak: Option<u64>,
+    scanned: Scanned,
+}
+
+/// The counted runs with one number of workers.
+#[derive(Default)]
+struct Trials {
+    seconds: Vec<f64>,
+    counts: Vec<Counts>,
+    peak: Option<u64>,
+}
+
+impl Bencher {
+    fn new(options: &Options, counters: Option<Counters>) -> Result<Bencher, Error> {
+        let bad = |reason: String| Error::BuiltIn(reason);
+        let policy = Policy::new(None, None, None).map_err(|error| bad(error.to_string()))?;
+        let scan = Scan {
+            signatures: Arc::new(Signatures::builtin().map_err(|error| bad(error.to_string()))?),
+            places: Arc::new(Places::builtin()),
+            policy: Arc::new(policy),
+            workers: 1,
+            memory: MEMORY_BYTES,
+            packets_max: u64::MAX,
+            keep_flows: false,
+            filter: None,
+        };
+        let (workers, runs) = (options.workers(), options.runs.max(1));
+        Ok(Bencher { scan, workers, runs, flows: options.flows, counters, clock_ns: watcher::clock_ns() })
+    }
+
+    fn settings(&self, options: &Options) -> Settings {
+        Settings {
+            size: match options.size {
+                Size::Full => "full".to_owned(),
+                Size::Quick => "quick".to_owned(),
+                Size::Packets(packets) => format!("{packets} packets"),
+            },
+            seed: options.seed,
+            runs: self.runs,
+            warm_ups: WARM_UPS,
+            watched_passes: self.watched_passes(),
+            workers: self.workers.clone(),
+            memory_bytes: MEMORY_BYTES as u64,
+            batch_packets: BLOCK_PACKETS_MAX,
+            flows: self.flows,
+            signatures_sha256: self.scan.signatures.digest.clone(),
+            command: options.command(),
+        }
+    }
+
+    /// They go over the traffic twice, so half as many will do, and one more.
+    fn watched_passes(&self) -> usize {
+        self.runs / 2 + 1
+    }
+
+    fn workload(&mut self, load: &Load, step: &dyn Fn(&str)) -> Result<Measured, Error> {
+        let first = self.workers.first().copied().unwrap_or(1);
+        step("warm-up");
+        floor_seconds(load);
+        let warm = self.run(load, first);
+        let (outcome, memory) = (outcome(&warm.scanned), memory(&warm.scanned));
+        drop(warm);
+        for workers in self.workers.clone().into_iter().skip(1) {
+            self.run(load, workers);
+        }
+        let before = Ticks::now();
+        let mut trials: Vec<Trials> = self.workers.iter().map(|_| Trials::default()).collect();
+        let (mut floors, mut with_flows, mut written_bytes) = (Vec::new(), Vec::new(), 0);
+        for run in 1..=self.runs {
+            step(&format!("run {run} of {}", self.runs));
+            floors.extend(floor_seconds(load));
+            for (workers, trials) in self.workers.clone().into_iter().zip(&mut trials) {
+                trials.add(&self.run(load, workers));
+            }
+            if self.flows {
+                let (seconds, bytes) = self.run_with_flows(load, first)?;
+                with_flows.push(seconds);
+                written_bytes = bytes;
+            }
+        }
+        let after = Ticks::now();
+        step("watched");
+        let watched = self.watched(load)?;
+        let throughput = self.throughput(load, &trials);
+        let plain = trials.first().map_or(&[][..], |trials| &trials.seconds);
+        Ok(Measured {
+            name: load.name.clone(),
+            about: load.about.clone(),
+            traffic: load.traffic.clone(),
+            outcome,
+            floor: floor_result(load, plain, floors),
+            flows: self.flows.then(|| WithFlows {
+                ratio: ratio(&with_flows, plain),
+                seconds: with_flows,
+                written_bytes,
+            }),
+            watched,
+            memory,
+            noise: noise(&throughput, before.zip(after)),
+            throughput,
+        })
+    }
+
+    /// One run of the pipeline, until its report stands in memory.
+    fn run(&mut self, load: &Load, workers: usize) -> Run {
+        self.scan.workers = workers;
+        let mut source = load.replay(load.traffic.rounds);
+        let can_forget = machine::forget_peak();
+        if let Some(counters) = &mut self.counters {
+            counters.start();
+        }
+        let begun = Instant::now();
+        let scanned = self.scan.run(&mut source, &[], &|_, _| {});
+        let seconds = begun.elapsed().as_secs_f64();
+        let counts = self.counters.as_mut().and_then(Counters::stop);
+        Run { seconds, counts, peak: machine::peak_bytes().filter(|_| can_forget), scanned }
+    }
+
+    /// As [`Bencher::run`], with every flow written to a temporary file. Returns seconds and bytes.
+    fn run_with_flows(&mut self, load: &Load, workers: usize) -> Result<(f64, u64), Error> {
+        let failed = |error: io::Error| Error::File(std::env::temp_dir(), error);
+        let mut file = tempfile::tempfile().map_err(failed)?;
+        (self.scan.workers, self.scan.keep_flows) = (workers, true);
+        let mut source = load.replay(load.traffic.rounds);
+        let begun = Instant::now();
+        let scanned = self.scan.run(&mut source, &[], &|_, _| {});
+        self.scan.keep_flows = false;
+        let mut out = BufWriter::new(&mut file);
+        scanned.flows.write(&mut out).and_then(|()| out.flush()).map_err(failed)?;
+        drop(out);
+        let seconds = begun.elapsed().as_secs_f64();
+        Ok((seconds, file.stream_position().map_err(failed)?))
+    }
+
+    fn watched(&mut self, load: &Load) -> Result<Watched, Error> {
+        let rounds = load.traffic.rounds.max(WATCHED_ROUNDS_MIN);
+        let packets = (load.traffic.packets * rounds).max(1) as f64;
+        let (mut passes, mut seconds) = (Vec::new(), Vec::new());
+        self.scan.workers = 1;
+        for _ in 0..self.watched_passes() {
+            let mut times = Times::new().map_err(|error| Error::BuiltIn(error.to_string()))?;
+            let begun = Instant::now();
+            self.scan.run_watched(&mut load.replay(rounds), &[], Watcher::new(&mut times));
+            seconds.push(begun.elapsed().as_secs_f64());
+            passes.push(times);
+        }
+        let stages: Vec<_> = passes.iter().map(|times| times.stages(self.clock_ns)).collect();
+        let stage = |stage: Stage| {
+            let time = |pass: &[f64; Stage::ALL.len()]| pass[stage as usize];
+            StageTime {
+                stage: stage.name().to_owned(),
+                share: Spread::of(stages.iter().map(|pass| time(pass) / pass.iter().sum::<f64>().max(1.0))),
+                ns_per_packet: Spread::of(stages.iter().map(|pass| time(pass) / packets)),
+            }
+        };
+        Ok(Watched {
+            rounds,
+            clock_ns: self.clock_ns,
+            ns_per_packet: Spread::of(seconds.iter().map(|s| s * 1e9 / packets)),
+            batch: percentiles(&passes, |times| &times.batch),
+            finding: Some(percentiles(&passes, |times| &times.finding)).filter(|p| p.count > 0),
+            stages: Stage::ALL.map(stage).to_vec(),
+        })
+    }
+
+    fn throughput(&self, load: &Load, trials: &[Trials]) -> Vec<Throughput> {
+        let packets = load.packets().max(1) as f64;
+        let bits = load.traffic.wire_bytes as f64 * load.traffic.rounds as f64 * 8.0;
+        let mut all = Vec::new();
+        for (&workers, trials) in self.workers.iter().zip(trials) {
+            let spread = |per_run: &dyn Fn(f64) -> f64| Spread::of(trials.seconds.iter().map(|&s| per_run(s)));
+            let counted = |which: usize| {
+                let per_packet = trials.counts.iter().map(|counts| counts[which] as f64 / packets);
+                (trials.counts.len() == trials.seconds.len()).then(|| Spread::of(per_packet))
+            };
+            let packets_per_second = spread(&|s| packets / s);
+            let first = all.first().map_or(packets_per_second, |t: &Throughput| t.packets_per_second);
+            all.push(Throughput {
+                workers,
+                seconds: trials.seconds.clone(),
+                packets_per_second,
+                gigabits_per_second: spread(&|s| bits / s / 1e9),
+                ns_per_packet: spread(&|s| s * 1e9 / packets),
+                scaling: packets_per_second.median / first.median,
+                cycles_per_packet: counted(0),
+                instructions_per_packet: counted(1),
+                peak_bytes: trials.peak,
+            });
+        }
+        all
+    }
+}
+
+impl Trials {
+    fn add(&mut self, run: &Run) {
+        self.seconds.push(run.seconds);
+        self.counts.extend(run.counts);
+        self.peak = self.peak.max(run.peak);
+    }
+}
+
+/// Seconds of the bare loop over all rounds; `None` when it cannot read these packets.
+fn floor_seconds(load: &Load) -> Option<f64> {
+    let begun = Instant::now();
+    let mut packets = 0;
+    for _ in 0..load.traffic.rounds {
+        packets += load.images().map(|image| std::hint::black_box(floor::run(image)).packets).sum::<u64>();
+    }
+    (packets == load.packets()).then(|| begun.elapsed().as_secs_f64())
+}
+
+fn floor_result(load: &Load, plain: &[f64], seconds: Vec<f64>) -> Option<Floor> {
+    let per_packet = |s: &f64| s * 1e9 / load.packets().max(1) as f64;
+    let ns_per_packet = Spread::of(seconds.iter().map(per_packet));
+    (!seconds.is_empty()).then(|| Floor { ns_per_packet, ratio: ratio(plain, &seconds), seconds })
+}
+
+/// Run by run, so that both saw the same weather.
+fn ratio(these: &[f64], those: &[f64]) -> Spread {
+    Spread::of(these.iter().zip(those).map(|(this, that)| this / that))
+}
+
+fn outcome(scanned: &Scanned) -> Outcome {
+    let Scanned { report, .. } = scanned;
+    Outcome {
+        received: report.ledger.received,
+        decoded: report.ledger.decoded,
+        flows: report.header.flows,
+        findings: report.findings.len(),
+        assets: report.assets.len(),
+        evicted: report.ledger.later.get("flow.evicted").copied().unwrap_or(0),
+    }
+}
+
+fn memory(scanned: &Scanned) -> Memory {
+    let (open_flows, state_bytes) = (scanned.state.open_flows, scanned.state.bytes);
+    let bytes_per_flow = (open_flows > 0).then(|| state_bytes as f64 / open_flows as f64);
+    Memory { open_flows, state_bytes, bytes_per_flow }
+}
+
+fn noise(throughput: &[Throughput], ticks: Option<(Ticks, Ticks)>) -> Noise {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let others = ticks.map(|(before, after)| after.since(&before, cores));
+    Noise {
+        spread: throughput.iter().map(|t| t.packets_per_second.relative()).fold(0.0, f64::max),
+        others_cores: others.map(|(cores, _)| cores),
+        steal: others.map(|(_, steal)| steal),
+    }
+}
+
+fn percentiles(passes: &[Times], which: impl Fn(&Times) -> &hdrhistogram::Histogram<u64>) -> Percentiles {
+    let all: Vec<_> = passes.iter().map(which).filter(|histogram| !histogram.is_empty()).collect();
+    let at = |quantile: f64| Spread::of(all.iter().map(|histogram| histogram.value_at_quantile(quantile) as f64));
+    Percentiles {
+        count: all.iter().map(|histogram| histogram.len()).sum(),
+        p50_ns: at(0.5),
+        p90_ns: at(0.9),
+        p99_ns: at(0.99),
+        p99_9_ns: at(0.999),
+        max_ns: at(1.0),
+    }
+}
