@@ -19,7 +19,7 @@ use bordertap::bench::traffic::Workload;
 use bordertap::capture::{Inputs, LinkType, Packet};
 use bordertap::decode::{self, Segment};
 use bordertap::fact::{Facts, Seen, Side};
-use bordertap::fingerprint::ja4;
+use bordertap::fingerprint::{ja3, ja4};
 use bordertap::flow::key::protocol;
 use bordertap::parse::tls::{self, certificate, hello::ClientHello};
 use bordertap::parse::{Prefix, Transport};
@@ -214,8 +214,12 @@ fn fingerprints(c: &mut Criterion) {
     let hello = ClientHello::parse(body).unwrap();
     let mut group = group(c, "fingerprint", 30);
     group.bench_function("hello parsed", |b| b.iter(|| ClientHello::parse(black_box(body)).is_ok()));
-    group.bench_function("ja3", |b| b.iter(|| black_box(&hello).ja3()));
-    group.bench_function("ja4", |b| b.iter(|| black_box(&hello).ja4(ja4::Transport::Tls)));
+    let (offer3, offer4) = hello.offers(ja4::Transport::Tls);
+    group.bench_function("ja3", |b| b.iter(|| ja3::ja3(black_box(&offer3))));
+    group.bench_function("ja4", |b| b.iter(|| ja4::ja4(black_box(&offer4))));
+    group.bench_function("ja3 and ja4, remembered", |b| {
+        b.iter(|| black_box(&hello).fingerprints(ja4::Transport::Tls));
+    });
     group.finish();
 }
 

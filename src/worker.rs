@@ -56,6 +56,8 @@ const SPARE_FACTS_BYTES_MAX: usize = 8 * 1024;
 #[derive(Default)]
 struct Spare {
     facts: Vec<Facts>,
+    // A box goes from flow to flow as it is.
+    #[allow(clippy::vec_box)]
     readings: Vec<Box<Reading>>,
 }
 
@@ -353,11 +355,10 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         if self.table.hot(id).is(state::REFUSED[side.index()]) && !self.begins_late(id, side, seq, payload, ports) {
             return;
         }
-        if self.table.cold(id).is_none() {
-            // Most flows that nobody reads are known by their first bytes: no memory for them.
-            if start == Some(seq) && parse::nobody_claims(Transport::Tcp, ports, side, payload) {
-                return self.refuse(id, side);
-            }
+        // Most flows that nobody reads are known by their first bytes: no memory for them.
+        let first_bytes = self.table.cold(id).is_none() && start == Some(seq);
+        if first_bytes && parse::nobody_claims(Transport::Tcp, ports, side, payload) {
+            return self.refuse(id, side);
         }
         let cold = self.table.attach(id);
         let before = cold.heap_bytes();
@@ -443,13 +444,11 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         };
         let end = segment.payload + segment.payload_len as usize;
         let payload = bytes.get(segment.payload..end).unwrap_or_default();
-        if self.table.cold(id).is_none() {
-            if parse::nobody_claims(transport, ports, side, payload) {
-                if tries >= reading::DATAGRAM_TRIES_MAX {
-                    self.table.hot_mut(id).state |= state::DONE;
-                }
-                return;
+        if self.table.cold(id).is_none() && parse::nobody_claims(transport, ports, side, payload) {
+            if tries >= reading::DATAGRAM_TRIES_MAX {
+                self.table.hot_mut(id).state |= state::DONE;
             }
+            return;
         }
         let cold = self.table.attach(id);
         let before = cold.heap_bytes();

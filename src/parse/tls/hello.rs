@@ -233,6 +233,12 @@ impl<'a> ClientHello<'a> {
 
     /// Its JA3 and its JA4.
     pub fn fingerprints(&self, transport: ja4::Transport) -> ([u8; 16], [u8; ja4::JA4_BYTES]) {
+        let (offer3, offer4) = self.offers(transport);
+        fingerprint::of_client(&offer3, &offer4)
+    }
+
+    /// What JA3 and JA4 read of it.
+    pub fn offers(&self, transport: ja4::Transport) -> (ja3::Offer<'_>, ja4::Offer<'_>) {
         let offer3 = ja3::Offer {
             version: self.version,
             ciphers: self.ciphers(),
@@ -248,7 +254,7 @@ impl<'a> ClientHello<'a> {
             alpn: self.alpn().find(|name| !is_grease_name(name)),
             signature_algorithms: self.signature_algorithms(),
         };
-        fingerprint::of_client(&offer3, &offer4)
+        (offer3, offer4)
     }
 }
 
