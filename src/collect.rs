@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::fact::{Facts, Flag, Seen, Side, value};
-use crate::merge::{By, Few, First, Map, Merge, Rows, Span, Tally};
+use crate::merge::{self, By, Few, First, Map, Merge, Rows, Span, Tally};
 use crate::parse::{dns, http, tls};
 use crate::place::Places;
 use crate::policy::{Location, Policy};
@@ -328,14 +328,12 @@ impl Collector {
     }
 
     fn roll_up(&mut self, key: RollupKey, rollup: Rollup) {
-        use indexmap::map::Entry;
-        let full = self.rollups.len() >= ROLLUPS_MAX;
-        match self.rollups.entry(key) {
-            Entry::Occupied(mut there) => there.get_mut().merge(rollup),
-            Entry::Vacant(free) if !full => {
-                free.insert(rollup);
-            }
-            Entry::Vacant(_) => self.gathered.limit("rollup.limit"),
+        let mut rollup = Some(rollup);
+        let make = |len| if len < ROLLUPS_MAX { rollup.take() } else { None };
+        match self.rollups.entry(key, make) {
+            merge::Entry::There(sum) => sum.merge(rollup.unwrap_or_default()),
+            merge::Entry::Made => {}
+            merge::Entry::Refused => self.gathered.limit("rollup.limit"),
         }
     }
 

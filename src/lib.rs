@@ -4,6 +4,8 @@
 //!
 //! [`time`] is packet time in nanoseconds; nothing below [`run`] asks a clock.
 //!
+//! [`slab`] keeps many equal things without moving them.
+//!
 //! [`bytes`] is the cursor through which everything from the wire is read; it cannot overrun.
 //!
 //! [`fact`] has the words: fields, values, sides, flags, and the set of facts of a flow.
@@ -79,6 +81,7 @@ pub mod report;
 pub mod run;
 pub mod scan;
 pub mod signature;
+pub mod slab;
 pub mod stream;
 pub mod time;
 pub mod watch;

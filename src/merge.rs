@@ -4,6 +4,8 @@
 //! and is not idempotent, so each source counts once; the others are also idempotent. "First to
 //! arrive" is never a rule. `tests/merge_laws.rs` checks the laws.
 
+mod rows;
+
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::hash::Hash;
@@ -12,11 +14,10 @@ use smallvec::SmallVec;
 
 use crate::time::Time;
 
+pub use rows::{Entry, Rows};
+
 /// A map whose hash has a random key, so that nobody can aim at one bucket.
 pub type Map<K, V> = std::collections::HashMap<K, V, ahash::RandomState>;
-
-/// As [`Map`], with large values in one row: growing moves each of them once.
-pub type Rows<K, V> = indexmap::IndexMap<K, V, ahash::RandomState>;
 
 /// Something that merges: associative and commutative.
 pub trait Merge {
@@ -234,19 +235,6 @@ impl<K: Eq + Hash, V: Merge> Merge for Map<K, V> {
                     free.insert(theirs);
                 }
                 std::collections::hash_map::Entry::Occupied(mut ours) => ours.get_mut().merge(theirs),
-            }
-        }
-    }
-}
-
-impl<K: Eq + Hash, V: Merge> Merge for Rows<K, V> {
-    fn merge(&mut self, other: Rows<K, V>) {
-        for (key, theirs) in other {
-            match self.entry(key) {
-                indexmap::map::Entry::Vacant(free) => {
-                    free.insert(theirs);
-                }
-                indexmap::map::Entry::Occupied(mut ours) => ours.get_mut().merge(theirs),
             }
         }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 /// The stages in packet order. A module may use what stands before it and nothing behind it.
 const ORDER: &[&str] = &[
     "time",
+    "slab",
     "bytes",
     "fact",
     "capture",

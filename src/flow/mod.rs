@@ -6,5 +6,4 @@
 pub mod community_id;
 pub mod expiry;
 pub mod key;
-mod slab;
 pub mod table;

@@ -9,8 +9,8 @@ use std::hash::{BuildHasher, Hasher};
 
 use super::expiry;
 use super::key::Key;
-use super::slab::Slab;
 use crate::fact::Side;
+use crate::slab::Slab;
 use crate::time::Time;
 
 /// State bits of a flow.

@@ -16,7 +16,7 @@ use super::{CONFIDENCE_ENOUGH, Context};
 use crate::collect::{Gathered, MacHosts};
 use crate::fact::{ETH_OUI, Fact, Seen, Side, value};
 use crate::flow::key;
-use crate::merge::{First, Map};
+use crate::merge::{First, Map, Rows};
 use crate::parse;
 use crate::record::{Asset, CountryBytes, Evidence, EvidenceKey, HostTraits, TRAITS_MAX, Volume};
 
@@ -209,7 +209,7 @@ pub fn list(
     }
     let wanted: BTreeSet<IpAddr> = known.keys().map(|(host, _)| *host).collect();
     let mut countries: Map<IpAddr, BTreeMap<String, CountryBytes>> = Map::default();
-    for (key, rollup) in rollups.iter().flatten() {
+    for (key, rollup) in rollups.iter().flat_map(Rows::iter) {
         let Some(remote) = key.remote.filter(|_| !key.remote_inside && wanted.contains(&key.host)) else { continue };
         let country = context.places.country(remote).map_or_else(|| "??".to_owned(), |c| c.to_string());
         let sum = countries.entry(key.host).or_default().entry(country).or_default();

@@ -13,7 +13,7 @@ use super::assets::{ByChannel, Identified, Vendorship};
 use super::{CONFIDENCE_ENOUGH, Context, NameBook, assets};
 use crate::collect::Gathered;
 use crate::fact::{Facts, Seen, Side};
-use crate::merge::{Map, Merge};
+use crate::merge::{Map, Merge, Rows};
 use crate::parse::dns;
 use crate::place::{Basis, Place, Region};
 use crate::policy::{CrossingInput, Direction, Location, crossing};
@@ -73,7 +73,7 @@ pub fn find(
         .reduce_with(Finder::merge)
         .unwrap_or_else(|| Finder { hosts, names, context, scratch: Scratch::default(), sums: BTreeMap::new() });
     // Real flows first: a name that was only asked for is no news where a flow to it was seen.
-    for (key, rollup) in gathered.rollups.iter().flatten().filter(|(key, _)| key.remote.is_none()) {
+    for (key, rollup) in gathered.rollups.iter().flat_map(Rows::iter).filter(|(key, _)| key.remote.is_none()) {
         finder.add(key, rollup);
     }
     let sums: Vec<(Group, Sum)> = std::mem::take(&mut finder.sums).into_iter().collect();

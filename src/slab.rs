@@ -67,3 +67,9 @@ impl<T> std::ops::IndexMut<u32> for Slab<T> {
         &mut self.pages[(id >> PAGE_ITEMS_LOG2) as usize][id as usize & (PAGE_ITEMS - 1)]
     }
 }
+
+impl<T> Default for Slab<T> {
+    fn default() -> Slab<T> {
+        Slab::new()
+    }
+}
