@@ -158,7 +158,7 @@ impl<C: Default> Table<C> {
     /// whole batch first lets the memory fetch for one packet overlap with the next.
     #[inline]
     pub fn guess(&self, hash: u64) -> Option<u32> {
-        let slot = self.index[self.home(hash)];
+        let slot = self.index[self.home(tag(hash))];
         (slot != EMPTY).then(|| slot_id(slot))
     }
 
@@ -178,7 +178,7 @@ impl<C: Default> Table<C> {
     #[inline]
     pub fn find_or_insert(&mut self, key: &Key, hash: u64) -> Found {
         let mask = self.index.len() - 1;
-        let mut at = self.home(hash);
+        let mut at = self.home(tag(hash));
         loop {
             let slot = self.index[at];
             if slot == EMPTY {
@@ -194,7 +194,7 @@ impl<C: Default> Table<C> {
     fn insert(&mut self, key: &Key, hash: u64, mut at: usize) -> u32 {
         if (self.used + 1) * 4 > self.index.len() * 3 {
             self.grow();
-            at = self.free_slot(hash);
+            at = self.free_slot(tag(hash));
         }
         let short_key = if is_short(key) { short(key) } else { [u64::from(self.long_keys.insert(*key)), KEY_LONG] };
         let hot = Hot {
@@ -214,13 +214,15 @@ impl<C: Default> Table<C> {
         id
     }
 
-    fn home(&self, hash: u64) -> usize {
-        hash as usize & (self.index.len() - 1)
+    /// Where a key belongs. Told by the tag alone, so that moving a slot needs no look at its flow.
+    #[inline]
+    fn home(&self, tag: u32) -> usize {
+        tag as usize & (self.index.len() - 1)
     }
 
-    fn free_slot(&self, hash: u64) -> usize {
+    fn free_slot(&self, tag: u32) -> usize {
         let mask = self.index.len() - 1;
-        let mut at = self.home(hash);
+        let mut at = self.home(tag);
         while self.index[at] != EMPTY {
             at = (at + 1) & mask;
         }
@@ -233,8 +235,7 @@ impl<C: Default> Table<C> {
         self.index = vec![EMPTY; old.len() * 2];
         for entry in old {
             if entry != EMPTY {
-                let hash = self.hash(&self.key(slot_id(entry)));
-                let at = self.free_slot(hash);
+                let at = self.free_slot(slot_tag(entry));
                 self.index[at] = entry;
             }
         }
@@ -242,17 +243,15 @@ impl<C: Default> Table<C> {
 
     /// Takes a flow out of the index and frees its number. Its parts must have been read before.
     pub fn remove(&mut self, id: u32) {
-        let key = self.key(id);
-        let hash = self.hash(&key);
         let mask = self.index.len() - 1;
-        let mut at = self.home(hash);
+        let mut at = self.home(tag(self.hash(&self.key(id))));
         while self.index[at] == EMPTY || slot_id(self.index[at]) != id {
             at = (at + 1) & mask;
         }
         // Close the gap: move up what would no longer be found behind it.
         let mut next = (at + 1) & mask;
         while self.index[next] != EMPTY {
-            let home = self.home(self.hash(&self.key(slot_id(self.index[next]))));
+            let home = self.home(slot_tag(self.index[next]));
             if (next.wrapping_sub(home) & mask) >= (next.wrapping_sub(at) & mask) {
                 self.index[at] = self.index[next];
                 at = next;
