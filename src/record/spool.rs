@@ -222,3 +222,61 @@ fn unpack(packed: &[u8], mut facts: Facts, whens: &mut Vec<u32>) -> Option<FlowR
         facts,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::{FLAGS, Seen, Side, VALUE_BYTES_MAX};
+    use crate::parse::tls;
+
+    fn record(number: u64, facts: Facts) -> FlowRecord {
+        FlowRecord {
+            key: Key::v4([10, 0, 0, number as u8], number as u16, [192, 0, 2, 1], 443, 6).0,
+            opener_low: number.is_multiple_of(2),
+            first: Time(-(number as i64)),
+            last: Time(i64::MAX),
+            number,
+            packets: [number, 1],
+            bytes: [2, number],
+            missing: [number, 3],
+            payload: [true, false],
+            more: [false, true],
+            macs: number.is_multiple_of(3).then_some([[1; 6], [2; 6]]),
+            vlan: number.is_multiple_of(5).then_some(7),
+            protocol: number.is_multiple_of(7).then_some(tls::PROTOCOL.name),
+            facts,
+        }
+    }
+
+    #[test]
+    fn records_come_back_from_memory_file_and_tail_in_order() {
+        let mut large = Facts::default();
+        for value in 0..7 {
+            large.add(&tls::X509_SUBJECT, Side::Destination, Seen::default(), &[value; VALUE_BYTES_MAX]);
+        }
+        let mut small = Facts::default();
+        small.flags = Flags((1 << FLAGS.len()) - 1);
+        small.add(&tls::SNI, Side::Source, Seen { time: Time(5), packet: 6 }, b"name.example");
+        let facts = |number: u64| if number.is_multiple_of(11) { small.clone() } else { large.clone() };
+        let whens = |number: u64| (0..number as u32 % 4).collect::<Vec<_>>();
+        let mut spool = Spool::default();
+        let count = (MEMORY_BYTES_MAX + 5 * FILE_BYTES) as u64 / large.packed().len() as u64 * 11 / 10;
+        for number in 0..count {
+            spool.push(&record(number, facts(number)), &whens(number));
+        }
+        assert!(spool.file.is_some() && !spool.tail.is_empty());
+        let mut next = 0;
+        let read = spool.read(|back, matched| {
+            let pushed = record(next, facts(next));
+            let bare = |record: &FlowRecord| format!("{:?}", FlowRecord { facts: Facts::default(), ..record.clone() });
+            assert_eq!(bare(back), bare(&pushed));
+            assert_eq!(back.facts.packed(), pushed.facts.packed());
+            assert_eq!((back.facts.flags, back.facts.len()), (pushed.facts.flags, pushed.facts.len()));
+            assert_eq!(matched, whens(next));
+            next += 1;
+            Ok(())
+        });
+        read.unwrap();
+        assert_eq!(next, count);
+    }
+}

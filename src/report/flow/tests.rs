@@ -76,7 +76,7 @@ fn flows_of_the_fixtures() {
         let (flows, judged) = compare(&mut Inputs::open(&[path.to_string_lossy().into_owned()], None).unwrap());
         counts = (counts.0 + flows, counts.1 + judged);
     }
-    assert!(counts.0 > 500 && counts.1 > 5, "{counts:?}");
+    assert!(counts.0 > 300 && counts.1 > 50, "{counts:?}");
 }
 
 #[test]
