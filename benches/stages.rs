@@ -369,14 +369,14 @@ fn json_stage(c: &mut Criterion) {
         take(&mut worker, &segments(&image), &image.0);
         worker.finish();
         let flows: Vec<FlowRecord> = worker.gather;
-        let mut line = Vec::new();
+        let (mut writer, mut line) = (flow::Writer::new(), Vec::new());
         group.throughput(Throughput::Elements(flows.len() as u64));
         group.bench_function(format!("flows of {workload}"), |b| {
             b.iter(|| {
                 let mut written = 0;
                 for record in &flows {
                     line.clear();
-                    flow::write(black_box(record), &Learnt::default(), &mut line).unwrap();
+                    writer.write(black_box(record), &Learnt::default(), &mut line);
                     written += line.len();
                 }
                 written

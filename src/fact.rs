@@ -4,6 +4,7 @@
 //! order. A fact says which field, on which side of the flow, with which bytes, and where it was
 //! seen first. Nobody judges here; signatures do that later.
 
+pub mod append;
 mod facts;
 pub mod value;
 

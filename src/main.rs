@@ -233,14 +233,17 @@ fn has_color(when: When) -> bool {
     }
 }
 
+/// Bytes that go to an output at once.
+const OUTPUT_BYTES: usize = 256 << 10;
+
 /// Opens a path, `-` for standard output, and writes to it.
 fn to(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     if path == Path::new("-") {
-        let mut out = BufWriter::new(io::stdout().lock());
+        let mut out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
         return write(&mut out).and_then(|()| out.flush()).map_err(Failure::from);
     }
     let named = |error: io::Error| Failure::Useless(format!("{}: {error}", path.display()));
-    let mut out = BufWriter::new(File::create(path).map_err(named)?);
+    let mut out = BufWriter::with_capacity(OUTPUT_BYTES, File::create(path).map_err(named)?);
     write(&mut out).and_then(|()| out.flush()).map_err(named)
 }
 

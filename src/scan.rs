@@ -3,26 +3,27 @@
 //! In: a source of packets and what to judge by. Out: a [`Scanned`]: the report, the flow records,
 //! what was damaged. This is what `bordertap scan` runs and what tests call.
 
-use std::io::{self, Write};
+mod flows;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::capture::{Damage, Source};
 use crate::collect::{Collector, Gathered};
-use crate::fact::{Facts, Flag, Seen, Side};
+use crate::fact::{Facts, Seen, Side};
 use crate::flow::key::protocol;
-use crate::join::{Context, Identified, Joined, NameBook, join};
-use crate::merge::{Map, Merge};
+use crate::join::{Context, Joined, join};
+use crate::merge::Merge;
 use crate::parse::tls;
 use crate::place::{self, Places};
 use crate::policy::{Location, Policy};
-use crate::record::spool::Spool;
-use crate::record::{FlowRecord, normal_name};
-use crate::report::flow::{Learnt, Verdict};
-use crate::report::{DamageLine, FORMAT, Gap, Header, Report, SignatureSummary, flow};
+use crate::record::normal_name;
+use crate::report::{DamageLine, FORMAT, Gap, Header, Report, SignatureSummary};
 use crate::run::{ByInput, Done, Settings, State, run, run_watched, with_threads};
 use crate::signature::{FlowValues, Scratch, Signatures};
 use crate::watch::Watch;
+
+pub use flows::Flows;
 
 /// What a scan is made with.
 pub struct Scan {
@@ -254,63 +255,4 @@ fn silent(by_input: &ByInput) -> impl Iterator<Item = Damage> + '_ {
             fatal: true,
         }
     })
-}
-
-/// Flow records, with what the whole input taught about them.
-pub struct Flows {
-    spools: Vec<Spool>,
-    hosts: Map<IpAddr, Identified>,
-    names: NameBook,
-    signatures: Arc<Signatures>,
-    places: Arc<Places>,
-    policy: Arc<Policy>,
-}
-
-impl Flows {
-    /// Writes every flow as a line of JSON, each worker's in the order in which they ended.
-    pub fn write(mut self, out: &mut dyn Write) -> io::Result<()> {
-        let mut line = Vec::new();
-        for spool in std::mem::take(&mut self.spools) {
-            spool.read(|mut record, whens| {
-                line.clear();
-                self.judge_ech(&mut record);
-                flow::write(&record, &self.learnt(&record, whens), &mut line).map_err(io::Error::from)?;
-                out.write_all(&line)
-            })?;
-        }
-        Ok(())
-    }
-
-    /// An ECH extension in a hello whose name the client had asked for, at the address it was given,
-    /// hides nothing: it is a placeholder (RFC 9849, section 6.2).
-    fn judge_ech(&self, record: &mut FlowRecord) {
-        let [source, destination] = [Side::Source, Side::Destination].map(|side| record.address(side));
-        let Some((name, _)) = record.own_name().filter(|_| record.facts.flags.has(Flag::Ech)) else { return };
-        if self.names.was_told(source, destination, &name) {
-            record.facts.flags.clear(Flag::Ech);
-            record.facts.flags.set(Flag::EchGrease);
-        }
-    }
-
-    fn learnt(&self, record: &FlowRecord, whens: &[u32]) -> Learnt {
-        let [source, destination] = [Side::Source, Side::Destination].map(|side| record.address(side));
-        let outside =
-            self.policy.side_of(source) != Location::Inside && self.policy.side_of(destination) == Location::Inside;
-        let host = self.hosts.get(if outside { &destination } else { &source });
-        let settled = self.signatures.settle(whens, |id| host.is_some_and(|h| h.is(id)));
-        let verdicts = settled.iter().filter_map(|&when| self.signatures.when(when)).map(|when| Verdict {
-            id: when.entry.id.clone(),
-            vendor: when.file.vendor.clone(),
-            product: when.entry.product.clone(),
-            function: when.entry.role.channel().map_or("identity", |c| c.function.name()).to_owned(),
-            confidence: when.when.confidence,
-            matched: when.matched(),
-        });
-        Learnt {
-            dns_name: self.names.name(source, destination, record.first).map(str::to_owned),
-            country: self.places.country(destination).map(|c| c.to_string()),
-            asn: self.places.asn(destination),
-            verdicts: verdicts.collect(),
-        }
-    }
 }

@@ -223,15 +223,18 @@ impl Facts {
         }
     }
 
-    /// The values as they lie in memory, for [`Facts::from_packed`] of the same run.
+    /// The values as they lie in memory, for [`Facts::set_packed`] of the same run.
     pub fn packed(&self) -> &[u8] {
         &self.packed
     }
 
-    /// What [`Facts::packed`] gave; `None` when the bytes are none of that.
-    pub fn from_packed(packed: &[u8], flags: Flags) -> Option<Facts> {
+    /// Becomes what [`Facts::packed`] gave, in the memory that is there; whether the bytes are that.
+    pub fn set_packed(&mut self, packed: &[u8], flags: Flags) -> bool {
         let mut items = Items { packed, at: 0 };
-        let count = items.by_ref().count() as u32;
-        (items.at == packed.len()).then(|| Facts { packed: packed.to_vec(), count, flags })
+        self.count = items.by_ref().count() as u32;
+        self.flags = flags;
+        self.packed.clear();
+        self.packed.extend_from_slice(packed);
+        items.at == packed.len()
     }
 }

@@ -19,6 +19,13 @@ pub fn text(fact: &Fact<'_>) -> String {
     }
 }
 
+/// Whether name and text stand as they came from the wire: ASCII that can be printed.
+#[inline]
+pub fn is_printable_ascii(bytes: &[u8]) -> bool {
+    // Without an early end, so that many bytes are looked at at once.
+    bytes.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'))
+}
+
 /// Lower-case hex without separators.
 pub fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::fact::{Facts, Field, Flag, Side};
+use crate::fact::{Facts, Field, Flag, Side, value};
 use crate::flow::key::{Key, protocol};
 use crate::parse::{http, tls};
 use crate::time::Time;
@@ -15,6 +15,11 @@ pub const NAME_FIELDS: &[&Field] = &[&tls::SNI, &http::HOST, &http::CONNECT_HOST
 
 /// A host name for comparing: lower case, no trailing dot, no port.
 pub fn normal_name(name: &str) -> String {
+    bare(name).to_ascii_lowercase()
+}
+
+/// The name without what stands around it.
+fn bare(name: &str) -> &str {
     let name = name.trim().trim_end_matches('.');
     let name = match name.rsplit_once(':') {
         // A colon inside brackets belongs to an IPv6 address.
@@ -23,7 +28,7 @@ pub fn normal_name(name: &str) -> String {
         }
         _ => name,
     };
-    name.trim_end_matches('.').to_ascii_lowercase()
+    name.trim_end_matches('.')
 }
 
 /// A flow that ended. Arrays of two are by side: source, destination.
@@ -80,12 +85,20 @@ impl FlowRecord {
         transport(self.key.protocol())
     }
 
-    /// The best name that the flow itself tells for its destination, and the field it came from.
-    pub fn own_name(&self) -> Option<(String, &'static str)> {
-        NAME_FIELDS.iter().find_map(|field| {
-            let name = normal_name(&self.facts.first(field)?.text());
-            (!name.is_empty()).then_some((name, field.name))
-        })
+    /// The best name that the flow itself tells for its destination, in the form of [`normal_name`], replaces what
+    /// `name` holds. The field it came from; without one `name` is empty.
+    pub fn own_name(&self, name: &mut String) -> Option<&'static str> {
+        name.clear();
+        let field = NAME_FIELDS.iter().find(|field| {
+            let Some(fact) = self.facts.first(field) else { return false };
+            match str::from_utf8(fact.value) {
+                Ok(text) if value::is_printable_ascii(fact.value) => name.push_str(bare(text)),
+                _ => name.push_str(bare(&fact.text())),
+            }
+            !name.is_empty()
+        })?;
+        name.make_ascii_lowercase();
+        Some(field.name)
     }
 
     /// Sets what can only be told at the end.

@@ -1,460 +1,220 @@
 //! Flow records as JSON objects, with the names of Elastic Common Schema where it has the field.
 //!
-//! In: an ended flow, the name and place that were learnt for it, its verdicts. Out: one object;
-//! `fixtures/schema/flow.json` describes it.
+//! In: an ended flow, the name and place that were learnt for it, its verdicts. Out: one object a line;
+//! `fixtures/schema/flow.json` describes it. Written by hand: flows end by the million. The tests hold it against the
+//! same record as `serde_json` writes it.
 
-use serde::Serialize;
+mod facts;
+mod json;
+mod known;
+mod objects;
+#[cfg(test)]
+mod tests;
 
-use crate::fact::value;
-use crate::fact::{Field, Kind, Side};
+use crate::fact::{Side, append};
 use crate::flow::community_id;
 use crate::flow::key::protocol;
-use crate::parse::{dns, http, tls};
+use crate::place::Country;
 use crate::record::FlowRecord;
+use crate::time::Rfc3339;
+use known::{Columns, Known};
 
 /// What was learnt of a flow beside its own bytes.
 #[derive(Clone, Debug, Default)]
-pub struct Learnt {
-    /// The name a DNS answer gave the destination address, when the flow itself has none.
-    pub dns_name: Option<String>,
+pub struct Learnt<'a> {
+    /// The best name of the destination: the flow's own, else the one that a DNS answer gave the address.
+    pub domain: Option<&'a str>,
     /// Country of the destination.
-    pub country: Option<String>,
+    pub country: Option<Country>,
     /// Autonomous system of the destination.
-    pub asn: Option<(u32, String)>,
+    pub asn: Option<(u32, &'a str)>,
     /// Signatures that matched.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Vec<Verdict<'a>>,
 }
 
 /// A signature that matched a flow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Verdict {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict<'a> {
     /// Its id.
-    pub id: String,
+    pub id: &'a str,
     /// Whose product.
-    pub vendor: String,
+    pub vendor: &'a str,
     /// Which product.
-    pub product: String,
+    pub product: &'a str,
     /// A channel's function; `identity` for an identity.
-    pub function: String,
+    pub function: &'a str,
     /// 0 to 100.
     pub confidence: u8,
-    /// `file:line` of the condition.
-    pub matched: String,
+    /// The file of the condition.
+    pub file: &'a str,
+    /// Its line, from 1.
+    pub line: u32,
 }
 
-#[derive(Serialize)]
-struct FlowJson<'a> {
-    #[serde(rename = "@timestamp")]
-    timestamp: &'a str,
-    event: Event<'a>,
-    source: Endpoint<'a>,
-    destination: Endpoint<'a>,
-    network: Network<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<Tls>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dns: Option<Dns>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<Url>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    http: Option<Http>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_agent: Option<UserAgent>,
-    bordertap: Own<'a>,
+/// Writes flow records.
+pub struct Writer {
+    times: Rfc3339,
+    columns: Columns,
+    /// Texts of values that are not printed as they stand.
+    made: Vec<u8>,
 }
 
-#[derive(Serialize)]
-struct Event<'a> {
-    kind: &'static str,
-    category: [&'static str; 1],
-    dataset: &'static str,
-    start: &'a str,
-    end: String,
+impl Default for Writer {
+    fn default() -> Writer {
+        Writer::new()
+    }
 }
 
-#[derive(Serialize)]
-struct Endpoint<'a> {
-    ip: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    port: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mac: Option<String>,
-    bytes: u64,
-    packets: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    domain: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    geo: Option<Geo<'a>>,
-    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
-    as_: Option<As<'a>>,
-}
+impl Writer {
+    /// A writer of any number of records.
+    pub fn new() -> Writer {
+        Writer { times: Rfc3339::default(), columns: Columns::new(), made: Vec::new() }
+    }
 
-#[derive(Serialize)]
-struct Geo<'a> {
-    country_iso_code: &'a str,
-}
+    /// Appends one record as a line of JSON.
+    pub fn write(&mut self, record: &FlowRecord, learnt: &Learnt<'_>, out: &mut Vec<u8>) {
+        let known = Known::new(record, &self.columns);
+        self.event(record, out);
+        json::raw(out, "\"source\":{");
+        endpoint(record, Side::Source, out);
+        json::close(out, b'}');
+        json::raw(out, ",\"destination\":{");
+        endpoint(record, Side::Destination, out);
+        place(learnt, out);
+        json::close(out, b'}');
+        json::raw(out, ",\"network\":{");
+        network(record, out);
+        objects::tls(&known, out);
+        objects::dns(&known, out);
+        objects::http(&known, out);
+        json::raw(out, "\"bordertap\":{");
+        facts::write(out, &known, &self.columns, &mut self.made);
+        verdicts(&learnt.verdicts, out);
+        flags(record, out);
+        json::raw(out, "}}\n");
+    }
 
-#[derive(Serialize)]
-struct As<'a> {
-    number: u32,
-    organization: Organization<'a>,
-}
-
-#[derive(Serialize)]
-struct Organization<'a> {
-    name: &'a str,
-}
-
-#[derive(Serialize)]
-struct Network<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transport: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    protocol: Option<&'a str>,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    community_id: Option<String>,
-    bytes: u64,
-    packets: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    vlan: Option<Vlan>,
-}
-
-#[derive(Serialize)]
-struct Vlan {
-    id: String,
-}
-
-#[derive(Serialize)]
-struct Tls {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version_protocol: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cipher: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_protocol: Option<String>,
-    client: TlsClient,
-    server: TlsServer,
-}
-
-#[derive(Serialize)]
-struct TlsClient {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    server_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ja3: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ja4: Option<String>,
-}
-
-#[derive(Serialize)]
-struct TlsServer {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ja3s: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    issuer: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hash: Option<Hash>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    x509: Option<X509>,
-}
-
-#[derive(Serialize)]
-struct Hash {
-    sha256: String,
-}
-
-#[derive(Serialize)]
-struct X509 {
-    alternative_names: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Dns {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    question: Option<Question>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    resolved_ip: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Question {
-    name: String,
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    kind: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Url {
-    domain: String,
-}
-
-#[derive(Serialize)]
-struct Http {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request: Option<Request>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response: Option<Response>,
-}
-
-#[derive(Serialize)]
-struct Request {
-    method: String,
-}
-
-#[derive(Serialize)]
-struct Response {
-    headers: Headers,
-}
-
-#[derive(Serialize)]
-struct Headers {
-    server: String,
-}
-
-#[derive(Serialize)]
-struct UserAgent {
-    original: String,
-}
-
-#[derive(Serialize)]
-struct Own<'a> {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    facts: Vec<FactJson>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    verdicts: &'a [Verdict],
-    flags: Vec<&'static str>,
-    #[serde(skip_serializing_if = "is_zero")]
-    missing_bytes: u64,
-}
-
-fn is_zero(n: &u64) -> bool {
-    *n == 0
-}
-
-/// One fact of a flow record.
-#[derive(Serialize)]
-struct FactJson {
-    field: &'static str,
-    value: FactValue,
-    side: &'static str,
-}
-
-#[derive(Serialize, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(untagged)]
-enum FactValue {
-    Number(u64),
-    Text(String),
-}
-
-/// Writes one record as a line of JSON.
-pub fn write(record: &FlowRecord, learnt: &Learnt, out: &mut Vec<u8>) -> serde_json::Result<()> {
-    let start = record.first.to_string();
-    let mut source = endpoint(record, Side::Source);
-    let mut destination = endpoint(record, Side::Destination);
-    source.domain = None;
-    destination.domain = record.own_name().map(|(name, _)| name).or_else(|| learnt.dns_name.clone());
-    destination.geo = learnt.country.as_deref().map(|country_iso_code| Geo { country_iso_code });
-    destination.as_ =
-        learnt.asn.as_ref().map(|(number, name)| As { number: *number, organization: Organization { name } });
-    let json = FlowJson {
-        timestamp: &start,
-        event: Event {
-            kind: "event",
-            category: ["network"],
-            dataset: "bordertap.flow",
-            start: &start,
-            end: record.last.to_string(),
-        },
-        source,
-        destination,
-        network: network(record),
-        tls: tls_object(record),
-        dns: dns_object(record),
-        url: first(record, &http::HOST).map(|domain| Url { domain }),
-        http: http_object(record),
-        user_agent: first(record, &http::USER_AGENT).map(|original| UserAgent { original }),
-        bordertap: Own {
-            facts: facts(record),
-            verdicts: &learnt.verdicts,
-            flags: record.facts.flags.names().collect(),
-            missing_bytes: record.missing.iter().sum(),
-        },
-    };
-    serde_json::to_writer(&mut *out, &json)?;
-    out.push(b'\n');
-    Ok(())
+    fn event(&mut self, record: &FlowRecord, out: &mut Vec<u8>) {
+        json::raw(out, "{\"@timestamp\":\"");
+        let start = self.times.text(record.first);
+        out.extend_from_slice(start);
+        json::raw(
+            out,
+            "\",\"event\":{\"kind\":\"event\",\"category\":[\"network\"],\"dataset\":\"bordertap.flow\",\"start\":\"",
+        );
+        out.extend_from_slice(start);
+        json::raw(out, "\",\"end\":\"");
+        out.extend_from_slice(self.times.text(record.last));
+        json::raw(out, "\"},");
+    }
 }
 
 fn has_ports(number: u8) -> bool {
     matches!(number, protocol::TCP | protocol::UDP | protocol::SCTP)
 }
 
-fn endpoint(record: &FlowRecord, side: Side) -> Endpoint<'static> {
+fn endpoint(record: &FlowRecord, side: Side, out: &mut Vec<u8>) {
     let (ip, port) = record.endpoint(side);
-    Endpoint {
-        ip: ip.to_string(),
-        port: has_ports(record.key.protocol()).then_some(port),
-        mac: record.macs.map(|macs| value::mac(&macs[side.index()])),
-        bytes: record.bytes[side.index()],
-        packets: record.packets[side.index()],
-        domain: None,
-        geo: None,
-        as_: None,
+    json::raw(out, "\"ip\":\"");
+    append::address(ip, out);
+    json::raw(out, "\",");
+    if has_ports(record.key.protocol()) {
+        json::number(out, "\"port\":", u64::from(port));
+    }
+    if let Some(macs) = &record.macs {
+        json::raw(out, "\"mac\":\"");
+        append::mac(&macs[side.index()], out);
+        json::raw(out, "\",");
+    }
+    json::number(out, "\"bytes\":", record.bytes[side.index()]);
+    json::number(out, "\"packets\":", record.packets[side.index()]);
+}
+
+/// Name and place of the destination.
+fn place(learnt: &Learnt<'_>, out: &mut Vec<u8>) {
+    if let Some(domain) = learnt.domain {
+        json::text(out, "\"domain\":", domain);
+    }
+    if let Some(country) = learnt.country {
+        json::raw(out, "\"geo\":{\"country_iso_code\":");
+        json::string(out, country.code().as_bytes());
+        json::raw(out, "},");
+    }
+    if let Some((number, name)) = learnt.asn {
+        json::raw(out, "\"as\":{");
+        json::number(out, "\"number\":", u64::from(number));
+        json::raw(out, "\"organization\":{\"name\":");
+        json::string(out, name.as_bytes());
+        json::raw(out, "}},");
     }
 }
 
-fn network(record: &FlowRecord) -> Network<'_> {
+fn network(record: &FlowRecord, out: &mut Vec<u8>) {
     let is_frame = record.key.is_frame();
-    Network {
-        transport: (!is_frame).then(|| record.transport()),
-        protocol: record.protocol,
-        kind: match record.key.version() {
-            4 => "ipv4",
-            6 => "ipv6",
-            _ => "ethernet",
+    if !is_frame {
+        json::text(out, "\"transport\":", record.transport());
+    }
+    if let Some(protocol) = record.protocol {
+        json::text(out, "\"protocol\":", protocol);
+    }
+    json::raw(
+        out,
+        match record.key.version() {
+            4 => "\"type\":\"ipv4\",",
+            6 => "\"type\":\"ipv6\",",
+            _ => "\"type\":\"ethernet\",",
         },
-        community_id: (!is_frame).then(|| community_id::of(&record.key)),
-        bytes: record.bytes.iter().sum(),
-        packets: record.packets.iter().sum(),
-        vlan: record.vlan.map(|id| Vlan { id: id.to_string() }),
+    );
+    if !is_frame {
+        json::raw(out, "\"community_id\":\"");
+        out.extend_from_slice(&community_id::of(&record.key));
+        json::raw(out, "\",");
     }
-}
-
-/// The first value of a field as text.
-fn first(record: &FlowRecord, field: &'static Field) -> Option<String> {
-    record.facts.first(field).map(|fact| value::text(&fact))
-}
-
-/// The first value of a field that this side sent.
-fn first_of(record: &FlowRecord, field: &'static Field, side: Side) -> Option<String> {
-    record
-        .facts
-        .iter()
-        .filter(|f| f.field == field && f.side == side)
-        .min_by_key(|f| (f.seen, f.value.to_vec()))
-        .map(|fact| value::text(&fact))
-}
-
-fn tls_object(record: &FlowRecord) -> Option<Tls> {
-    let facts = &record.facts;
-    if !tls::PROTOCOL.fields.iter().any(|field| facts.has(field)) {
-        return None;
+    json::number(out, "\"bytes\":", record.bytes.iter().sum());
+    json::number(out, "\"packets\":", record.packets.iter().sum());
+    if let Some(id) = record.vlan {
+        json::raw(out, "\"vlan\":{\"id\":\"");
+        append::decimal(u64::from(id), out);
+        json::raw(out, "\"},");
     }
-    // The side with the ServerHello is the TLS server, whoever opened the flow.
-    let server = facts.first(&tls::JA3S).map_or(Side::Destination, |f| f.side);
-    let version = facts.first(&tls::VERSION).map(|f| value::number(f.value) as u16);
-    let names: Vec<String> =
-        facts.iter().filter(|f| *f.field == tls::X509_SAN && f.side == server).map(|f| value::text(&f)).collect();
-    Some(Tls {
-        version: version.map(version_text),
-        version_protocol: version.map(|v| if v < 0x0301 { "ssl" } else { "tls" }),
-        cipher: facts.first(&tls::CIPHER).map(|f| cipher_text(value::number(f.value) as u16)),
-        next_protocol: first_of(record, &tls::ALPN, server),
-        client: TlsClient {
-            server_name: first(record, &tls::SNI),
-            ja3: first(record, &tls::JA3),
-            ja4: first(record, &tls::JA4),
-        },
-        server: TlsServer {
-            ja3s: first(record, &tls::JA3S),
-            subject: first_of(record, &tls::X509_SUBJECT, server),
-            issuer: first_of(record, &tls::X509_ISSUER, server),
-            hash: first_of(record, &tls::X509_SHA256, server).map(|sha256| Hash { sha256 }),
-            x509: (!names.is_empty()).then_some(X509 { alternative_names: names }),
-        },
-    })
+    json::close(out, b'}');
+    out.push(b',');
 }
 
-/// `1.2` for 0x0303.
-fn version_text(version: u16) -> String {
-    match version {
-        0x0002 => "2.0".to_owned(),
-        0x0300 => "3.0".to_owned(),
-        0x0301..=0x0304 => format!("1.{}", version - 0x0301),
-        other => format!("0x{other:04x}"),
+fn verdicts(verdicts: &[Verdict<'_>], out: &mut Vec<u8>) {
+    if verdicts.is_empty() {
+        return;
     }
-}
-
-/// The IANA name of a cipher suite.
-fn cipher_text(cipher: u16) -> String {
-    tls_parser::TlsCipherSuite::from_id(cipher).map_or_else(|| format!("0x{cipher:04x}"), |suite| suite.name.to_owned())
-}
-
-fn dns_object(record: &FlowRecord) -> Option<Dns> {
-    let question = first(record, &dns::QNAME).map(|name| Question {
-        name,
-        kind: record.facts.first(&dns::QTYPE).map(|f| qtype_text(value::number(f.value))),
-    });
-    let mut resolved: Vec<_> =
-        record.facts.iter().filter(|f| *f.field == dns::ANSWER).filter_map(|f| value::address(f.value)).collect();
-    resolved.sort();
-    resolved.dedup();
-    if question.is_none() && resolved.is_empty() {
-        return None;
+    json::raw(out, "\"verdicts\":[");
+    for verdict in verdicts {
+        json::text(out, "{\"id\":", verdict.id);
+        json::text(out, "\"vendor\":", verdict.vendor);
+        json::text(out, "\"product\":", verdict.product);
+        json::text(out, "\"function\":", verdict.function);
+        json::number(out, "\"confidence\":", u64::from(verdict.confidence));
+        json::raw(out, "\"matched\":");
+        json::string(out, verdict.file.as_bytes());
+        // The line goes inside the quotes.
+        out.pop();
+        out.push(b':');
+        append::decimal(u64::from(verdict.line), out);
+        json::raw(out, "\"},");
     }
-    Some(Dns { question, resolved_ip: resolved.iter().map(ToString::to_string).collect() })
+    json::close(out, b']');
+    out.push(b',');
 }
 
-/// The IANA mnemonic of a DNS type.
-fn qtype_text(number: u64) -> String {
-    let name = match number {
-        1 => "A",
-        2 => "NS",
-        5 => "CNAME",
-        6 => "SOA",
-        12 => "PTR",
-        15 => "MX",
-        16 => "TXT",
-        28 => "AAAA",
-        33 => "SRV",
-        35 => "NAPTR",
-        43 => "DS",
-        44 => "SSHFP",
-        48 => "DNSKEY",
-        52 => "TLSA",
-        64 => "SVCB",
-        65 => "HTTPS",
-        252 => "AXFR",
-        255 => "ANY",
-        257 => "CAA",
-        other => return format!("TYPE{other}"),
-    };
-    name.to_owned()
-}
-
-fn http_object(record: &FlowRecord) -> Option<Http> {
-    let request = first(record, &http::METHOD).map(|method| Request { method });
-    let response = first(record, &http::SERVER).map(|server| Response { headers: Headers { server } });
-    (request.is_some() || response.is_some()).then_some(Http { request, response })
-}
-
-fn facts(record: &FlowRecord) -> Vec<FactJson> {
-    let mut all: Vec<FactJson> = record
-        .facts
-        .iter()
-        .filter(|f| !f.field.is_internal())
-        .map(|f| FactJson {
-            field: f.field.name,
-            value: match f.field.kind {
-                Kind::Number => FactValue::Number(value::number(f.value)),
-                _ => FactValue::Text(value::text(&f)),
-            },
-            side: f.side.name(),
-        })
-        .collect();
-    // A name that cannot be printed as it stood also shows its bytes.
-    let odd = record.facts.iter().filter(|f| f.field.kind == Kind::Name && !value::is_plain(f.value));
-    all.extend(odd.map(|f| FactJson {
-        field: f.field.name,
-        value: FactValue::Text(format!("hex:{}", value::hex(f.value))),
-        side: f.side.name(),
-    }));
-    all.sort_by(|a, b| (a.field, &a.value, a.side).cmp(&(b.field, &b.value, b.side)));
-    all
+fn flags(record: &FlowRecord, out: &mut Vec<u8>) {
+    json::raw(out, "\"flags\":[");
+    if record.facts.flags.0 != 0 {
+        for name in record.facts.flags.names() {
+            json::text(out, "", name);
+        }
+    }
+    json::close(out, b']');
+    let missing: u64 = record.missing.iter().sum();
+    if missing > 0 {
+        json::raw(out, ",\"missing_bytes\":");
+        append::decimal(missing, out);
+    }
 }

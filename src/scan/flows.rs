@@ -1,0 +1,120 @@
+//! The flow records of a scan, with what the whole input taught about them.
+//!
+//! In: packed records as the workers left them, names, identities, places. Out: a line of JSON for each. What is asked
+//! again and again about an address is remembered.
+
+use std::collections::hash_map::Entry;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::fact::{Flag, Side};
+use crate::join::{Identified, NameBook};
+use crate::merge::Map;
+use crate::place::{Country, Places};
+use crate::policy::{Location, Policy};
+use crate::record::FlowRecord;
+use crate::record::spool::Spool;
+use crate::report::flow::{Learnt, Verdict, Writer};
+use crate::signature::Signatures;
+
+/// Bytes of lines that are gathered before they are written.
+const LINES_BYTES: usize = 256 << 10;
+/// Addresses whose places are remembered; then all are forgotten.
+const ADDRESSES_MAX: usize = 1 << 16;
+
+/// Flow records, with what the whole input taught about them.
+pub struct Flows {
+    pub(super) spools: Vec<Spool>,
+    pub(super) hosts: Map<IpAddr, Identified>,
+    pub(super) names: NameBook,
+    pub(super) signatures: Arc<Signatures>,
+    pub(super) places: Arc<Places>,
+    pub(super) policy: Arc<Policy>,
+}
+
+/// Country and autonomous system of an address.
+type Place = (Option<Country>, Option<(u32, String)>);
+
+impl Flows {
+    /// Writes every flow as a line of JSON, each worker's in the order in which they ended.
+    pub fn write(self, out: &mut dyn Write) -> io::Result<()> {
+        let mut writer = Writer::new();
+        let mut lines = Vec::new();
+        self.each(|record, learnt| {
+            writer.write(record, learnt, &mut lines);
+            if lines.len() >= LINES_BYTES {
+                out.write_all(&lines)?;
+                lines.clear();
+            }
+            Ok(())
+        })?;
+        out.write_all(&lines)
+    }
+
+    /// Hands over every flow with what was learnt of it.
+    pub(crate) fn each(mut self, mut take: impl FnMut(&FlowRecord, &Learnt<'_>) -> io::Result<()>) -> io::Result<()> {
+        let mut own_name = String::new();
+        let mut known: Map<IpAddr, Place> = Map::default();
+        for spool in std::mem::take(&mut self.spools) {
+            spool.read(|record, whens| {
+                record.own_name(&mut own_name);
+                self.judge_ech(record, &own_name);
+                let [source, destination] = [Side::Source, Side::Destination].map(|side| record.address(side));
+                let own = (!own_name.is_empty()).then_some(own_name.as_str());
+                let (country, asn) = self.place(destination, &mut known);
+                let learnt = Learnt {
+                    domain: own.or_else(|| self.names.name(source, destination, record.first)),
+                    country: *country,
+                    asn: asn.as_ref().map(|(number, name)| (*number, name.as_str())),
+                    verdicts: if whens.is_empty() { Vec::new() } else { self.verdicts(source, destination, whens) },
+                };
+                take(record, &learnt)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// An ECH extension in a hello whose name the client had asked for, at the address it was given,
+    /// hides nothing: it is a placeholder (RFC 9849, section 6.2).
+    fn judge_ech(&self, record: &mut FlowRecord, own_name: &str) {
+        if own_name.is_empty() || !record.facts.flags.has(Flag::Ech) {
+            return;
+        }
+        let [source, destination] = [Side::Source, Side::Destination].map(|side| record.address(side));
+        if self.names.was_told(source, destination, own_name) {
+            record.facts.flags.clear(Flag::Ech);
+            record.facts.flags.set(Flag::EchGrease);
+        }
+    }
+
+    fn place<'a>(&self, address: IpAddr, known: &'a mut Map<IpAddr, Place>) -> &'a Place {
+        if known.len() >= ADDRESSES_MAX {
+            known.clear();
+        }
+        match known.entry(address) {
+            Entry::Occupied(place) => place.into_mut(),
+            Entry::Vacant(place) => place.insert((self.places.country(address), self.places.asn(address))),
+        }
+    }
+
+    fn verdicts(&self, source: IpAddr, destination: IpAddr, whens: &[u32]) -> Vec<Verdict<'_>> {
+        let outside =
+            self.policy.side_of(source) != Location::Inside && self.policy.side_of(destination) == Location::Inside;
+        let host = self.hosts.get(if outside { &destination } else { &source });
+        let settled = self.signatures.settle(whens, |id| host.is_some_and(|h| h.is(id)));
+        let verdict = |when| {
+            let when = self.signatures.when(when)?;
+            Some(Verdict {
+                id: &when.entry.id,
+                vendor: &when.file.vendor,
+                product: &when.entry.product,
+                function: when.entry.role.channel().map_or("identity", |c| c.function.name()),
+                confidence: when.when.confidence,
+                file: &when.file.file,
+                line: when.when.line,
+            })
+        };
+        settled.into_iter().filter_map(verdict).collect()
+    }
+}
