@@ -3,16 +3,20 @@
 //! In: the segments of one shard, in capture order. Out: a [`FlowRecord`] for every flow, when it
 //! ends. Once the parsers of a flow are done, a packet costs one probe and one line of state.
 
+mod cold;
 mod reading;
+mod sequence;
 
 use crate::decode::{Segment, tcp};
-use crate::fact::{Facts, Flag, Seen, Side};
+use crate::fact::{Flag, Seen, Side};
 use crate::flow::key::protocol;
-use crate::flow::table::{Found, Hot, Rest, Table, state};
+use crate::flow::table::{Found, Rest, Table, state};
 use crate::parse::{self, Transport};
 use crate::record::FlowRecord;
 use crate::watch::{Stage, Watch};
-use reading::{Reading, Verdict};
+use cold::{Cold, Spare};
+use reading::Verdict;
+use sequence::{Lost, follow, is_data};
 
 /// Takes the flows of one worker as they end.
 pub trait Gather: Send {
@@ -32,67 +36,6 @@ const LOOKAHEAD: usize = 64;
 
 /// Flows handed over together when the source is at its end.
 const FINISHED_TOGETHER: usize = 16;
-
-/// What hangs off a flow that somebody reads or has read.
-#[derive(Default)]
-struct Cold {
-    facts: Facts,
-    protocol: Option<&'static str>,
-    reading: Option<Box<Reading>>,
-}
-
-impl Cold {
-    fn heap_bytes(&self) -> usize {
-        self.facts.heap_bytes() + self.reading.as_ref().map_or(0, |r| r.heap_bytes())
-    }
-}
-
-/// Spare pieces kept of each kind.
-const SPARE_MAX: usize = 256;
-/// Larger ones are not kept.
-const SPARE_FACTS_BYTES_MAX: usize = 8 * 1024;
-
-/// What flows have while they are read, handed from one to the next.
-#[derive(Default)]
-struct Spare {
-    facts: Vec<Facts>,
-    // A box goes from flow to flow as it is.
-    #[allow(clippy::vec_box)]
-    readings: Vec<Box<Reading>>,
-}
-
-impl Spare {
-    /// Gives a flow what it needs to be read.
-    fn lend(&mut self, cold: &mut Cold) {
-        if cold.facts.is_empty() && cold.facts.heap_bytes() == 0 {
-            cold.facts = self.facts.pop().unwrap_or_default();
-        }
-        if cold.reading.is_none() {
-            cold.reading = Some(self.readings.pop().unwrap_or_default());
-        }
-    }
-
-    /// Nobody reads a flow any more: takes back what it does not need while it rests.
-    fn settle(&mut self, cold: &mut Cold) {
-        self.keep_reading(cold.reading.take());
-        let facts = cold.facts.clone();
-        self.keep_facts(std::mem::replace(&mut cold.facts, facts));
-    }
-
-    fn keep_reading(&mut self, reading: Option<Box<Reading>>) {
-        if let Some(mut reading) = reading.filter(|_| self.readings.len() < SPARE_MAX) {
-            *reading = Reading::default();
-            self.readings.push(reading);
-        }
-    }
-
-    fn keep_facts(&mut self, mut facts: Facts) {
-        if self.facts.len() < SPARE_MAX && (1..=SPARE_FACTS_BYTES_MAX).contains(&facts.heap_bytes()) {
-            facts.clear();
-            self.facts.push(facts);
-        }
-    }
-}
 
 /// What a worker counts beside its flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -534,67 +477,3 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         self.spare.keep_facts(record.facts);
     }
 }
-
-/// TCP payload that was not seen, by what one segment tells.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Lost {
-    /// Skipped over, or acknowledged and never seen, by side.
-    skipped: [u32; 2],
-    /// Counted as skipped before, and here it is.
-    late: u32,
-}
-
-impl Lost {
-    /// Counts it; `sender` sent the segment.
-    #[cold]
-    fn note(self, missing: &mut [u32; 2], sender: usize) {
-        missing[sender] = missing[sender].saturating_sub(self.late);
-        for (total, more) in missing.iter_mut().zip(self.skipped) {
-            *total = total.saturating_add(more);
-        }
-    }
-}
-
-/// Follows sequence and acknowledgement numbers for the estimate of what never came by.
-#[inline]
-fn follow(hot: &mut Hot, s: usize, segment: &Segment, first_byte: u32, payload_len: u32) -> Lost {
-    let end = first_byte.wrapping_add(payload_len).wrapping_add(u32::from(segment.tcp_flags & tcp::FIN != 0));
-    let mut lost = Lost::default();
-    if !hot.is(state::SEQ[s]) {
-        hot.next_seq[s] = end;
-        hot.state |= state::SEQ[s];
-    } else {
-        let ahead = first_byte.wrapping_sub(hot.next_seq[s]) as i32;
-        let grows = end.wrapping_sub(hot.next_seq[s]) as i32;
-        if ahead > 0 {
-            lost.skipped[s] = ahead as u32;
-        } else if ahead < 0 && grows <= 0 {
-            lost.late = payload_len;
-        }
-        if grows > 0 {
-            hot.next_seq[s] = end;
-        }
-    }
-    let other = 1 - s;
-    if segment.tcp_flags & tcp::ACK != 0 && hot.is(state::SEQ[other]) {
-        let unseen = segment.ack.wrapping_sub(hot.next_seq[other]) as i32;
-        if unseen > 0 {
-            // A FIN that was not seen counts one; it is no byte.
-            lost.skipped[other] += (unseen as u32).saturating_sub(1);
-            hot.next_seq[other] = segment.ack;
-        }
-    }
-    lost
-}
-
-/// Whether a segment behind a hello carries more than the rest of a TLS handshake: not a record of
-/// handshake, alert or cipher change, and not the encrypted Finished of TLS 1.3, which looks like
-/// data (RFC 8446, section 5) and has at most [`FINISHED_BYTES_MAX`] bytes.
-#[inline]
-fn is_data(payload: &[u8]) -> bool {
-    let handshake = matches!(payload.first(), Some(0x14..=0x16));
-    !handshake && payload.len() > FINISHED_BYTES_MAX
-}
-
-/// Record header, handshake header, SHA-384, content type and tag: 74; with room for padding.
-const FINISHED_BYTES_MAX: usize = 80;

@@ -203,11 +203,6 @@ impl Facts {
         self.packed.capacity()
     }
 
-    /// Nothing will be added for a while: keeps no more memory than needed.
-    pub fn rest(&mut self) {
-        self.packed.shrink_to_fit();
-    }
-
     /// Forgets everything and keeps the memory.
     pub fn clear(&mut self) {
         self.packed.clear();

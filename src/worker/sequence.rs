@@ -1,0 +1,71 @@
+//! Sequence and acknowledgement numbers of a TCP flow: what never came by, and what is data.
+//!
+//! In: the hot line of a flow and one segment. Out: payload that was skipped over, or acknowledged and never seen: the
+//! estimate of loss before the sensor. Source: RFC 9293, section 3.4.
+
+use crate::decode::{Segment, tcp};
+use crate::flow::table::{Hot, state};
+
+/// TCP payload that was not seen, by what one segment tells.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// Skipped over, or acknowledged and never seen, by side.
+    skipped: [u32; 2],
+    /// Counted as skipped before, and here it is.
+    late: u32,
+}
+
+impl Lost {
+    /// Counts it; `sender` sent the segment.
+    #[cold]
+    pub(super) fn note(self, missing: &mut [u32; 2], sender: usize) {
+        missing[sender] = missing[sender].saturating_sub(self.late);
+        for (total, more) in missing.iter_mut().zip(self.skipped) {
+            *total = total.saturating_add(more);
+        }
+    }
+}
+
+/// Follows sequence and acknowledgement numbers for the estimate of what never came by.
+#[inline]
+pub(super) fn follow(hot: &mut Hot, s: usize, segment: &Segment, first_byte: u32, payload_len: u32) -> Lost {
+    let end = first_byte.wrapping_add(payload_len).wrapping_add(u32::from(segment.tcp_flags & tcp::FIN != 0));
+    let mut lost = Lost::default();
+    if !hot.is(state::SEQ[s]) {
+        hot.next_seq[s] = end;
+        hot.state |= state::SEQ[s];
+    } else {
+        let ahead = first_byte.wrapping_sub(hot.next_seq[s]) as i32;
+        let grows = end.wrapping_sub(hot.next_seq[s]) as i32;
+        if ahead > 0 {
+            lost.skipped[s] = ahead as u32;
+        } else if ahead < 0 && grows <= 0 {
+            lost.late = payload_len;
+        }
+        if grows > 0 {
+            hot.next_seq[s] = end;
+        }
+    }
+    let other = 1 - s;
+    if segment.tcp_flags & tcp::ACK != 0 && hot.is(state::SEQ[other]) {
+        let unseen = segment.ack.wrapping_sub(hot.next_seq[other]) as i32;
+        if unseen > 0 {
+            // A FIN that was not seen counts one; it is no byte.
+            lost.skipped[other] += (unseen as u32).saturating_sub(1);
+            hot.next_seq[other] = segment.ack;
+        }
+    }
+    lost
+}
+
+/// Whether a segment behind a hello carries more than the rest of a TLS handshake: not a record of
+/// handshake, alert or cipher change, and not the encrypted Finished of TLS 1.3, which looks like
+/// data (RFC 8446, section 5) and has at most [`FINISHED_BYTES_MAX`] bytes.
+#[inline]
+pub(super) fn is_data(payload: &[u8]) -> bool {
+    let handshake = matches!(payload.first(), Some(0x14..=0x16));
+    !handshake && payload.len() > FINISHED_BYTES_MAX
+}
+
+/// Record header, handshake header, SHA-384, content type and tag: 74; with room for padding.
+const FINISHED_BYTES_MAX: usize = 80;
