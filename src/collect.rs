@@ -14,7 +14,7 @@ use crate::parse::{dns, http, tls};
 use crate::place::Places;
 use crate::policy::{Location, Policy};
 use crate::record::spool::Spool;
-use crate::record::{EvidenceKey, FlowRecord, HostTraits, NAME_FIELDS, Rollup, RollupKey, Volume, normal_name};
+use crate::record::{EvidenceKey, FlowRecord, HostTraits, Rollup, RollupKey, Volume, normal_name};
 use crate::signature::{FlowValues, Scratch, Signatures};
 use crate::time::Time;
 use crate::worker::Gather;
@@ -33,6 +33,8 @@ pub const MACS_MAX: usize = 1 << 20;
 pub const EVIDENCE_MAX: usize = 1 << 18;
 /// Names that one worker keeps in the form in which they are compared.
 const INTERNED_MAX: usize = 1 << 16;
+/// The longest of them: a host name has no more (RFC 1035, section 2.3.4).
+const INTERNED_BYTES_MAX: usize = 255;
 
 /// When a name was first told for an address.
 pub type Names = Map<(IpAddr, IpAddr), Few<(Seen, Arc<str>), NAMES_PER_ADDRESS_MAX>>;
@@ -276,10 +278,7 @@ impl Collector {
 
     /// The best name that the flow itself tells for its destination, and the field it came from.
     fn own_name(&mut self, record: &FlowRecord) -> Option<(Arc<str>, &'static str)> {
-        NAME_FIELDS.iter().find_map(|field| {
-            let fact = record.facts.first(field)?;
-            Some((self.interned.name(fact.value)?, field.name))
-        })
+        record.naming_facts().find_map(|fact| Some((self.interned.name(fact.value)?, fact.field.name)))
     }
 
     /// Adds a flow of one of our hosts to the sums.
@@ -421,7 +420,7 @@ impl Interned {
             return name.clone();
         }
         let name = Some(normal_name(&value::name(raw))).filter(|name| !name.is_empty()).map(Arc::from);
-        if self.0.len() < INTERNED_MAX {
+        if self.0.len() < INTERNED_MAX && raw.len() <= INTERNED_BYTES_MAX {
             self.0.insert(raw.into(), name.clone());
         }
         name

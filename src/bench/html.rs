@@ -180,18 +180,7 @@ fn changes_table(changes: &[&Change]) -> String {
             Verdict::Worse => ("bad", "worse"),
             Verdict::WithinNoise => ("dim", "within noise"),
         };
-        table.classed(
-            class,
-            &[
-                change.workload.clone(),
-                change.metric.clone(),
-                units::value(change.old.median),
-                units::value(change.new.median),
-                format!("{:.3}", change.ratio),
-                format!("±{}", units::percent(change.noise)),
-                verdict.to_owned(),
-            ],
-        );
+        table.classed(class, &change.row(verdict.to_owned()));
     }
     table.finish()
 }

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::spread::Spread;
+use super::units;
 
 /// Raised when a field changes its meaning.
 pub const FORMAT: u32 = 1;
@@ -324,6 +325,21 @@ pub struct Change {
     pub noise: f64,
     /// What it means.
     pub verdict: Verdict,
+}
+
+impl Change {
+    /// What stands in a row of a table: workload, metric, then, now, ratio, noise, verdict.
+    pub fn row(&self, verdict: String) -> [String; 7] {
+        [
+            self.workload.clone(),
+            self.metric.clone(),
+            units::value(self.old.median),
+            units::value(self.new.median),
+            format!("{:.3}", self.ratio),
+            format!("±{}", units::percent(self.noise)),
+            verdict,
+        ]
+    }
 }
 
 /// What a difference means.

@@ -211,15 +211,7 @@ impl Page<'_> {
                     continue;
                 }
             };
-            table.push(vec![
-                change.workload.clone(),
-                change.metric.clone(),
-                units::value(change.old.median),
-                units::value(change.new.median),
-                format!("{:.3}", change.ratio),
-                format!("±{}", units::percent(change.noise)),
-                self.paint(color, verdict),
-            ]);
+            table.push(change.row(self.paint(color, verdict)).to_vec());
         }
         self.table(&format!("Compared with {}", comparison.old), &table)?;
         writeln!(self.out, "  {quiet} of {} differences are within noise.", comparison.changes.len())?;

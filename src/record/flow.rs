@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::fact::{Facts, Field, Flag, Side, value};
+use crate::fact::{Fact, Facts, Field, Flag, Side, value};
 use crate::flow::key::{Key, protocol};
 use crate::parse::{http, tls};
 use crate::time::Time;
@@ -89,8 +89,7 @@ impl FlowRecord {
     /// `name` holds. The field it came from; without one `name` is empty.
     pub fn own_name(&self, name: &mut String) -> Option<&'static str> {
         name.clear();
-        let field = NAME_FIELDS.iter().find(|field| {
-            let Some(fact) = self.facts.first(field) else { return false };
+        let fact = self.naming_facts().find(|fact| {
             match str::from_utf8(fact.value) {
                 Ok(text) if value::is_printable_ascii(fact.value) => name.push_str(bare(text)),
                 _ => name.push_str(bare(&fact.text())),
@@ -98,7 +97,12 @@ impl FlowRecord {
             !name.is_empty()
         })?;
         name.make_ascii_lowercase();
-        Some(field.name)
+        Some(fact.field.name)
+    }
+
+    /// What the flow itself says of the name of its destination, best first.
+    pub fn naming_facts(&self) -> impl Iterator<Item = Fact<'_>> {
+        NAME_FIELDS.iter().filter_map(|field| self.facts.first(field))
     }
 
     /// Sets what can only be told at the end.
