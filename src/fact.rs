@@ -71,6 +71,8 @@ pub struct Field {
     pub kind: Kind,
     /// One line for `signatures fields`.
     pub about: &'static str,
+    /// The document that defines it.
+    pub source: &'static str,
     internal: bool,
     /// Its number in this run, from 1; 0 until it is needed.
     number: AtomicU16,
@@ -88,14 +90,14 @@ pub fn field(number: u16) -> Option<&'static Field> {
 }
 
 impl Field {
-    /// A field; protocols declare theirs as `pub static`.
-    pub const fn new(name: &'static str, kind: Kind, about: &'static str) -> Field {
-        Field { name, kind, about, internal: false, number: AtomicU16::new(0) }
+    /// A field; protocols declare theirs as `pub static`. `source` is the document that defines it.
+    pub const fn new(name: &'static str, kind: Kind, about: &'static str, source: &'static str) -> Field {
+        Field { name, kind, about, source, internal: false, number: AtomicU16::new(0) }
     }
 
     /// A field that a later stage needs and that no record shows and no signature may use.
-    pub const fn internal(name: &'static str, about: &'static str) -> Field {
-        Field { name, kind: Kind::Hex, about, internal: true, number: AtomicU16::new(0) }
+    pub const fn internal(name: &'static str, about: &'static str, source: &'static str) -> Field {
+        Field { name, kind: Kind::Hex, about, source, internal: true, number: AtomicU16::new(0) }
     }
 
     /// A small number that stands for it in this run.
@@ -132,22 +134,25 @@ impl PartialEq for Field {
 impl Eq for Field {}
 
 /// TCP port of the side that was asked.
-pub static TCP_PORT: Field = Field::new("tcp.port", Kind::Number, "TCP port of the destination");
+pub static TCP_PORT: Field =
+    Field::new("tcp.port", Kind::Number, "TCP port of the destination", "RFC 9293 section 3.1");
 /// UDP port of the side that was asked.
-pub static UDP_PORT: Field = Field::new("udp.port", Kind::Number, "UDP port of the destination");
+pub static UDP_PORT: Field = Field::new("udp.port", Kind::Number, "UDP port of the destination", "RFC 768");
 /// Address of the side that was asked.
-pub static IP_DST: Field = Field::new("ip.dst", Kind::Address, "address of the destination");
+pub static IP_DST: Field = Field::new("ip.dst", Kind::Address, "address of the destination", "RFC 791, RFC 8200");
 /// Autonomous system of the destination; needs `--asn-db`.
-pub static IP_ASN: Field = Field::new("ip.asn", Kind::Number, "AS number of the destination (needs --asn-db)");
+pub static IP_ASN: Field =
+    Field::new("ip.asn", Kind::Number, "AS number of the destination (needs --asn-db)", "the database given");
 /// Maker prefix of a hardware address.
-pub static ETH_OUI: Field = Field::new("eth.oui", Kind::Hex, "first three bytes of a hardware address of this network");
+pub static ETH_OUI: Field =
+    Field::new("eth.oui", Kind::Hex, "first three bytes of a hardware address of this network", "IEEE 802, section 8");
 
 /// Fields that are true of every flow and come from its key, not from a parser.
 pub static FLOW_FIELDS: &[&Field] = &[&TCP_PORT, &UDP_PORT, &IP_DST, &IP_ASN, &ETH_OUI];
 
 macro_rules! planned {
-    ($($id:ident $name:literal $kind:ident $about:literal;)*) => {
-        $(static $id: Field = Field::new($name, Kind::$kind, $about);)*
+    ($($id:ident $name:literal $kind:ident $about:literal $source:literal;)*) => {
+        $(static $id: Field = Field::new($name, Kind::$kind, $about, $source);)*
         /// Words that signatures may already use although no parser fills them yet.
         /// A `when` block that needs one of them cannot match; `signatures check` says so.
         pub static PLANNED_FIELDS: &[&Field] = &[$(&$id),*];
@@ -155,18 +160,18 @@ macro_rules! planned {
 }
 
 planned! {
-    QUIC_SNI "quic.sni" Name "server name in a QUIC ClientHello";
-    SSH_BANNER "ssh.banner" Text "SSH identification line";
-    SSH_HASSH "ssh.hassh" Hex "HASSH of the client";
-    SSH_HASSH_SERVER "ssh.hassh_server" Hex "HASSH of the server";
-    IKE_VENDOR_ID "ike.vendor_id" Hex "IKE vendor ID payload";
-    SNMP_ENGINE_ID "snmp.engine_id" Hex "SNMPv3 engine ID";
-    SNMP_SYSOBJID "snmp.sysobjid" Text "SNMP sysObjectID, dotted";
-    SNMP_SYSDESCR "snmp.sysdescr" Text "SNMP sysDescr";
-    DHCP_VENDOR_CLASS "dhcp.vendor_class" Text "DHCP option 60";
-    LLDP_SYSTEM_DESCRIPTION "lldp.system_description" Text "LLDP system description";
-    CDP_SOFTWARE_VERSION "cdp.software_version" Text "CDP software version";
-    SYSLOG_FORMAT "syslog.format" Text "first words of a plain syslog message";
+    QUIC_SNI "quic.sni" Name "server name in a QUIC ClientHello" "RFC 9001 section 4";
+    SSH_BANNER "ssh.banner" Text "SSH identification line" "RFC 4253 section 4.2";
+    SSH_HASSH "ssh.hassh" Hex "HASSH of the client" "salesforce/hassh";
+    SSH_HASSH_SERVER "ssh.hassh_server" Hex "HASSH of the server" "salesforce/hassh";
+    IKE_VENDOR_ID "ike.vendor_id" Hex "IKE vendor ID payload" "RFC 7296 section 3.12";
+    SNMP_ENGINE_ID "snmp.engine_id" Hex "SNMPv3 engine ID" "RFC 3411 section 5";
+    SNMP_SYSOBJID "snmp.sysobjid" Text "SNMP sysObjectID, dotted" "RFC 3418";
+    SNMP_SYSDESCR "snmp.sysdescr" Text "SNMP sysDescr" "RFC 3418";
+    DHCP_VENDOR_CLASS "dhcp.vendor_class" Text "DHCP option 60" "RFC 2132 section 9.13";
+    LLDP_SYSTEM_DESCRIPTION "lldp.system_description" Text "LLDP system description" "IEEE 802.1AB";
+    CDP_SOFTWARE_VERSION "cdp.software_version" Text "CDP software version" "Cisco Discovery Protocol";
+    SYSLOG_FORMAT "syslog.format" Text "first words of a plain syslog message" "RFC 3164, RFC 5424";
 }
 
 /// Where a fact was first seen.

@@ -29,24 +29,41 @@ use message::Trust;
 
 /// Name in a question, `.` for the root. Labels keep their bytes and case; a dot inside a label
 /// is written `\046`, so that every `.` is a label boundary.
-pub static QNAME: Field = Field::new("dns.qname", Kind::Name, "name in a DNS question");
+pub static QNAME: Field = Field::new("dns.qname", Kind::Name, "name in a DNS question", "RFC 1035 section 4.1.2");
 /// Type in a question.
-pub static QTYPE: Field = Field::new("dns.qtype", Kind::Number, "record type in a DNS question, 1 is A, 28 is AAAA");
+pub static QTYPE: Field = Field::new(
+    "dns.qtype",
+    Kind::Number,
+    "record type in a DNS question, 1 is A, 28 is AAAA",
+    "RFC 1035 section 4.1.2",
+);
 /// Response code without the EDNS extension; 3 is NXDOMAIN.
-pub static RCODE: Field = Field::new("dns.rcode", Kind::Number, "response code of a DNS answer");
+pub static RCODE: Field =
+    Field::new("dns.rcode", Kind::Number, "response code of a DNS answer", "RFC 1035 section 4.1.1");
 /// Address of an A or AAAA answer.
-pub static ANSWER: Field = Field::new("dns.answer", Kind::Address, "address in a DNS answer (A, AAAA)");
+pub static ANSWER: Field =
+    Field::new("dns.answer", Kind::Address, "address in a DNS answer (A, AAAA)", "RFC 1035 section 3.4.1, RFC 3596");
 /// Owner of an address answer that does not answer the question, as in mDNS announcements.
-pub static ANSWER_NAME: Field =
-    Field::new("dns.answer_name", Kind::Name, "owner of an address that was announced without a question for it");
+pub static ANSWER_NAME: Field = Field::new(
+    "dns.answer_name",
+    Kind::Name,
+    "owner of an address that was announced without a question for it",
+    "RFC 1035 section 4.1.3, RFC 6762",
+);
 /// Target of a CNAME answer.
-pub static CNAME: Field = Field::new("dns.cname", Kind::Name, "target of a CNAME answer");
+pub static CNAME: Field = Field::new("dns.cname", Kind::Name, "target of a CNAME answer", "RFC 1035 section 3.3.1");
 /// The sender told the other side: this name has this address. See [`unpack_resolved`].
-pub static RESOLVED: Field =
-    Field::internal("dns.resolved", "address length, address and the question name in lower case: what an answer said");
+pub static RESOLVED: Field = Field::internal(
+    "dns.resolved",
+    "address length, address and the question name in lower case: what an answer said",
+    "RFC 1035 section 4.1.3",
+);
 /// The sender told the other side: ECH for this name uses this key. See [`unpack_ech`].
-pub static ECH: Field =
-    Field::internal("dns.ech", "ECH config_id, length of public_name, public_name and the question name in lower case");
+pub static ECH: Field = Field::internal(
+    "dns.ech",
+    "ECH config_id, length of public_name, public_name and the question name in lower case",
+    "RFC 9460, RFC 9849",
+);
 
 /// DNS, mDNS and LLMNR.
 pub static PROTOCOL: Protocol = Protocol {

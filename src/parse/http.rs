@@ -25,19 +25,23 @@ use half::{Body, Half, Mark, Message, Phase, Step};
 use line::Start;
 
 /// Host header, and the authority of an absolute target; without port and brackets.
-pub static HOST: Field = Field::new("http.host", Kind::Name, "HTTP Host header or authority of the target");
+pub static HOST: Field =
+    Field::new("http.host", Kind::Name, "HTTP Host header or authority of the target", "RFC 9110 section 7.2");
 /// Method of a request.
-pub static METHOD: Field = Field::new("http.method", Kind::Text, "HTTP method");
+pub static METHOD: Field = Field::new("http.method", Kind::Text, "HTTP method", "RFC 9110 section 9");
 /// Path of a request's target, without query and fragment; at most [`PATH_BYTES_MAX`] bytes.
-pub static PATH: Field = Field::new("http.path", Kind::Text, "path of an HTTP request, without its query");
+pub static PATH: Field =
+    Field::new("http.path", Kind::Text, "path of an HTTP request, without its query", "RFC 9112 section 3.2");
 /// User-Agent header of a request.
-pub static USER_AGENT: Field = Field::new("http.user_agent", Kind::Text, "HTTP User-Agent header");
+pub static USER_AGENT: Field =
+    Field::new("http.user_agent", Kind::Text, "HTTP User-Agent header", "RFC 9110 section 10.1.5");
 /// Server header of a response or of an SSDP announcement.
-pub static SERVER: Field = Field::new("http.server", Kind::Text, "HTTP Server header");
+pub static SERVER: Field = Field::new("http.server", Kind::Text, "HTTP Server header", "RFC 9110 section 10.2.4");
 /// Status code of a response.
-pub static STATUS: Field = Field::new("http.status", Kind::Number, "HTTP status code");
+pub static STATUS: Field = Field::new("http.status", Kind::Number, "HTTP status code", "RFC 9110 section 15");
 /// Host that a proxy was asked to connect to, without port and brackets.
-pub static CONNECT_HOST: Field = Field::new("connect.host", Kind::Name, "host in an HTTP CONNECT request");
+pub static CONNECT_HOST: Field =
+    Field::new("connect.host", Kind::Name, "host in an HTTP CONNECT request", "RFC 9110 section 9.3.6");
 
 /// HTTP/1.
 pub static PROTOCOL: Protocol = Protocol {

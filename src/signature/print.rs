@@ -108,11 +108,11 @@ impl Signatures {
     }
 }
 
-/// Every word that conditions may use: its kind, who fills it, and what it is.
+/// Every word that conditions may use: its kind, who fills it, what it is, and where that is defined.
 pub fn fields() -> String {
     let rows: Vec<[String; 4]> = parse::fields()
         .filter(|field| !field.is_internal())
-        .map(|f| [f.name.to_owned(), kind_name(f.kind).to_owned(), filled_by(f), f.about.to_owned()])
+        .map(|f| [f.name.to_owned(), kind_name(f.kind).to_owned(), filled_by(f), format!("{} ({})", f.about, f.source)])
         .collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let (name_width, kind_width, by_width) = (width(0), width(1), width(2));

@@ -9,9 +9,9 @@ const C: Side = Side::Source;
 const S: Side = Side::Destination;
 
 /// Stands in for TLS: claims bytes that begin with `TLS`, wants ten bytes, keeps them.
-static INNER_BYTES: Field = Field::new("test.inner", Kind::Text, "what the inner parser got");
-static INNER_SPLIT: Field = Field::new("test.split", Kind::Number, "whether it came in pieces");
-static INNER_PORT: Field = Field::new("test.port", Kind::Number, "not used");
+static INNER_BYTES: Field = Field::new("test.inner", Kind::Text, "what the inner parser got", "this test");
+static INNER_SPLIT: Field = Field::new("test.split", Kind::Number, "whether it came in pieces", "this test");
+static INNER_PORT: Field = Field::new("test.port", Kind::Number, "not used", "this test");
 static INNER: Protocol = Protocol {
     name: "inner",
     over: &[Transport::Tcp],

@@ -28,34 +28,43 @@ use hello::{ClientHello, START_BYTES, ServerHello, Start, hello_start, version2_
 use record::{CHANGE_CIPHER_SPEC, HANDSHAKE, NOTICE, RECORD_HEADER_BYTES, Records, Step, is_record};
 
 /// Server name of a ClientHello.
-pub static SNI: Field = Field::new("tls.sni", Kind::Name, "server name in a TLS ClientHello");
+pub static SNI: Field = Field::new("tls.sni", Kind::Name, "server name in a TLS ClientHello", "RFC 6066 section 3");
 /// Application protocols that a client offers, one each; on the server's side the chosen one.
-pub static ALPN: Field = Field::new("tls.alpn", Kind::Text, "application protocol, offered or chosen");
+pub static ALPN: Field = Field::new("tls.alpn", Kind::Text, "application protocol, offered or chosen", "RFC 7301");
 /// JA3 of a ClientHello.
-pub static JA3: Field = Field::new("tls.ja3", Kind::Hex, "JA3 of the client");
+pub static JA3: Field = Field::new("tls.ja3", Kind::Hex, "JA3 of the client", "salesforce/ja3");
 /// JA3S of a ServerHello.
-pub static JA3S: Field = Field::new("tls.ja3s", Kind::Hex, "JA3S of the server");
+pub static JA3S: Field = Field::new("tls.ja3s", Kind::Hex, "JA3S of the server", "salesforce/ja3");
 /// JA4 of a ClientHello.
-pub static JA4: Field = Field::new("tls.ja4", Kind::Text, "JA4 of the client");
+pub static JA4: Field =
+    Field::new("tls.ja4", Kind::Text, "JA4 of the client", "FoxIO-LLC/ja4, technical_details/JA4.md");
 /// Version that the server chose, 0x0304 for TLS 1.3.
-pub static VERSION: Field = Field::new("tls.version", Kind::Number, "version the server chose");
+pub static VERSION: Field =
+    Field::new("tls.version", Kind::Number, "version the server chose", "RFC 8446 section 4.1.3");
 /// Cipher suite that the server chose.
-pub static CIPHER: Field = Field::new("tls.cipher", Kind::Number, "cipher suite the server chose");
+pub static CIPHER: Field =
+    Field::new("tls.cipher", Kind::Number, "cipher suite the server chose", "RFC 8446 section 4.1.3");
 /// `config_id` of an encrypted client hello. A placeholder has one too, at random; compare it
 /// and the suite with what DNS says of the server named in the open.
-pub static ECH: Field = Field::new("tls.ech", Kind::Number, "config id of an encrypted client hello");
+pub static ECH: Field = Field::new("tls.ech", Kind::Number, "config id of an encrypted client hello", "RFC 9849");
 /// HPKE key derivation function and cipher of an encrypted client hello, two bytes each.
-pub static ECH_SUITE: Field = Field::new("tls.ech_suite", Kind::Hex, "HPKE suite of an encrypted client hello");
+pub static ECH_SUITE: Field =
+    Field::new("tls.ech_suite", Kind::Hex, "HPKE suite of an encrypted client hello", "RFC 9849");
 /// Subject of a certificate, `CN=a,OU=b,O=c`.
-pub static X509_SUBJECT: Field = Field::new("x509.subject", Kind::Text, "subject of a certificate of the chain");
+pub static X509_SUBJECT: Field =
+    Field::new("x509.subject", Kind::Text, "subject of a certificate of the chain", "RFC 5280 section 4.1.2.6");
 /// Issuer of a certificate, in the same form.
-pub static X509_ISSUER: Field = Field::new("x509.issuer", Kind::Text, "issuer of a certificate of the chain");
+pub static X509_ISSUER: Field =
+    Field::new("x509.issuer", Kind::Text, "issuer of a certificate of the chain", "RFC 5280 section 4.1.2.4");
 /// Alternative name of the sender's own certificate: DNS name, address, mail address or URI.
-pub static X509_SAN: Field = Field::new("x509.san", Kind::Name, "alternative name of the certificate");
+pub static X509_SAN: Field =
+    Field::new("x509.san", Kind::Name, "alternative name of the certificate", "RFC 5280 section 4.2.1.6");
 /// SHA-256 of the sender's own certificate.
-pub static X509_SHA256: Field = Field::new("x509.sha256", Kind::Hex, "SHA-256 of the certificate");
+pub static X509_SHA256: Field =
+    Field::new("x509.sha256", Kind::Hex, "SHA-256 of the certificate", "RFC 5280 section 4.1");
 /// Seconds since 1970 at which the sender's own certificate ends.
-pub static X509_NOT_AFTER: Field = Field::new("x509.not_after", Kind::Number, "end of validity, Unix seconds");
+pub static X509_NOT_AFTER: Field =
+    Field::new("x509.not_after", Kind::Number, "end of validity, Unix seconds", "RFC 5280 section 4.1.2.5");
 
 /// TLS over TCP.
 pub static PROTOCOL: Protocol = Protocol {
