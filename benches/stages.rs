@@ -30,7 +30,7 @@ use bordertap::scan::Scan;
 use bordertap::signature::{FlowValues, Scratch, Signatures};
 use bordertap::stream::Stream;
 use bordertap::time::Time;
-use bordertap::worker::{Gather, Worker};
+use bordertap::worker::{Gather, Judged, Worker};
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -48,9 +48,12 @@ const HEADERS: usize = 5 + 4;
 struct Nobody(u64);
 
 impl Gather for Nobody {
-    fn take(&mut self, record: &FlowRecord) -> bool {
+    fn judge(&mut self, _: &FlowRecord) -> Judged {
+        Judged { settled: true, ..Judged::default() }
+    }
+
+    fn take(&mut self, record: &FlowRecord, _: u32) {
         self.0 += record.packets[0];
-        false
     }
 }
 

@@ -1,8 +1,10 @@
 //! From ended flows to sums that merge: one collector a worker.
 //!
-//! In: ended flows. Out: rollups by (inside host, other host, name, candidate channels), evidence
-//! for identities, names learnt from DNS answers, and, if asked for, the flows themselves. Nothing
-//! is decided that another flow could change; that is left to `join`.
+//! In: flows, twice: when all they say was read, and when they end. Out: rollups by (inside host, other host, gist),
+//! evidence for identities, names learnt from DNS answers, and, if asked for, the flows themselves. Nothing is decided
+//! that another flow could change; that is left to `join`.
+
+mod gist;
 
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
@@ -14,10 +16,13 @@ use crate::parse::{dns, http, tls};
 use crate::place::Places;
 use crate::policy::{Location, Policy};
 use crate::record::spool::Spool;
-use crate::record::{EvidenceKey, FlowRecord, HostTraits, Rollup, RollupKey, Volume, normal_name};
+use crate::record::{EvidenceKey, FlowRecord, Gist, HostTraits, NAME_FIELDS, Rollup, RollupKey, Volume, normal_name};
 use crate::signature::{FlowValues, Scratch, Signatures};
 use crate::time::Time;
-use crate::worker::Gather;
+use crate::worker::{Gather, Judged};
+use gist::Remembered;
+
+pub use gist::{GISTS_MAX, Gists};
 
 /// Rollups kept by one worker; flows beyond it are counted in the ledger and not judged.
 pub const ROLLUPS_MAX: usize = 1 << 20;
@@ -42,12 +47,26 @@ pub type Names = Map<(IpAddr, IpAddr), Few<(Seen, Arc<str>), NAMES_PER_ADDRESS_M
 /// Addresses seen behind a hardware address; two are enough to know that it is a router's.
 pub type MacHosts = Map<[u8; 6], Few<IpAddr, 2>>;
 
+/// The sums of one worker.
+#[derive(Default)]
+pub struct Rollups {
+    gists: Gists,
+    rows: Rows<RollupKey, Rollup>,
+}
+
+impl Rollups {
+    /// Every sum with what its flows come to.
+    pub fn iter(&self) -> impl Iterator<Item = (&RollupKey, &Gist, &Rollup)> {
+        self.rows.iter().filter_map(|(key, rollup)| Some((key, self.gists.get(key.gist)?, rollup)))
+    }
+}
+
 /// What one worker gathered, and what merges into the whole.
 #[derive(Default)]
 pub struct Gathered {
     /// Sums by key, of each worker by itself: flows of one key all came to one of them, but for names that were only
     /// asked for. They are added up when findings are made of them.
-    pub rollups: Vec<Rows<RollupKey, Rollup>>,
+    pub rollups: Vec<Rollups>,
     /// First sight of every piece of identity evidence.
     pub evidence: Map<EvidenceKey, First<Seen, ()>>,
     /// What tells a shared address, by inside host.
@@ -93,8 +112,9 @@ pub struct Collector {
     policy: Arc<Policy>,
     scratch: Scratch,
     interned: Interned,
+    remembered: Remembered,
     month: Month,
-    rollups: Rows<RollupKey, Rollup>,
+    rollups: Rollups,
     gathered: Gathered,
     spool: Option<Spool>,
 }
@@ -108,8 +128,9 @@ impl Collector {
             policy,
             scratch: Scratch::default(),
             interned: Interned::default(),
+            remembered: Remembered::default(),
             month: Month::default(),
-            rollups: Rows::default(),
+            rollups: Rollups::default(),
             gathered: Gathered::default(),
             spool: keep_flows.then(Spool::default),
         }
@@ -129,6 +150,8 @@ impl Collector {
 struct Matched {
     all: Vec<u32>,
     channels: Vec<u32>,
+    /// One of them told who a host is.
+    evidence: bool,
 }
 
 /// The two ends of a flow, by side, seen from our network.
@@ -154,45 +177,91 @@ impl Ends {
 }
 
 impl Gather for Collector {
-    fn take(&mut self, record: &FlowRecord) -> bool {
-        self.gathered.flows.0 += 1;
-        self.gathered.span.merge(Span::of(record.first, record.last));
+    fn judge(&mut self, record: &FlowRecord) -> Judged {
         let addresses = [Side::Source, Side::Destination].map(|side| record.address(side));
         let ends = Ends { addresses, locations: addresses.map(|address| self.policy.side_of(address)) };
-        let is_dns = record.protocol == Some(dns::PROTOCOL.name);
-        let whens = if record.key.is_frame() {
+        let gist = if record.key.is_frame() {
             // A frame tells who somebody is; it goes nowhere.
-            self.matched(record, &ends, &record.facts).all
+            let matched = self.matched(record, &ends, &record.facts);
+            let gist = Gist { ours: None, ..self.gist(record, &ends, matched.all, Vec::new()) };
+            self.number(gist)
         } else {
             self.traits(record, &ends);
-            if ends.ours().is_none() {
-                self.gathered.transit_flows.0 += 1;
-            }
-            if is_dns {
+            if record.protocol == Some(dns::PROTOCOL.name) {
                 self.learn_names(record, &ends);
                 self.questions(record, &ends)
             } else {
                 self.flow(record, &ends)
             }
         };
+        let matched = self.rollups.gists.get(gist).is_some_and(|gist| !gist.whens.is_empty());
+        Judged { gist, matched, settled: self.spool.is_none() }
+    }
+
+    fn take(&mut self, record: &FlowRecord, gist: u32) {
+        self.gathered.flows.0 += 1;
+        self.gathered.span.merge(Span::of(record.first, record.last));
+        let known = self.rollups.gists.get(gist);
         if let Some(spool) = &mut self.spool {
-            spool.push(record, &whens);
+            spool.push(record, known.map_or(&[], |gist| &gist.whens));
         }
-        !whens.is_empty()
+        match known.map(|gist| gist.ours) {
+            Some(Some(host)) => self.add(record, host, gist),
+            Some(None) if !record.key.is_frame() => self.gathered.transit_flows.0 += 1,
+            _ => {}
+        }
     }
 }
 
 impl Collector {
-    /// An ordinary flow: its evidence and its place in the sums. Returns the conditions that hold.
-    fn flow(&mut self, record: &FlowRecord, ends: &Ends) -> Vec<u32> {
+    /// An ordinary flow: its evidence and what it comes to.
+    fn flow(&mut self, record: &FlowRecord, ends: &Ends) -> u32 {
+        let known_again = self.decides(record, ends);
+        if let Some(gist) = self.remembered.find().filter(|_| known_again) {
+            return gist;
+        }
         let matched = self.matched(record, ends, &record.facts);
-        self.add(record, ends, matched.channels);
-        matched.all
+        let gist = self.gist(record, ends, matched.all, matched.channels);
+        let number = self.number(gist);
+        // Evidence has its first sight: that is another one every time.
+        if known_again && !matched.evidence && number != 0 {
+            self.remembered.keep(number);
+        }
+        number
+    }
+
+    /// Writes down all that decides what a flow comes to; whether that is all.
+    fn decides(&mut self, record: &FlowRecord, ends: &Ends) -> bool {
+        let values = self.flow_values(record, ends);
+        if self.signatures.look_at_ends(&values) {
+            return false;
+        }
+        let key = &mut self.remembered.key;
+        key.clear();
+        let inside = [Side::Source, Side::Destination].map(|side| u8::from(ends.is_inside(side)));
+        let hidden = u8::from(record.facts.flags.has(Flag::Ech));
+        key.extend_from_slice(&[values.protocol, inside[0], inside[1], hidden]);
+        key.extend_from_slice(&values.port.to_le_bytes());
+        let mut named = [false; NAME_FIELDS.len()];
+        for fact in record.facts.iter() {
+            match NAME_FIELDS.iter().position(|field| *field == fact.field) {
+                // Of several names the first counts, and which that is stands elsewhere.
+                Some(at) if std::mem::replace(&mut named[at], true) => return false,
+                Some(_) => {}
+                None if !self.signatures.use_field(fact.field) => continue,
+                None => {}
+            }
+            key.extend_from_slice(&fact.field.number().to_le_bytes());
+            key.push(fact.side.index() as u8);
+            key.extend_from_slice(&(fact.value.len() as u16).to_le_bytes());
+            key.extend_from_slice(fact.value);
+        }
+        true
     }
 
     /// A DNS flow carries many questions: each is judged as if it stood alone, and so is the flow
     /// to the resolver itself.
-    fn questions(&mut self, record: &FlowRecord, ends: &Ends) -> Vec<u32> {
+    fn questions(&mut self, record: &FlowRecord, ends: &Ends) -> u32 {
         let mut all = Vec::new();
         let mut alone = Facts::default();
         for question in record.facts.of(&dns::QNAME).filter(|f| f.side == Side::Source) {
@@ -204,10 +273,36 @@ impl Collector {
                 self.add_question(record, question.value, question.seen, matched.channels);
             }
         }
-        self.add(record, ends, Vec::new());
         all.sort_unstable();
         all.dedup();
-        all
+        let gist = self.gist(record, ends, all, Vec::new());
+        self.number(gist)
+    }
+
+    /// What a flow comes to.
+    fn gist(&mut self, record: &FlowRecord, ends: &Ends, whens: Vec<u32>, candidates: Vec<u32>) -> Gist {
+        let ours = ends.ours();
+        let own_name = if ours == Some(Side::Source) { self.own_name(record) } else { None };
+        Gist {
+            name_field: own_name.as_ref().map(|(_, field)| *field),
+            name: own_name.map(|(name, _)| name),
+            protocol: record.key.protocol(),
+            port: record.port(Side::Destination),
+            ours,
+            remote_inside: ours.is_some_and(|side| ends.is_inside(side.other())),
+            via_proxy: record.facts.has(&http::CONNECT_HOST),
+            hidden: record.facts.flags.has(Flag::Ech),
+            whens: whens.into(),
+            candidates: candidates.into(),
+        }
+    }
+
+    /// The number of a gist; 0 when there are too many.
+    fn number(&mut self, gist: Gist) -> u32 {
+        self.rollups.gists.number(gist).unwrap_or_else(|| {
+            self.gathered.limit("gist.limit");
+            0
+        })
     }
 
     /// The conditions that these facts of a flow satisfy; evidence for identities is kept.
@@ -227,6 +322,7 @@ impl Collector {
             if !ours || hit.conditional {
                 continue;
             }
+            matched.evidence = true;
             let host = ends.address(hit.side);
             for piece in verdicts.evidence(hit) {
                 let seen = piece.seen.unwrap_or(first);
@@ -260,20 +356,20 @@ impl Collector {
                 rollup.addresses.add(address);
             }
         }
-        let key = RollupKey {
-            host: client,
-            remote: None,
+        let gist = Gist {
             name: Some(name),
             name_field: Some(dns::QNAME.name),
             protocol: record.key.protocol(),
             port: record.port(Side::Destination),
-            outbound: true,
-            remote_inside: false,
-            via_proxy: false,
-            hidden: false,
+            ours: Some(Side::Source),
+            whens: Box::default(),
             candidates: candidates.into(),
+            ..Gist::default()
         };
-        self.roll_up(key, rollup);
+        let gist = self.number(gist);
+        if gist != 0 {
+            self.roll_up(RollupKey { host: client, remote: None, gist }, rollup);
+        }
     }
 
     /// The best name that the flow itself tells for its destination, and the field it came from.
@@ -282,11 +378,8 @@ impl Collector {
     }
 
     /// Adds a flow of one of our hosts to the sums.
-    fn add(&mut self, record: &FlowRecord, ends: &Ends, candidates: Vec<u32>) {
-        let Some(host) = ends.ours() else { return };
+    fn add(&mut self, record: &FlowRecord, host: Side, gist: u32) {
         let remote = host.other();
-        let outbound = host == Side::Source;
-        let own_name = if outbound { self.own_name(record) } else { None };
         let (h, r) = (host.index(), remote.index());
         let volume = Volume { bytes_out: Tally(record.bytes[h]), bytes_in: Tally(record.bytes[r]) };
         let is_tls = record.protocol == Some(tls::PROTOCOL.name);
@@ -310,26 +403,14 @@ impl Collector {
             evicted: one(flags.has(Flag::Evicted)),
             first: First::of(Seen { time: record.first, packet: record.number }, ()),
         };
-        let key = RollupKey {
-            host: ends.address(host),
-            remote: Some(ends.address(remote)),
-            name_field: own_name.as_ref().map(|(_, field)| *field),
-            name: own_name.map(|(name, _)| name),
-            protocol: record.key.protocol(),
-            port: record.port(Side::Destination),
-            outbound,
-            remote_inside: ends.is_inside(remote),
-            via_proxy: record.facts.has(&http::CONNECT_HOST),
-            hidden: flags.has(Flag::Ech),
-            candidates: candidates.into(),
-        };
+        let key = RollupKey { host: record.address(host), remote: Some(record.address(remote)), gist };
         self.roll_up(key, rollup);
     }
 
     fn roll_up(&mut self, key: RollupKey, rollup: Rollup) {
         let mut rollup = Some(rollup);
         let make = |len| if len < ROLLUPS_MAX { rollup.take() } else { None };
-        match self.rollups.entry(key, make) {
+        match self.rollups.rows.entry(key, make) {
             merge::Entry::There(sum) => sum.merge(rollup.unwrap_or_default()),
             merge::Entry::Made => {}
             merge::Entry::Refused => self.gathered.limit("rollup.limit"),
@@ -378,8 +459,6 @@ impl Collector {
             if let Some(macs) = record.macs {
                 host.macs.add(macs[side.index()]);
             }
-            host.volume.bytes_out.0 += record.bytes[side.index()];
-            host.volume.bytes_in.0 += record.bytes[side.other().index()];
             for fact in record.facts.of(&tls::JA4).filter(|f| f.side == side) {
                 host.client_fingerprints.add_from(fact.value);
             }

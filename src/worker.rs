@@ -8,7 +8,7 @@ mod reading;
 mod sequence;
 
 use crate::decode::{Segment, tcp};
-use crate::fact::{Flag, Seen, Side};
+use crate::fact::{Facts, Flag, Seen, Side};
 use crate::flow::key::protocol;
 use crate::flow::table::{Found, Rest, Table, state};
 use crate::parse::{self, Transport};
@@ -18,16 +18,33 @@ use cold::{Cold, Spare};
 use reading::Verdict;
 use sequence::{Lost, follow, is_data};
 
-/// Takes the flows of one worker as they end.
+/// Takes the flows of one worker.
 pub trait Gather: Send {
-    /// A flow ended; whether a signature matched it.
-    fn take(&mut self, record: &FlowRecord) -> bool;
+    /// All that a flow says was read. Its sums are those so far.
+    fn judge(&mut self, record: &FlowRecord) -> Judged;
+
+    /// A flow ended; it was judged to be this. Of one that is settled the facts are gone.
+    fn take(&mut self, record: &FlowRecord, gist: u32);
+}
+
+/// What became of a flow that was judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// What it comes to, in numbers of whoever judged.
+    pub gist: u32,
+    /// A signature matched.
+    pub matched: bool,
+    /// Its facts are not needed again.
+    pub settled: bool,
 }
 
 impl Gather for Vec<FlowRecord> {
-    fn take(&mut self, record: &FlowRecord) -> bool {
+    fn judge(&mut self, _: &FlowRecord) -> Judged {
+        Judged::default()
+    }
+
+    fn take(&mut self, record: &FlowRecord, _: u32) {
         self.push(record.clone());
-        false
     }
 }
 
@@ -311,13 +328,10 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         let verdict = reading.tcp(side, start, seq, payload, cut, ports, seen, &mut cold.facts);
         self.watch.lap(Stage::Parse);
         cold.protocol = reading.protocol_name();
-        if verdict == Verdict::Done {
-            self.spare.settle(cold);
-        }
         let after = cold.heap_bytes();
         self.cold_bytes = (self.cold_bytes + after).saturating_sub(before);
         match verdict {
-            Verdict::Done => self.table.hot_mut(id).state |= state::DONE,
+            Verdict::Done => self.settle(id),
             Verdict::Refused => {
                 self.refuse(id, side);
                 // The bytes so far were nobody's; a protocol may begin with this very segment.
@@ -362,7 +376,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         let both = hot.is(state::REFUSED[0]) && hot.is(state::REFUSED[1]);
         if let Some(cold) = self.table.cold_mut(id).filter(|_| both) {
             let before = cold.heap_bytes();
-            self.spare.settle(cold);
+            self.spare.settle(cold, false);
             let after = cold.heap_bytes();
             self.cold_bytes = (self.cold_bytes + after).saturating_sub(before);
         }
@@ -402,14 +416,11 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         let verdict = reading.datagram(transport, side, payload, ports, seen, &mut cold.facts);
         self.watch.lap(Stage::Parse);
         cold.protocol = reading.protocol_name();
-        if verdict == Verdict::Done {
-            self.spare.settle(cold);
-        }
         let after = cold.heap_bytes();
         self.cold_bytes = (self.cold_bytes + after).saturating_sub(before);
         let full = cold.facts.is_nearly_full();
         if verdict == Verdict::Done {
-            self.table.hot_mut(id).state |= state::DONE;
+            self.settle(id);
         } else if full {
             // A resolver's flow may carry questions without end: the next packet begins a new one.
             self.end(id);
@@ -429,22 +440,59 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         self.table.remove(id);
     }
 
+    /// All was read: the flow is judged while its facts are at hand, and rests with what is needed at its end.
+    fn settle(&mut self, id: u32) {
+        self.table.hot_mut(id).state |= state::DONE;
+        let Some(cold) = self.table.cold_mut(id) else { return };
+        let before = cold.heap_bytes();
+        let (facts, protocol) = (std::mem::take(&mut cold.facts), cold.protocol);
+        let flags = facts.flags;
+        let record = self.record(id, facts, protocol);
+        let judged = self.judge(&record);
+        let Some(cold) = self.table.cold_mut(id) else { return };
+        cold.facts = record.facts;
+        // What the flow as a whole is like is told at its end.
+        cold.facts.flags = flags;
+        cold.gist = Some(judged.gist);
+        self.spare.settle(cold, judged.settled);
+        let after = cold.heap_bytes();
+        self.cold_bytes = (self.cold_bytes + after).saturating_sub(before);
+    }
+
     /// What was waiting is read as it is, the record is made, what hung off the flow is freed.
     fn hand_over(&mut self, id: u32) {
-        let hot = *self.table.hot(id);
-        let rest = *self.table.rest(id);
-        let key = self.table.key(id);
         let ports = self.ports(id);
-        let mut cold = self.table.take_cold(id);
-        if let Some(cold) = &mut cold {
-            self.cold_bytes = self.cold_bytes.saturating_sub(cold.heap_bytes());
-            if let Some(mut reading) = cold.reading.take() {
-                reading.finish(ports, &mut cold.facts);
-                cold.protocol = reading.protocol_name();
-                self.spare.keep_reading(Some(reading));
-            }
+        let mut cold = self.table.take_cold(id).unwrap_or_default();
+        self.cold_bytes = self.cold_bytes.saturating_sub(cold.heap_bytes());
+        if let Some(mut reading) = cold.reading.take() {
+            reading.finish(ports, &mut cold.facts);
+            cold.protocol = reading.protocol_name();
+            self.spare.keep_reading(Some(reading));
         }
-        let (mut facts, protocol) = cold.map(|c| (c.facts, c.protocol)).unwrap_or_default();
+        let record = self.record(id, cold.facts, cold.protocol);
+        self.counters.missing_bytes += record.missing.iter().sum::<u64>();
+        let gist = match cold.gist {
+            Some(gist) => gist,
+            None => self.judge(&record).gist,
+        };
+        self.watch.lap(Stage::Flow);
+        self.gather.take(&record, gist);
+        self.watch.lap(Stage::Match);
+        self.spare.keep_facts(record.facts);
+    }
+
+    fn judge(&mut self, record: &FlowRecord) -> Judged {
+        self.watch.lap(Stage::Flow);
+        let judged = self.gather.judge(record);
+        self.watch.judged(judged.matched);
+        self.watch.lap(Stage::Match);
+        judged
+    }
+
+    /// What there is of a flow so far.
+    fn record(&self, id: u32, mut facts: Facts, protocol: Option<&'static str>) -> FlowRecord {
+        let hot = self.table.hot(id);
+        let rest = self.table.rest(id);
         for (bit, flag) in
             [(state::MIDSTREAM, Flag::Midstream), (state::EVICTED, Flag::Evicted), (state::CUT, Flag::Truncated)]
         {
@@ -452,9 +500,8 @@ impl<G: Gather, W: Watch> Worker<G, W> {
                 facts.flags.set(flag);
             }
         }
-        self.counters.missing_bytes += rest.missing.iter().map(|&n| u64::from(n)).sum::<u64>();
         let mut record = FlowRecord {
-            key,
+            key: self.table.key(id),
             opener_low: hot.is(state::OPENER_LOW),
             first: rest.first,
             last: hot.last,
@@ -470,10 +517,6 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             facts,
         };
         record.finish_flags();
-        self.watch.lap(Stage::Flow);
-        let matched = self.gather.take(&record);
-        self.watch.judged(matched);
-        self.watch.lap(Stage::Match);
-        self.spare.keep_facts(record.facts);
+        record
     }
 }

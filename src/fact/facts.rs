@@ -29,6 +29,13 @@ pub struct Facts {
     pub flags: Flags,
 }
 
+impl From<Flags> for Facts {
+    /// No values, only flags.
+    fn from(flags: Flags) -> Facts {
+        Facts { flags, ..Facts::default() }
+    }
+}
+
 /// One fact where it lies.
 #[derive(Clone, Copy)]
 struct Item<'a> {

@@ -13,10 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::{CONFIDENCE_ENOUGH, Context};
-use crate::collect::{Gathered, MacHosts};
+use crate::collect::{Gathered, MacHosts, Rollups};
 use crate::fact::{ETH_OUI, Fact, Seen, Side, value};
 use crate::flow::key;
-use crate::merge::{First, Map, Rows};
+use crate::merge::{First, Map, Merge};
 use crate::parse;
 use crate::record::{Asset, CountryBytes, Evidence, EvidenceKey, HostTraits, TRAITS_MAX, Volume};
 
@@ -209,8 +209,16 @@ pub fn list(
     }
     let wanted: BTreeSet<IpAddr> = known.keys().map(|(host, _)| *host).collect();
     let mut countries: Map<IpAddr, BTreeMap<String, CountryBytes>> = Map::default();
-    for (key, rollup) in rollups.iter().flat_map(Rows::iter) {
-        let Some(remote) = key.remote.filter(|_| !key.remote_inside && wanted.contains(&key.host)) else { continue };
+    let mut volumes: Map<IpAddr, Volume> = Map::default();
+    for (key, gist, rollup) in rollups.iter().flat_map(Rollups::iter) {
+        let Volume { bytes_out, bytes_in } = rollup.volume;
+        if wanted.contains(&key.host) {
+            volumes.entry(key.host).or_default().merge(rollup.volume);
+        }
+        if let Some(remote) = key.remote.filter(|remote| gist.remote_inside && wanted.contains(remote)) {
+            volumes.entry(remote).or_default().merge(Volume { bytes_out: bytes_in, bytes_in: bytes_out });
+        }
+        let Some(remote) = key.remote.filter(|_| !gist.remote_inside && wanted.contains(&key.host)) else { continue };
         let country = context.places.country(remote).map_or_else(|| "??".to_owned(), |c| c.to_string());
         let sum = countries.entry(key.host).or_default().entry(country).or_default();
         sum.bytes_out += rollup.volume.bytes_out.0;
@@ -219,7 +227,7 @@ pub fn list(
     known
         .into_iter()
         .map(|((host, vendor), ship)| {
-            let volume = traits.get(&host).map_or_else(Volume::default, |t| t.volume);
+            let volume = volumes.get(&host).copied().unwrap_or_default();
             Asset {
                 ip: host.to_string(),
                 mac: own_mac(host, traits, macs).map(|mac| value::mac(&mac)),

@@ -11,14 +11,14 @@ use rayon::prelude::*;
 
 use super::assets::{ByChannel, Identified, Vendorship};
 use super::{CONFIDENCE_ENOUGH, Context, NameBook, assets};
-use crate::collect::Gathered;
+use crate::collect::{Gathered, Rollups};
 use crate::fact::{Facts, Seen, Side};
-use crate::merge::{Map, Merge, Rows};
+use crate::merge::{Map, Merge};
 use crate::parse::dns;
 use crate::place::{Basis, Place, Region};
 use crate::policy::{CrossingInput, Direction, Location, crossing};
 use crate::record::{
-    AsNumber, Channel, CountryBytes, Destination, Evidence, Finding, FindingAsset, Loss, Rollup, RollupKey,
+    AsNumber, Channel, CountryBytes, Destination, Evidence, Finding, FindingAsset, Gist, Loss, Rollup, RollupKey,
 };
 use crate::signature::{FlowValues, Scratch};
 
@@ -65,16 +65,17 @@ pub fn find(
         .par_iter()
         .map(|part| {
             let mut finder = Finder { hosts, names, context, scratch: Scratch::default(), sums: BTreeMap::new() };
-            for (key, rollup) in part.iter().filter(|(key, _)| key.remote.is_some()) {
-                finder.add(key, rollup);
+            for (key, gist, rollup) in part.iter().filter(|(key, ..)| key.remote.is_some()) {
+                finder.add(key, gist, rollup);
             }
             finder
         })
         .reduce_with(Finder::merge)
         .unwrap_or_else(|| Finder { hosts, names, context, scratch: Scratch::default(), sums: BTreeMap::new() });
     // Real flows first: a name that was only asked for is no news where a flow to it was seen.
-    for (key, rollup) in gathered.rollups.iter().flat_map(Rows::iter).filter(|(key, _)| key.remote.is_none()) {
-        finder.add(key, rollup);
+    let asked_for = gathered.rollups.iter().flat_map(Rollups::iter).filter(|(key, ..)| key.remote.is_none());
+    for (key, gist, rollup) in asked_for {
+        finder.add(key, gist, rollup);
     }
     let sums: Vec<(Group, Sum)> = std::mem::take(&mut finder.sums).into_iter().collect();
     let finder = &finder;
@@ -123,33 +124,33 @@ impl<'a> Finder<'a> {
         }
     }
 
-    fn add(&mut self, key: &RollupKey, rollup: &Rollup) {
+    fn add(&mut self, key: &RollupKey, gist: &Gist, rollup: &Rollup) {
         let host = self.hosts.get(&key.host);
         // Somebody who opens an appliance's page is not the appliance.
-        if key.remote_inside && !key.via_proxy && host.is_none() {
+        if gist.remote_inside && !gist.via_proxy && host.is_none() {
             return;
         }
-        let from_dns = key.name.is_none();
+        let from_dns = gist.name.is_none();
         // Most hosts are nobody's appliance and most flows no channel.
-        if key.candidates.is_empty() && host.is_none() && !from_dns {
+        if gist.candidates.is_empty() && host.is_none() && !from_dns {
             return;
         }
-        let (domain, domain_basis) = self.name(key, rollup);
-        let when = self.channel(key, domain, domain_basis, host);
-        if when.is_none() && !host.is_some_and(|host| self.is_worth_telling(key, host)) {
+        let (domain, domain_basis) = self.name(key, gist, rollup);
+        let when = self.channel(key, gist, domain, domain_basis, host);
+        if when.is_none() && !host.is_some_and(|host| self.is_worth_telling(key, gist, host)) {
             return;
         }
         let domain = domain.map(str::to_owned);
         let channel = when.and_then(|w| self.context.signatures.when(w));
         let region = channel.and_then(|c| c.when.region);
-        let address = key.remote.filter(|_| !key.via_proxy).or_else(|| rollup.addresses.iter().next().copied());
+        let address = key.remote.filter(|_| !gist.via_proxy).or_else(|| rollup.addresses.iter().next().copied());
         let place = self.context.places.decide(region, address, self.context.policy.homes());
         let group = Group {
             host: key.host,
             channel: channel.map(|c| c.entry.id.clone()),
             domain,
             country: country_text(&place),
-            outbound: key.outbound,
+            outbound: gist.outbound(),
         };
         let name_only = key.remote.is_none();
         if name_only && self.is_seen_for_real(&group) {
@@ -161,8 +162,8 @@ impl<'a> Finder<'a> {
             rollup: rollup.clone(),
             addresses,
             domain_basis: domain_basis.into_iter().collect(),
-            via_proxy: key.via_proxy,
-            hidden: key.hidden && !self.asked_for(key),
+            via_proxy: gist.via_proxy,
+            hidden: gist.hidden && !self.asked_for(key, gist),
             name_only,
         };
         self.put(group, part);
@@ -170,8 +171,8 @@ impl<'a> Finder<'a> {
 
     /// Whether the client had asked for the very name that the hello shows and went to the address
     /// it was given: then that is the name it wanted, and its ECH extension is a placeholder.
-    fn asked_for(&self, key: &RollupKey) -> bool {
-        matches!((&key.name, key.remote), (Some(name), Some(remote)) if self.names.was_told(key.host, remote, name))
+    fn asked_for(&self, key: &RollupKey, gist: &Gist) -> bool {
+        matches!((&gist.name, key.remote), (Some(name), Some(remote)) if self.names.was_told(key.host, remote, name))
     }
 
     /// Whether a flow to the same name over the same channel was seen.
@@ -184,12 +185,12 @@ impl<'a> Finder<'a> {
     }
 
     /// The name of the other end: from the flow itself, else from a DNS answer.
-    fn name<'k>(&self, key: &'k RollupKey, rollup: &Rollup) -> (Option<&'k str>, Option<&'static str>)
+    fn name<'k>(&self, key: &RollupKey, gist: &'k Gist, rollup: &Rollup) -> (Option<&'k str>, Option<&'static str>)
     where
         'a: 'k,
     {
-        if let Some(name) = &key.name {
-            return (Some(name), key.name_field);
+        if let Some(name) = &gist.name {
+            return (Some(name), gist.name_field);
         }
         let names: &'a NameBook = self.names;
         let told = key.remote.and_then(|remote| names.name(key.host, remote, rollup.span.first));
@@ -200,16 +201,17 @@ impl<'a> Finder<'a> {
     fn channel(
         &mut self,
         key: &RollupKey,
+        gist: &Gist,
         domain: Option<&str>,
         basis: Option<&str>,
         host: Option<&Identified>,
     ) -> Option<u32> {
-        let mut candidates = key.candidates.to_vec();
+        let mut candidates = gist.candidates.to_vec();
         if let (Some(domain), Some(NAME_FROM_DNS), Some(remote)) = (domain, basis, key.remote) {
             let values = FlowValues {
                 destination: remote,
-                protocol: key.protocol,
-                port: key.port,
+                protocol: gist.protocol,
+                port: gist.port,
                 asn: self.context.places.asn(remote).map(|(number, _)| number),
                 ouis: [None; 2],
             };
@@ -224,10 +226,10 @@ impl<'a> Finder<'a> {
     }
 
     /// A known appliance talks to somewhere outside that no signature explains.
-    fn is_worth_telling(&self, key: &RollupKey, host: &Identified) -> bool {
+    fn is_worth_telling(&self, key: &RollupKey, gist: &Gist, host: &Identified) -> bool {
         let known = !host.shared && host.best().is_some_and(|(_, ship)| ship.confidence >= CONFIDENCE_ENOUGH);
         let outside = key.remote.is_some_and(|remote| self.context.policy.side_of(remote) == Location::Outside);
-        known && outside && !key.remote_inside
+        known && outside && !gist.remote_inside
     }
 
     fn finding(&self, group: Group, sum: Sum, gathered: &Gathered) -> (Finding, Option<Known>) {

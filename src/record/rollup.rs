@@ -7,19 +7,15 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::fact::Seen;
+use crate::fact::{Seen, Side};
 use crate::merge::{By, Few, First, Merge, Span, Tally};
 
 /// Addresses kept of one rollup that has no address in its key.
 pub const ADDRESSES_MAX: usize = 64;
 
-/// What makes two flows count together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RollupKey {
-    /// The inside host.
-    pub host: IpAddr,
-    /// The other host; of a name that was only asked for, none.
-    pub remote: Option<IpAddr>,
+/// What a flow comes to, whoever it was between: all that its facts and its ports decide.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Gist {
     /// The best name in the flow itself, lower case.
     pub name: Option<Arc<str>>,
     /// The field the name came from.
@@ -28,20 +24,39 @@ pub struct RollupKey {
     pub protocol: u8,
     /// Port of the side that was asked.
     pub port: u16,
-    /// The inside host opened the flow.
-    pub outbound: bool,
+    /// The side that is the inside host; of two the one that opened the flow; none when neither is ours.
+    pub ours: Option<Side>,
     /// The other host is inside too.
     pub remote_inside: bool,
     /// The name was told to a proxy: the other host is not where it went.
     pub via_proxy: bool,
     /// The server name is hidden or may be (ECH).
     pub hidden: bool,
-    /// Channels whose conditions about the flow all hold, by dense number, sorted.
+    /// Conditions that hold, by dense number, sorted.
+    pub whens: Box<[u32]>,
+    /// Those of them that are channels.
     pub candidates: Box<[u32]>,
 }
 
+impl Gist {
+    /// The inside host opened the flow.
+    pub fn outbound(&self) -> bool {
+        self.ours == Some(Side::Source)
+    }
+}
+
+/// What makes two flows of one worker count together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollupKey {
+    /// The inside host.
+    pub host: IpAddr,
+    /// The other host; of a name that was only asked for, none.
+    pub remote: Option<IpAddr>,
+    /// Number of the [`Gist`] in the worker's list.
+    pub gist: u32,
+}
+
 impl Hash for RollupKey {
-    /// What tells nearly all keys apart; the rest is for comparing.
     fn hash<H: Hasher>(&self, state: &mut H) {
         for address in [Some(self.host), self.remote] {
             match address {
@@ -50,8 +65,7 @@ impl Hash for RollupKey {
                 None => state.write_u8(0),
             }
         }
-        state.write_u32(u32::from(self.port) << 16 | u32::from(self.protocol) << 8 | u32::from(self.outbound));
-        state.write(self.name.as_deref().unwrap_or_default().as_bytes());
+        state.write_u32(self.gist);
     }
 }
 
@@ -148,8 +162,6 @@ pub struct HostTraits {
     pub user_agents: Few<Box<[u8]>, TRAITS_MAX>,
     /// Hardware addresses seen with it.
     pub macs: Few<[u8; 6], 4>,
-    /// All bytes it sent and got.
-    pub volume: Volume,
 }
 
 impl Merge for HostTraits {
@@ -157,6 +169,5 @@ impl Merge for HostTraits {
         self.client_fingerprints.merge(other.client_fingerprints);
         self.user_agents.merge(other.user_agents);
         self.macs.merge(other.macs);
-        self.volume.merge(other.volume);
     }
 }

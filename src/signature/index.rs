@@ -229,6 +229,21 @@ impl Index {
         self.lookup(Kind::Number, used, &value.to_be_bytes(), Found::of_flow(field, Side::Source), scratch);
     }
 
+    /// Whether a pattern may speak of what stands in the headers beside the port.
+    pub(super) fn look_at_ends(&self, values: &FlowValues) -> bool {
+        let ouis = self.used(&ETH_OUI).is_some_and(|used| {
+            let known = |oui: &[u8; 3]| self.hexes.heads.has(oui.as_slice()) || used.heads.iter().any(|len| *len < 3);
+            values.ouis.iter().flatten().any(known)
+        });
+        ouis || values.asn.is_some() && self.used(&IP_ASN).is_some()
+            || self.prefixes.any.as_ref().is_some_and(|any| any.contains(values.destination.to_canonical()))
+    }
+
+    /// Whether a pattern speaks of this field.
+    pub(super) fn uses(&self, field: &'static Field) -> bool {
+        self.used(field).is_some()
+    }
+
     #[inline]
     fn used(&self, field: &'static Field) -> Option<&Use> {
         self.fields.get(usize::from(field.number()))?.as_ref()
@@ -275,6 +290,13 @@ impl<K: Hash + Eq + Ord + Clone, T: Clone> Groups<K, T> {
             groups.items.push(item);
         }
         groups
+    }
+
+    fn has<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.map.contains_key(key)
     }
 
     fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> &[T]

@@ -316,6 +316,16 @@ impl Signatures {
         self.index.select(facts, values, scratch)
     }
 
+    /// Whether a condition can speak of this field.
+    pub fn use_field(&self, field: &'static Field) -> bool {
+        self.index.uses(field)
+    }
+
+    /// Whether a condition may speak of these addresses: of the destination, its system, a maker's prefix.
+    pub fn look_at_ends(&self, values: &FlowValues) -> bool {
+        self.index.look_at_ends(values)
+    }
+
     /// The final choice among the verdicts of one flow, once it is known which identities the
     /// host has: all identities, and of the channels that hold the most specific one. Sorted.
     pub fn settle(&self, candidates: &[WhenId], has_identity: impl Fn(&str) -> bool) -> Vec<WhenId> {

@@ -12,6 +12,8 @@ pub(super) struct Cold {
     pub(super) facts: Facts,
     pub(super) protocol: Option<&'static str>,
     pub(super) reading: Option<Box<Reading>>,
+    /// What it was judged to be.
+    pub(super) gist: Option<u32>,
 }
 
 impl Cold {
@@ -45,10 +47,10 @@ impl Spare {
         }
     }
 
-    /// Nobody reads a flow any more: takes back what it does not need while it rests.
-    pub(super) fn settle(&mut self, cold: &mut Cold) {
+    /// Nobody reads a flow any more: takes back what it does not need while it rests. Of facts that are not needed the flags are kept.
+    pub(super) fn settle(&mut self, cold: &mut Cold, without_facts: bool) {
         self.keep_reading(cold.reading.take());
-        let facts = cold.facts.clone();
+        let facts = if without_facts { cold.facts.flags.into() } else { cold.facts.clone() };
         self.keep_facts(std::mem::replace(&mut cold.facts, facts));
     }
 
