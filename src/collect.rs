@@ -248,7 +248,7 @@ impl Collector {
                 // Of several names the first counts, and which that is stands elsewhere.
                 Some(at) if std::mem::replace(&mut named[at], true) => return false,
                 Some(_) => {}
-                None if !self.signatures.use_field(fact.field) => continue,
+                None if !self.signatures.may_match(&fact) => continue,
                 None => {}
             }
             key.extend_from_slice(&fact.field.number().to_le_bytes());

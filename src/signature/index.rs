@@ -18,7 +18,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use super::file::{Condition, VendorFile, When};
 use super::pattern::{self, Hex, NAME_BYTES_MAX, Pattern};
 use super::select::{FlowValues, Found, Scratch};
-use crate::fact::{ETH_OUI, FLOW_FIELDS, Facts, Field, IP_ASN, IP_DST, Kind, Side, TCP_PORT, UDP_PORT};
+use crate::fact::{ETH_OUI, FLOW_FIELDS, Fact, Facts, Field, IP_ASN, IP_DST, Kind, Side, TCP_PORT, UDP_PORT};
 use crate::flow::key::protocol;
 use crate::place::PrefixSet;
 
@@ -236,12 +236,19 @@ impl Index {
             values.ouis.iter().flatten().any(known)
         });
         ouis || values.asn.is_some() && self.used(&IP_ASN).is_some()
-            || self.prefixes.any.as_ref().is_some_and(|any| any.contains(values.destination.to_canonical()))
+            || self.prefixes.have(values.destination.to_canonical())
     }
 
-    /// Whether a pattern speaks of this field.
-    pub(super) fn uses(&self, field: &'static Field) -> bool {
-        self.used(field).is_some()
+    /// Whether a pattern may match this value: told quickly, and not always exactly.
+    #[inline]
+    pub(super) fn may_match(&self, fact: &Fact<'_>) -> bool {
+        let Some(used) = self.used(fact.field) else { return false };
+        match fact.field.kind {
+            Kind::Hex => used.heads.iter().any(|len| fact.value.get(..*len).is_some_and(|h| self.hexes.heads.has(h))),
+            Kind::Text => used.wild_texts || self.texts.exact.has(fact.value),
+            Kind::Address => pattern::address(fact.value).is_some_and(|address| self.prefixes.have(address)),
+            Kind::Name | Kind::Number => true,
+        }
     }
 
     #[inline]
@@ -418,8 +425,12 @@ struct Prefixes {
 }
 
 impl Prefixes {
+    fn have(&self, address: IpAddr) -> bool {
+        self.any.as_ref().is_some_and(|any| any.contains(address))
+    }
+
     fn lookup(&self, field: FieldNumber, address: IpAddr, mut hit: impl FnMut(u32)) {
-        if !self.any.as_ref().is_some_and(|any| any.contains(address)) {
+        if !self.have(address) {
             return;
         }
         for bits in &self.lengths[usize::from(address.is_ipv6())] {

@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use super::Signatures;
 use super::file::{Condition, WEAK_CONFIDENCE_MAX, When};
 use super::index::{Index, Rule, WhenId};
-use crate::fact::{ETH_OUI, Facts, Field, IP_ASN, IP_DST, Seen, Side, TCP_PORT, UDP_PORT};
+use crate::fact::{ETH_OUI, Fact, Facts, Field, IP_ASN, IP_DST, Seen, Side, TCP_PORT, UDP_PORT};
 use crate::flow::key::protocol;
 
 /// What a flow says of itself beside its facts.
@@ -316,9 +316,10 @@ impl Signatures {
         self.index.select(facts, values, scratch)
     }
 
-    /// Whether a condition can speak of this field.
-    pub fn use_field(&self, field: &'static Field) -> bool {
-        self.index.uses(field)
+    /// Whether a condition may speak of this fact.
+    #[inline]
+    pub fn may_match(&self, fact: &Fact<'_>) -> bool {
+        self.index.may_match(fact)
     }
 
     /// Whether a condition may speak of these addresses: of the destination, its system, a maker's prefix.
