@@ -16,7 +16,10 @@ use crate::parse::{dns, http, tls};
 use crate::place::Places;
 use crate::policy::{Location, Policy};
 use crate::record::spool::Spool;
-use crate::record::{EvidenceKey, FlowRecord, Gist, HostTraits, NAME_FIELDS, Rollup, RollupKey, Volume, normal_name};
+use crate::record::{
+    EvidenceKey, FlowRecord, Gist, HostTraits, NAME_FIELDS, Rare, Rollup, RollupKey, Unseen, Volume, digest,
+    normal_name,
+};
 use crate::signature::{FlowValues, Scratch, Signatures};
 use crate::time::Time;
 use crate::worker::{Gather, Judged};
@@ -353,7 +356,7 @@ impl Collector {
         rollup.first = First::of(seen, ());
         for (_, address, told) in resolved(record) {
             if self.interned.name(told).is_some_and(|told| told == name) {
-                rollup.addresses.add(address);
+                rollup.rare.get_or_insert_default().addresses.add(address);
             }
         }
         let gist = Gist {
@@ -387,20 +390,21 @@ impl Collector {
         let flags = record.facts.flags;
         // A hello alone is a handshake: data follows it.
         let carried = record.payload[h] && (!is_tls || record.more[h]);
+        let unseen = Unseen {
+            missing: Tally(record.missing.iter().sum()),
+            one_sided: one(flags.has(Flag::OneSided)),
+            midstream: one(flags.has(Flag::Midstream)),
+            truncated: one(flags.has(Flag::Truncated)),
+            evicted: one(flags.has(Flag::Evicted)),
+        };
         let rollup = Rollup {
-            volume,
             flows: Tally(1),
             spoke_out: one(record.payload[h]),
             spoke_in: one(record.payload[r]),
             carried: one(carried),
             span: Span::of(record.first, record.last),
             by_month: By::of(self.month.of(record.first), volume),
-            addresses: Few::default(),
-            missing: Tally(record.missing.iter().sum()),
-            one_sided: one(flags.has(Flag::OneSided)),
-            midstream: one(flags.has(Flag::Midstream)),
-            truncated: one(flags.has(Flag::Truncated)),
-            evicted: one(flags.has(Flag::Evicted)),
+            rare: (unseen != Unseen::default()).then(|| Rare { unseen, ..Rare::default() }.into()),
             first: First::of(Seen { time: record.first, packet: record.number }, ()),
         };
         let key = RollupKey { host: record.address(host), remote: Some(record.address(remote)), gist };
@@ -460,10 +464,10 @@ impl Collector {
                 host.macs.add(macs[side.index()]);
             }
             for fact in record.facts.of(&tls::JA4).filter(|f| f.side == side) {
-                host.client_fingerprints.add_from(fact.value);
+                host.client_fingerprints.add(digest(fact.value));
             }
             for fact in record.facts.of(&http::USER_AGENT).filter(|f| f.side == side) {
-                host.user_agents.add_from(fact.value);
+                host.user_agents.add(digest(fact.value));
             }
         }
     }

@@ -6,7 +6,6 @@
 
 mod rows;
 
-use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::hash::Hash;
 
@@ -80,17 +79,6 @@ impl<T: Ord, const N: usize> Few<T, N> {
     pub fn add(&mut self, value: T) {
         if let Err(at) = self.values.binary_search(&value) {
             self.insert(at, value);
-        }
-    }
-
-    /// Adds a value that is made only when it is not there yet.
-    pub fn add_from<Q>(&mut self, value: &Q)
-    where
-        T: Borrow<Q> + for<'q> From<&'q Q>,
-        Q: Ord + ?Sized,
-    {
-        if let Err(at) = self.values.binary_search_by(|there| there.borrow().cmp(value)) {
-            self.insert(at, T::from(value));
         }
     }
 

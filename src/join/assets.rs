@@ -211,9 +211,9 @@ pub fn list(
     let mut countries: Map<IpAddr, BTreeMap<String, CountryBytes>> = Map::default();
     let mut volumes: Map<IpAddr, Volume> = Map::default();
     for (key, gist, rollup) in rollups.iter().flat_map(Rollups::iter) {
-        let Volume { bytes_out, bytes_in } = rollup.volume;
+        let volume @ Volume { bytes_out, bytes_in } = rollup.volume();
         if wanted.contains(&key.host) {
-            volumes.entry(key.host).or_default().merge(rollup.volume);
+            volumes.entry(key.host).or_default().merge(volume);
         }
         if let Some(remote) = key.remote.filter(|remote| gist.remote_inside && wanted.contains(remote)) {
             volumes.entry(remote).or_default().merge(Volume { bytes_out: bytes_in, bytes_in: bytes_out });
@@ -221,8 +221,8 @@ pub fn list(
         let Some(remote) = key.remote.filter(|_| !gist.remote_inside && wanted.contains(&key.host)) else { continue };
         let country = context.places.country(remote).map_or_else(|| "??".to_owned(), |c| c.to_string());
         let sum = countries.entry(key.host).or_default().entry(country).or_default();
-        sum.bytes_out += rollup.volume.bytes_out.0;
-        sum.bytes_in += rollup.volume.bytes_in.0;
+        sum.bytes_out += bytes_out.0;
+        sum.bytes_in += bytes_in.0;
     }
     known
         .into_iter()

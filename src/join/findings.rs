@@ -13,12 +13,13 @@ use super::assets::{ByChannel, Identified, Vendorship};
 use super::{CONFIDENCE_ENOUGH, Context, NameBook, assets};
 use crate::collect::{Gathered, Rollups};
 use crate::fact::{Facts, Seen, Side};
-use crate::merge::{Map, Merge};
+use crate::merge::{Map, Merge, Tally};
 use crate::parse::dns;
 use crate::place::{Basis, Place, Region};
 use crate::policy::{CrossingInput, Direction, Location, crossing};
 use crate::record::{
     AsNumber, Channel, CountryBytes, Destination, Evidence, Finding, FindingAsset, Gist, Loss, Rollup, RollupKey,
+    Volume,
 };
 use crate::signature::{FlowValues, Scratch};
 
@@ -143,7 +144,7 @@ impl<'a> Finder<'a> {
         let domain = domain.map(str::to_owned);
         let channel = when.and_then(|w| self.context.signatures.when(w));
         let region = channel.and_then(|c| c.when.region);
-        let address = key.remote.filter(|_| !gist.via_proxy).or_else(|| rollup.addresses.iter().next().copied());
+        let address = key.remote.filter(|_| !gist.via_proxy).or_else(|| rollup.addresses().next());
         let place = self.context.places.decide(region, address, self.context.policy.homes());
         let group = Group {
             host: key.host,
@@ -156,7 +157,7 @@ impl<'a> Finder<'a> {
         if name_only && self.is_seen_for_real(&group) {
             return;
         }
-        let addresses = rollup.addresses.iter().copied().chain(key.remote).collect();
+        let addresses = rollup.addresses().chain(key.remote).collect();
         let part = Sum {
             whens: when.into_iter().collect(),
             rollup: rollup.clone(),
@@ -237,7 +238,8 @@ impl<'a> Finder<'a> {
         let (asset, known) = self.asset(&group, &sum, &channel, gathered);
         let rollup = &sum.rollup;
         let place = self.place(&sum);
-        let (bytes_out, bytes_in) = (rollup.volume.bytes_out.0, rollup.volume.bytes_in.0);
+        let Volume { bytes_out: Tally(bytes_out), bytes_in: Tally(bytes_in) } = rollup.volume();
+        let unseen = rollup.unseen();
         let input = CrossingInput {
             place: &place,
             address: sum.addresses.first().copied(),
@@ -295,11 +297,11 @@ impl<'a> Finder<'a> {
                 })
                 .collect(),
             loss: Loss {
-                missing_bytes: rollup.missing.0,
-                one_sided: rollup.one_sided.0,
-                midstream: rollup.midstream.0,
-                truncated: rollup.truncated.0,
-                evicted: rollup.evicted.0,
+                missing_bytes: unseen.missing.0,
+                one_sided: unseen.one_sided.0,
+                midstream: unseen.midstream.0,
+                truncated: unseen.truncated.0,
+                evicted: unseen.evicted.0,
             },
             severity: severity.name().to_owned(),
             why,

@@ -12,4 +12,4 @@ pub use finding::{
     AsNumber, Asset, Channel, CountryBytes, Crossing, Destination, Evidence, Finding, FindingAsset, Loss, MonthBytes,
 };
 pub use flow::{FlowRecord, NAME_FIELDS, normal_name, transport};
-pub use rollup::{EvidenceKey, Gist, HostTraits, Rollup, RollupKey, TRAITS_MAX, Volume};
+pub use rollup::{EvidenceKey, Gist, HostTraits, Rare, Rollup, RollupKey, TRAITS_MAX, Unseen, Volume, digest};

@@ -7,6 +7,8 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ahash::RandomState;
+
 use crate::fact::{Seen, Side};
 use crate::merge::{By, Few, First, Merge, Span, Tally};
 
@@ -88,8 +90,6 @@ impl Merge for Volume {
 /// The sums of one key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rollup {
-    /// Bytes both ways.
-    pub volume: Volume,
     /// Flows (of a name only asked for: questions).
     pub flows: Tally,
     /// Flows in which the inside host sent payload.
@@ -102,8 +102,24 @@ pub struct Rollup {
     pub span: Span,
     /// Bytes by month of the start, months since year 0.
     pub by_month: By<i32, Volume>,
+    /// The first flow.
+    pub first: First<Seen, ()>,
+    /// What most rollups have nothing of.
+    pub rare: Option<Box<Rare>>,
+}
+
+/// What few rollups have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rare {
     /// Addresses the name resolved to, when there is none in the key.
     pub addresses: Few<IpAddr, ADDRESSES_MAX>,
+    /// What was not seen.
+    pub unseen: Unseen,
+}
+
+/// What was not seen of flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unseen {
     /// Payload that never came by.
     pub missing: Tally,
     /// Flows of which one direction only was seen.
@@ -114,26 +130,53 @@ pub struct Rollup {
     pub truncated: Tally,
     /// Flows given up because memory ran out.
     pub evicted: Tally,
-    /// The first flow.
-    pub first: First<Seen, ()>,
+}
+
+impl Rollup {
+    /// All bytes.
+    pub fn volume(&self) -> Volume {
+        self.by_month.iter().fold(Volume::default(), |mut sum, (_, volume)| {
+            sum.merge(*volume);
+            sum
+        })
+    }
+
+    /// Addresses the name resolved to, when there is none in the key.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.rare.iter().flat_map(|rare| rare.addresses.iter().copied())
+    }
+
+    /// What was not seen.
+    pub fn unseen(&self) -> Unseen {
+        self.rare.as_ref().map(|rare| rare.unseen).unwrap_or_default()
+    }
 }
 
 impl Merge for Rollup {
     fn merge(&mut self, other: Rollup) {
-        self.volume.merge(other.volume);
         self.flows.merge(other.flows);
         self.spoke_out.merge(other.spoke_out);
         self.spoke_in.merge(other.spoke_in);
         self.carried.merge(other.carried);
         self.span.merge(other.span);
         self.by_month.merge(other.by_month);
-        self.addresses.merge(other.addresses);
-        self.missing.merge(other.missing);
-        self.one_sided.merge(other.one_sided);
-        self.midstream.merge(other.midstream);
-        self.truncated.merge(other.truncated);
-        self.evicted.merge(other.evicted);
         self.first.merge(other.first);
+        match (&mut self.rare, other.rare) {
+            (Some(ours), Some(theirs)) => ours.merge(*theirs),
+            (ours @ None, theirs) => *ours = theirs,
+            (Some(_), None) => {}
+        }
+    }
+}
+
+impl Merge for Rare {
+    fn merge(&mut self, other: Rare) {
+        self.addresses.merge(other.addresses);
+        self.unseen.missing.merge(other.unseen.missing);
+        self.unseen.one_sided.merge(other.unseen.one_sided);
+        self.unseen.midstream.merge(other.unseen.midstream);
+        self.unseen.truncated.merge(other.unseen.truncated);
+        self.unseen.evicted.merge(other.unseen.evicted);
     }
 }
 
@@ -153,13 +196,18 @@ pub struct EvidenceKey {
 /// User agents or client fingerprints of one host that are told apart.
 pub const TRAITS_MAX: usize = 16;
 
+/// A number that tells values apart, the same for every worker of a run: for counting different ones.
+pub fn digest(value: &[u8]) -> u64 {
+    RandomState::with_seeds(1, 2, 3, 4).hash_one(value)
+}
+
 /// What tells that one address fronts many hosts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostTraits {
-    /// Distinct JA4 of hellos it sent.
-    pub client_fingerprints: Few<Box<[u8]>, TRAITS_MAX>,
-    /// Distinct User-Agents it sent.
-    pub user_agents: Few<Box<[u8]>, TRAITS_MAX>,
+    /// Distinct JA4 of hellos it sent, as [`digest`].
+    pub client_fingerprints: Few<u64, TRAITS_MAX>,
+    /// Distinct User-Agents it sent, as [`digest`].
+    pub user_agents: Few<u64, TRAITS_MAX>,
     /// Hardware addresses seen with it.
     pub macs: Few<[u8; 6], 4>,
 }
