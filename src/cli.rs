@@ -256,6 +256,8 @@ What is measured:
               capture in memory included; each workload in a process of its own
   floor       a bare loop over the same bytes that reads records and 5-tuples and counts in one
               hash table; its runs alternate with the others
+  scan        `bordertap scan` of one round from a file, as a process: start, new memory, report and
+              end included; its runs alternate with the others
 A difference to an older result counts when it is larger than the ranges of both results
 together, and than 2 % (10 % for latency, stages and peak memory).";
 
@@ -274,6 +276,7 @@ impl BenchArgs {
             runs: self.runs.map_or(if self.quick { quick } else { full }, usize::from),
             workers: self.workers.iter().map(|&workers| workers.into()).collect(),
             flows: self.flows,
+            program: std::env::current_exe().ok(),
         }
     }
 }

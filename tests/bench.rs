@@ -61,6 +61,7 @@ fn every_workload_is_measured_and_the_document_fits_its_schema() {
         let blocks = packets.div_ceil(1024);
         assert_eq!(workload["watched"]["batch"]["count"], blocks * 2 * 2, "{name}");
         assert!(workload["floor"].is_object() && workload["flows"]["written_bytes"].as_u64().unwrap() > 0, "{name}");
+        assert_eq!(workload["scan"]["seconds"].as_array().map(Vec::len), Some(2), "{name}");
         let shares = workload["watched"]["stages"].as_array().unwrap();
         assert_eq!(shares.len(), 5, "{name}");
     }
@@ -88,7 +89,18 @@ fn the_text_says_on_what_and_how() {
     let dir = tempfile::tempdir().unwrap();
     let output = run(dir.path(), &["-j", "1", "mixed"]);
     let page = ok(&output);
-    for word in ["Throughput", "Latency", "Time by stage", "Memory", "floor", "rustc", "seed 1", "p99.9", "Gb/s"] {
+    for word in [
+        "Throughput",
+        "Latency",
+        "Time by stage",
+        "Memory",
+        "floor",
+        "bordertap scan",
+        "rustc",
+        "seed 1",
+        "p99.9",
+        "Gb/s",
+    ] {
         assert!(page.contains(word), "{word}: {page}");
     }
     assert!(page.contains("Again: bordertap bench --packets 1500 --seed 1 --runs 2 -j 1 mixed"), "{page}");

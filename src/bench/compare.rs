@@ -97,6 +97,9 @@ fn metrics(measured: &Measured) -> Vec<Metric> {
     if let Some(floor) = &measured.floor {
         add("times the floor".to_owned(), floor.ratio, false, NOISE_MIN);
     }
+    if let Some(scan) = &measured.scan {
+        add("packets/s as a scan".to_owned(), scan.packets_per_second, true, NOISE_MIN);
+    }
     if let Some(flows) = &measured.flows {
         add("time with --flows over without".to_owned(), flows.ratio, false, NOISE_MIN);
     }

@@ -1,7 +1,7 @@
 //! A made-up result for the tests of what prints and compares results.
 
 use super::result::{
-    Bench, Build, FORMAT, Floor, Machine, Measured, Memory, Noise, Outcome, Percentiles, Settings, SizeClass,
+    AsScan, Bench, Build, FORMAT, Floor, Machine, Measured, Memory, Noise, Outcome, Percentiles, Settings, SizeClass,
     StageTime, Throughput, Traffic, Watched,
 };
 use super::spread::Spread;
@@ -49,6 +49,7 @@ fn measured(name: &str, rate: f64) -> Measured {
         outcome: Outcome { received: 1_500, decoded: 1_490, flows: 80, findings: 3, assets: 1, evicted: 0 },
         throughput: throughput.to_vec(),
         floor: Some(Floor { seconds: vec![0.2; 3], ns_per_packet: about(40.0), ratio: about(5.0) }),
+        scan: Some(AsScan { seconds: vec![1.1; 3], packets_per_second: about(rate * 0.9), ratio: about(0.9) }),
         flows: None,
         watched: Watched {
             rounds: 2,

@@ -5,6 +5,7 @@
 //! for all of them.
 
 use std::io::{self, BufWriter, Seek, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,12 +13,13 @@ use super::counters::{Counters, Counts};
 use super::load::Load;
 use super::machine::{self, Ticks};
 use super::result::{
-    Bench, FORMAT, Floor, Measured, Memory, Noise, Outcome, Percentiles, Settings, StageTime, Throughput, Watched,
-    WithFlows,
+    AsScan, Bench, FORMAT, Floor, Measured, Memory, Noise, Outcome, Percentiles, Settings, StageTime, Throughput,
+    Watched, WithFlows,
 };
 use super::spread::Spread;
 use super::traffic::Size;
 use super::watcher::{self, Times, Watcher};
+use super::whole::Whole;
 use super::{Error, Options, compare, floor};
 use crate::capture::BLOCK_PACKETS_MAX;
 use crate::place::Places;
@@ -77,6 +79,7 @@ struct Bencher {
     workers: Vec<usize>,
     runs: usize,
     flows: bool,
+    program: Option<PathBuf>,
     counters: Option<Counters>,
     clock_ns: f64,
 }
@@ -112,7 +115,8 @@ impl Bencher {
             filter: None,
         };
         let (workers, runs) = (options.workers(), options.runs.max(1));
-        Ok(Bencher { scan, workers, runs, flows: options.flows, counters, clock_ns: watcher::clock_ns() })
+        let (flows, program, clock_ns) = (options.flows, options.program.clone(), watcher::clock_ns());
+        Ok(Bencher { scan, workers, runs, flows, program, counters, clock_ns })
     }
 
     fn settings(&self, options: &Options) -> Settings {
@@ -150,14 +154,19 @@ impl Bencher {
         for workers in self.workers.clone().into_iter().skip(1) {
             self.run(load, workers);
         }
+        let program = self.program.clone();
+        let whole = program.map(|program| Whole::new(program, first, load)).transpose().map_err(temporary)?;
         let before = Ticks::now();
         let mut trials: Vec<Trials> = self.workers.iter().map(|_| Trials::default()).collect();
-        let (mut floors, mut with_flows, mut written_bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut floors, mut scans, mut with_flows, mut written_bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for run in 1..=self.runs {
             step(&format!("run {run} of {}", self.runs));
             floors.extend(floor_seconds(load));
             for (workers, trials) in self.workers.clone().into_iter().zip(&mut trials) {
                 trials.add(&self.run(load, workers));
+            }
+            if let Some(whole) = &whole {
+                scans.push(whole.seconds().map_err(temporary)?);
             }
             if self.flows {
                 let (seconds, bytes) = self.run_with_flows(load, first)?;
@@ -176,6 +185,7 @@ impl Bencher {
             traffic: load.traffic.clone(),
             outcome,
             floor: floor_result(load, plain, floors),
+            scan: whole.map(|_| scan_result(load, plain, scans)),
             flows: self.flows.then(|| WithFlows {
                 ratio: ratio(&with_flows, plain),
                 seconds: with_flows,
@@ -205,18 +215,17 @@ impl Bencher {
 
     /// As [`Bencher::run`], with every flow written to a temporary file. Returns seconds and bytes.
     fn run_with_flows(&mut self, load: &Load, workers: usize) -> Result<(f64, u64), Error> {
-        let failed = |error: io::Error| Error::File(std::env::temp_dir(), error);
-        let mut file = tempfile::tempfile().map_err(failed)?;
+        let mut file = tempfile::tempfile().map_err(temporary)?;
         (self.scan.workers, self.scan.keep_flows) = (workers, true);
         let mut source = load.replay(load.traffic.rounds);
         let begun = Instant::now();
         let scanned = self.scan.run(&mut source, &[], &|_, _| {});
         self.scan.keep_flows = false;
         let mut out = BufWriter::new(&mut file);
-        scanned.flows.write(&mut out).and_then(|()| out.flush()).map_err(failed)?;
+        scanned.flows.write(&mut out).and_then(|()| out.flush()).map_err(temporary)?;
         drop(out);
         let seconds = begun.elapsed().as_secs_f64();
-        Ok((seconds, file.stream_position().map_err(failed)?))
+        Ok((seconds, file.stream_position().map_err(temporary)?))
     }
 
     fn watched(&mut self, load: &Load) -> Result<Watched, Error> {
@@ -300,6 +309,17 @@ fn floor_result(load: &Load, plain: &[f64], seconds: Vec<f64>) -> Option<Floor> 
     let per_packet = |s: &f64| s * 1e9 / load.packets().max(1) as f64;
     let ns_per_packet = Spread::of(seconds.iter().map(per_packet));
     (!seconds.is_empty()).then(|| Floor { ns_per_packet, ratio: ratio(plain, &seconds), seconds })
+}
+
+/// A temporary file cannot be written or read.
+fn temporary(error: io::Error) -> Error {
+    Error::File(std::env::temp_dir(), error)
+}
+
+fn scan_result(load: &Load, plain: &[f64], seconds: Vec<f64>) -> AsScan {
+    let rate = |s: f64| load.traffic.packets as f64 / s;
+    let ratios = seconds.iter().zip(plain).map(|(&scan, &plain)| rate(scan) * plain / load.packets().max(1) as f64);
+    AsScan { packets_per_second: Spread::of(seconds.iter().map(|&s| rate(s))), ratio: Spread::of(ratios), seconds }
 }
 
 /// Run by run, so that both saw the same weather.

@@ -2,9 +2,9 @@
 //!
 //! In: [`Options`]. Out: a [`result::Bench`], which [`text`] and [`html`] print. The parts, in the order of their work:
 //! [`traffic`] makes packets and [`load`] holds them, or a capture of the user's own, in memory; [`measure`] runs the
-//! real pipeline over them, run after run, in turn with the bare loop of [`floor`], with [`counters`], [`watcher`] and
-//! [`machine`] as instruments, [`apart`] for each workload in a process of its own; [`spread`] has median and range; [`compare`] sets a result beside an older one; [`plot`]
-//! draws.
+//! real pipeline over them, run after run, in turn with the bare loop of [`floor`] and with [`whole`] processes, with
+//! [`counters`], [`watcher`] and [`machine`] as instruments, [`apart`] for each workload in a process of its own;
+//! [`spread`] has median and range; [`compare`] sets a result beside an older one; [`plot`] draws.
 //!
 //! Method: after RFC 2544 (frames a second, repeated trials, frame sizes) and RFC 9411 (a report states set-up,
 //! settings and traffic mix), as far as they fit a program that reads from memory: nothing is lost here, so throughput
@@ -28,6 +28,7 @@ pub mod text;
 pub mod traffic;
 pub mod units;
 pub mod watcher;
+pub mod whole;
 
 use std::fs;
 use std::io;
@@ -54,6 +55,8 @@ pub struct Options {
     pub workers: Vec<usize>,
     /// With flow records too.
     pub flows: bool,
+    /// This program, to be run as `scan` too.
+    pub program: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -65,6 +68,7 @@ impl Default for Options {
             runs: RUNS.0,
             workers: Vec::new(),
             flows: false,
+            program: None,
         }
     }
 }

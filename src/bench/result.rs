@@ -118,6 +118,8 @@ pub struct Measured {
     pub throughput: Vec<Throughput>,
     /// The least that reading packets can cost, on the same bytes; runs alternate.
     pub floor: Option<Floor>,
+    /// `bordertap scan` of one round, as a process; runs alternate. `None` for who is not that program.
+    pub scan: Option<AsScan>,
     /// With flow records written too.
     pub flows: Option<WithFlows>,
     /// Latency and stages.
@@ -202,6 +204,17 @@ pub struct Floor {
     /// Wall time a packet.
     pub ns_per_packet: Spread,
     /// Time of a run of the pipeline with the first number of workers over the time of the loop just before it.
+    pub ratio: Spread,
+}
+
+/// Whole processes, with the first number of workers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AsScan {
+    /// Wall time of every process, from its start to its end.
+    pub seconds: Vec<f64>,
+    /// Packets a second.
+    pub packets_per_second: Spread,
+    /// Over the packets a second of the pipeline's run just before.
     pub ratio: Spread,
 }
 

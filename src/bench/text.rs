@@ -29,6 +29,9 @@ pub fn write(bench: &Bench, color: bool, out: &mut dyn Write) -> io::Result<()> 
     if bench.workloads.iter().any(|measured| measured.floor.is_some()) {
         page.table("Beside the floor (a bare loop: records, 5-tuples, one hash table)", &floor(bench))?;
     }
+    if bench.workloads.iter().any(|measured| measured.scan.is_some()) {
+        page.table("As `bordertap scan` (a process that reads one round from a file)", &scan(bench))?;
+    }
     if bench.settings.flows {
         page.table("With flow records written to a file", &flows(bench))?;
     }
@@ -130,6 +133,21 @@ fn floor(bench: &Bench) -> Table {
             units::digits(floor.ns_per_packet.median),
             format!("{}×", units::digits(floor.ratio.median)),
             range(floor.ratio, units::digits),
+        ]);
+    }
+    table
+}
+
+fn scan(bench: &Bench) -> Table {
+    let mut table = head(&["workload", "packets/s", "min … max", "scan/pipeline", "min … max"]);
+    for measured in &bench.workloads {
+        let Some(scan) = &measured.scan else { continue };
+        table.push(vec![
+            measured.name.clone(),
+            units::amount(scan.packets_per_second.median),
+            range(scan.packets_per_second, units::amount),
+            format!("{}×", units::digits(scan.ratio.median)),
+            range(scan.ratio, units::digits),
         ]);
     }
     table

@@ -197,7 +197,7 @@ pub(super) fn memory(bench: &Bench) -> String {
     html + "</section>\n"
 }
 
-/// Times of the floor; with flow records, when they were measured.
+/// Times of the floor; as a scan and with flow records, when they were measured.
 pub(super) fn floor(bench: &Bench) -> String {
     let mut html = String::new();
     if bench.workloads.iter().any(|measured| measured.floor.is_some()) {
@@ -213,6 +213,25 @@ pub(super) fn floor(bench: &Bench) -> String {
                 units::digits(floor.ns_per_packet.median),
                 format!("{}×", units::digits(floor.ratio.median)),
                 text::range(floor.ratio, units::digits),
+            ]);
+        }
+        html += &(table.finish() + "</section>\n");
+    }
+    if bench.workloads.iter().any(|measured| measured.scan.is_some()) {
+        html += &section(
+            "As a scan",
+            "A process of <code>bordertap scan</code> that reads one round from a file: its start, new memory, the report \
+             and its end are in the time. Its runs alternate with those of the pipeline, which goes over memory it has \
+             touched before.",
+        );
+        let mut table = Table::new(&["workload", "packets/s", "range", "over the pipeline's", "range"]);
+        for (name, scan) in bench.workloads.iter().filter_map(|m| Some((&m.name, m.scan.as_ref()?))) {
+            table.row(&[
+                name.clone(),
+                units::amount(scan.packets_per_second.median),
+                text::range(scan.packets_per_second, units::amount),
+                format!("{}×", units::digits(scan.ratio.median)),
+                text::range(scan.ratio, units::digits),
             ]);
         }
         html += &(table.finish() + "</section>\n");

@@ -1,0 +1,55 @@
+//! The same traffic as a user reads it: files, and this program's own `scan` over them.
+//!
+//! In: a [`Load`]. Out: wall times of whole processes. The pipeline is measured in memory that was touched before; a
+//! `scan` starts, maps its files, gets new memory, prints and ends, and a user waits for all of that.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use tempfile::NamedTempFile;
+
+use super::load::Load;
+
+/// A program and the files it is to read.
+pub struct Whole {
+    program: PathBuf,
+    workers: usize,
+    files: Vec<NamedTempFile>,
+}
+
+impl Whole {
+    /// Writes one round of the traffic to temporary files.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn new(program: PathBuf, workers: usize, load: &Load) -> io::Result<Whole> {
+        let file = |image: &[u8]| {
+            let mut file = NamedTempFile::with_prefix("bordertap-bench-")?;
+            file.write_all(image)?;
+            Ok(file)
+        };
+        let files = load.images().map(file).collect::<io::Result<_>>()?;
+        Ok(Whole { program, workers, files })
+    }
+
+    /// Wall time of one process, from its start until it ended.
+    ///
+    /// # Errors
+    /// When it cannot be run or fails.
+    pub fn seconds(&self) -> io::Result<f64> {
+        let mut command = Command::new(&self.program);
+        command.args(["scan", "-q", "-j", &self.workers.to_string(), "--json", "-"]);
+        command.args(self.files.iter().map(NamedTempFile::path));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let begun = Instant::now();
+        let status = command.status()?;
+        let seconds = begun.elapsed().as_secs_f64();
+        // 3: a capture of the user's own may be damaged.
+        match status.code() {
+            Some(0 | 3) => Ok(seconds),
+            _ => Err(io::Error::other(format!("{} scan: {status}", self.program.display()))),
+        }
+    }
+}
