@@ -30,13 +30,13 @@
 //!
 //! [`watch`] is told which stage is at work, for those who measure.
 //!
-//! [`worker`] is one shard: segments in, ended flows out. [`run`] deals packets to workers and is
+//! [`worker`] is one shard: segments in, flows out, once when they were read and once when they ended. [`run`] deals packets to workers and is
 //! the only module that starts threads.
 //!
 //! [`place`] knows countries, special addresses and anycast; [`signature`] knows products and
 //! their channels; [`policy`] says what is home, what is inside, and how grave a finding is.
 //!
-//! [`collect`] adds up ended flows, worker by worker; [`join`] settles what only the whole can
+//! [`collect`] says what each flow comes to and adds flows up, worker by worker; [`join`] settles what only the whole can
 //! tell: names from other flows, who a host is, which channel a flow was, where it went.
 //!
 //! [`report`] prints; [`scan`] is one scan from inputs to a report; [`bench`](mod@bench) makes traffic and
@@ -57,7 +57,8 @@
 //! | verdict | a signature with its evidence |
 //! | asset | an inside host that was identified |
 //! | channel | a documented kind of traffic of a product |
-//! | rollup | flows of one kind between one inside host and one place, added up |
+//! | gist | what a flow comes to, whoever it was between: name, port, conditions that hold |
+//! | rollup | flows of one gist between one inside host and one place, added up |
 //! | finding | a rollup that policy cares about |
 //! | ledger | what became of every packet |
 

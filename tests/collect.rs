@@ -1,0 +1,64 @@
+//! A flow that is known again comes to what it would come to by itself.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use bordertap::capture::Inputs;
+use bordertap::collect::{Collector, Rollups};
+use bordertap::merge::Merge;
+use bordertap::place::Places;
+use bordertap::policy::Policy;
+use bordertap::record::{FlowRecord, Rollup};
+use bordertap::run::{Settings, run};
+use bordertap::signature::Signatures;
+use bordertap::worker::Gather;
+
+/// The flows of every capture among the fixtures.
+fn records() -> Vec<FlowRecord> {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let mut source = Inputs::open(&[fixtures.display().to_string()], None).unwrap();
+    let settings = Settings { workers: 1, memory: 1 << 30, packets_max: u64::MAX, progress: &|_, _| {} };
+    run(&mut source, &settings, Vec::new).gathered.concat()
+}
+
+fn collector() -> impl Fn() -> Collector {
+    let signatures = Arc::new(Signatures::builtin().unwrap());
+    let places = Arc::new(Places::builtin());
+    let policy = Arc::new(Policy::new(None, None, None).unwrap());
+    move || Collector::new(signatures.clone(), places.clone(), policy.clone(), false)
+}
+
+/// Sums by everything that tells them apart; numbers of gists mean something to their own collector only.
+fn add(sums: &mut BTreeMap<String, Rollup>, collector: Collector) {
+    let (gathered, _) = collector.into_parts();
+    for (key, gist, rollup) in gathered.rollups.iter().flat_map(Rollups::iter) {
+        let key = format!("{:?} {:?} {gist:?}", key.host, key.remote);
+        sums.entry(key).or_default().merge(rollup.clone());
+    }
+}
+
+#[test]
+fn a_flow_known_again_is_judged_as_if_it_stood_alone() {
+    let (records, collector) = (records(), collector());
+    assert!(records.len() > 300, "{} flows", records.len());
+    let (mut alone, mut together) = (BTreeMap::new(), BTreeMap::new());
+    let mut one = collector();
+    // Twice over: the second time every flow that can be known again is.
+    for _ in 0..2 {
+        for record in &records {
+            let gist = one.judge(record).gist;
+            one.take(record, gist);
+            let mut fresh = collector();
+            let gist = fresh.judge(record).gist;
+            fresh.take(record, gist);
+            add(&mut alone, fresh);
+        }
+    }
+    add(&mut together, one);
+    assert_eq!(together.len(), alone.len());
+    for (key, sum) in &alone {
+        assert_eq!(together.get(key), Some(sum), "{key}");
+    }
+}
