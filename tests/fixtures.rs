@@ -36,6 +36,7 @@ fn values(record: &Value, into: &mut BTreeMap<String, BTreeSet<String>>) {
         ("user_agent", "/user_agent/original"),
         ("server", "/http/response/headers/server"),
         ("community_id", "/network/community_id"),
+        ("protocol", "/network/protocol"),
     ];
     for (key, pointer) in keys {
         if let Some(text) = record.pointer(pointer).and_then(Value::as_str) {
@@ -53,11 +54,12 @@ fn values(record: &Value, into: &mut BTreeMap<String, BTreeSet<String>>) {
             "http.user_agent" => "user_agent",
             "http.server" => "server",
             "x509.subject" | "x509.issuer" | "x509.san" => "name_part",
-            _ => continue,
+            field => field,
         };
-        if let Some(text) = fact["value"].as_str() {
+        match &fact["value"] {
             // Commas inside a value are escaped in our names.
-            add(key, &text.replace("\\,", ","));
+            Value::String(text) => add(key, &text.replace("\\,", ",")),
+            number => add(key, &number.to_string()),
         }
     }
 }

@@ -20,7 +20,8 @@ mod half;
 mod line;
 
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, tls};
+use crate::parse::inner::Inner;
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
 use half::{Body, Half, Mark, Message, Phase, Step};
 use line::Start;
 
@@ -50,7 +51,7 @@ pub static PROTOCOL: Protocol = Protocol {
     fields: &[&HOST, &METHOD, &PATH, &USER_AGENT, &SERVER, &STATUS, &CONNECT_HOST],
     claim: |_, _, bytes| line::claim(bytes),
     embedded: true,
-    parser: |transport| Box::new(Http::new(transport, &tls::PROTOCOL)),
+    parser: |transport| Box::new(Http::new(transport, Inner::tls())),
 };
 
 /// Bytes of a path; a longer one is cut there and flagged.
@@ -68,8 +69,6 @@ const STATUS_LINE: &[u8] = b"HTTP/1.";
 
 struct Http {
     transport: Transport,
-    /// What is looked for inside a CONNECT tunnel.
-    tunnelled: &'static Protocol,
     halves: [Half; 2],
     /// A start line was found on either side.
     found: bool,
@@ -77,10 +76,8 @@ struct Http {
     responses: usize,
     /// Requests by number that need care when their answer comes.
     marks: Vec<(usize, Mark)>,
-    /// Port of the last CONNECT target.
-    tunnel_port: u16,
-    inner: Option<Box<dyn Parser>>,
-    inner_done: bool,
+    /// What is inside a CONNECT tunnel.
+    inner: Inner,
 }
 
 impl Parser for Http {
@@ -89,7 +86,7 @@ impl Parser for Http {
             Transport::Tcp => self.stream(side, prefix, facts),
             _ => {
                 // A datagram is a whole message; nothing connects it with another.
-                let mut datagram = Http::new(Transport::Udp, self.tunnelled);
+                let mut datagram = Http::new(Transport::Udp, Inner::tls());
                 datagram.stream(side, Prefix { last: true, ..prefix }, facts);
                 if !datagram.found {
                     facts.flags.set(Flag::ParseError);
@@ -101,18 +98,15 @@ impl Parser for Http {
 }
 
 impl Http {
-    fn new(transport: Transport, tunnelled: &'static Protocol) -> Http {
+    fn new(transport: Transport, inner: Inner) -> Http {
         Http {
             transport,
-            tunnelled,
             halves: [Half::new(), Half::new()],
             found: false,
             requests: 0,
             responses: 0,
             marks: Vec::new(),
-            tunnel_port: 0,
-            inner: None,
-            inner_done: false,
+            inner,
         }
     }
 
@@ -131,7 +125,7 @@ impl Http {
                 Phase::Chunk(end) => self.chunk(side, prefix, end),
                 Phase::Trailer => self.trailer(side, prefix, facts),
                 Phase::Open => self.open(side, prefix),
-                Phase::Tunnel => return self.tunnel(side, prefix, facts),
+                Phase::Tunnel => return self.inner.feed(side, prefix, facts),
                 Phase::Over => return self.over(),
             };
             match step {
@@ -196,7 +190,7 @@ impl Http {
         if method == b"CONNECT" {
             if let Some((host, port)) = line::host_and_port(target) {
                 facts.add(&CONNECT_HOST, side, prefix.seen, host);
-                self.tunnel_port = port;
+                self.inner.port = port;
             }
             return Some(Mark::Connect);
         }
@@ -399,61 +393,37 @@ impl Http {
 
     /// Behind a CONNECT, or an answer that ends with the flow: TLS, more HTTP, or neither.
     fn open(&mut self, side: Side, prefix: Prefix<'_>) -> Step {
-        let ports = (0, self.tunnel_port);
-        let claim = self.tunnelled.claim;
-        let half = self.half(side);
-        let rest = prefix.bytes.get(half.at..).unwrap_or_default();
+        let at = self.half(side).at;
+        let rest = prefix.bytes.get(at..).unwrap_or_default();
         if rest.is_empty() {
-            return Step::Need(half.at.saturating_add(1));
+            return Step::Need(at.saturating_add(1));
         }
         let mut wanted = usize::MAX;
-        match claim(ports, side, rest) {
+        match self.inner.begins(side, at, prefix) {
             Claim::Yes => {
-                half.began = half.at;
-                half.phase = Phase::Tunnel;
+                self.half(side).phase = Phase::Tunnel;
                 return Step::Again;
             }
             Claim::NeedBytes(bytes) => wanted = bytes,
             Claim::No => {}
         }
+        let half = self.half(side);
         match line::claim(rest) {
             Claim::Yes => {
                 half.next_message();
                 return Step::Again;
             }
-            Claim::NeedBytes(bytes) => wanted = wanted.min(bytes),
+            Claim::NeedBytes(bytes) => {
+                let bytes = bytes.max(rest.len().saturating_add(1));
+                wanted = wanted.min(bytes.saturating_add(at));
+            }
             Claim::No => {}
         }
         if wanted == usize::MAX {
             half.phase = Phase::Over;
             return Step::Again;
         }
-        Step::Need(wanted.max(rest.len().saturating_add(1)).saturating_add(half.at))
-    }
-
-    fn tunnel(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
-        let half = self.half(side);
-        let base = half.began;
-        let split = half.handed;
-        half.handed = true;
-        let inner = Prefix { bytes: prefix.bytes.get(base..).unwrap_or_default(), split, ..prefix };
-        let progress = if self.inner_done {
-            Progress::Done
-        } else {
-            let make = self.tunnelled.parser;
-            let parser = self.inner.get_or_insert_with(|| make(Transport::Tcp));
-            parser.feed(side, inner, facts)
-        };
-        match progress {
-            Progress::NeedBytes(bytes) if !prefix.last => {
-                return Progress::NeedBytes(bytes.saturating_add(base));
-            }
-            Progress::AllDone => self.inner_done = true,
-            _ => {}
-        }
-        let half = self.half(side);
-        half.phase = Phase::Over;
-        Progress::Done
+        Step::Need(wanted)
     }
 }
 

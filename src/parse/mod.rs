@@ -6,7 +6,11 @@
 
 pub mod dns;
 pub mod http;
+pub mod inner;
 pub mod tls;
+
+#[cfg(test)]
+pub(crate) mod testing;
 
 use crate::fact::{Facts, Field, Seen, Side};
 
@@ -87,7 +91,14 @@ pub trait Parser: Send {
 }
 
 /// Every protocol, asked in this order.
-pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] = &[
+    &tls::PROTOCOL,
+    &http::PROTOCOL,
+    &dns::PROTOCOL,
+];
+
+/// Protocols that carry any other, each only those that stand behind it here and those that are not here.
+pub static CARRIERS: &[&Protocol] = &[];
 
 /// Whether every protocol refuses these first bytes.
 pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {

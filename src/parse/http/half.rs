@@ -73,7 +73,7 @@ pub(super) struct Half {
     pub(super) at: usize,
     /// No line end lies between `at` and this offset.
     pub(super) scanned: usize,
-    /// Offset where the message, or the tunnel, began.
+    /// Offset where the message began.
     pub(super) began: usize,
     /// Header lines, or empty lines before a start line.
     pub(super) lines: usize,
@@ -81,8 +81,6 @@ pub(super) struct Half {
     pub(super) header: Option<Range<usize>>,
     pub(super) message: Message,
     pub(super) body: Body,
-    /// The tunnel's first bytes have been handed on.
-    pub(super) handed: bool,
 }
 
 impl Half {
@@ -96,7 +94,6 @@ impl Half {
             header: None,
             message: Message::Response(0),
             body: Body::default(),
-            handed: false,
         }
     }
 

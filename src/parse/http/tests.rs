@@ -51,7 +51,7 @@ struct Run {
 impl Run {
     fn new() -> Run {
         Run {
-            parser: Http::new(Transport::Tcp, &INNER),
+            parser: Http::new(Transport::Tcp, crate::parse::inner::Inner::only(&INNER)),
             bytes: Default::default(),
             need: [Some(0); 2],
             facts: Facts::default(),
