@@ -7,6 +7,8 @@
 pub mod dns;
 pub mod http;
 pub mod inner;
+pub mod lines;
+pub mod smtp;
 pub mod tls;
 
 #[cfg(test)]
@@ -91,11 +93,7 @@ pub trait Parser: Send {
 }
 
 /// Every protocol, asked in this order.
-pub static PROTOCOLS: &[&Protocol] = &[
-    &tls::PROTOCOL,
-    &http::PROTOCOL,
-    &dns::PROTOCOL,
-];
+pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL, &http::PROTOCOL, &smtp::PROTOCOL, &dns::PROTOCOL];
 
 /// Protocols that carry any other, each only those that stand behind it here and those that are not here.
 pub static CARRIERS: &[&Protocol] = &[];
