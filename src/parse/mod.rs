@@ -8,6 +8,7 @@ pub mod dns;
 pub mod http;
 pub mod inner;
 pub mod lines;
+pub mod pop3;
 pub mod smtp;
 pub mod tls;
 
@@ -93,7 +94,8 @@ pub trait Parser: Send {
 }
 
 /// Every protocol, asked in this order.
-pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL, &http::PROTOCOL, &smtp::PROTOCOL, &dns::PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] =
+    &[&tls::PROTOCOL, &http::PROTOCOL, &smtp::PROTOCOL, &pop3::PROTOCOL, &dns::PROTOCOL];
 
 /// Protocols that carry any other, each only those that stand behind it here and those that are not here.
 pub static CARRIERS: &[&Protocol] = &[];
