@@ -6,6 +6,7 @@
 
 pub mod dns;
 pub mod http;
+pub mod imap;
 pub mod inner;
 pub mod lines;
 pub mod pop3;
@@ -95,7 +96,7 @@ pub trait Parser: Send {
 
 /// Every protocol, asked in this order.
 pub static PROTOCOLS: &[&Protocol] =
-    &[&tls::PROTOCOL, &http::PROTOCOL, &smtp::PROTOCOL, &pop3::PROTOCOL, &dns::PROTOCOL];
+    &[&tls::PROTOCOL, &http::PROTOCOL, &smtp::PROTOCOL, &pop3::PROTOCOL, &imap::PROTOCOL, &dns::PROTOCOL];
 
 /// Protocols that carry any other, each only those that stand behind it here and those that are not here.
 pub static CARRIERS: &[&Protocol] = &[];
