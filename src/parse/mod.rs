@@ -5,6 +5,7 @@
 //! signatures may use. A parser says how many bytes it needs and reports what it saw.
 
 pub mod dns;
+pub mod ftp;
 pub mod http;
 pub mod imap;
 pub mod inner;
@@ -95,8 +96,15 @@ pub trait Parser: Send {
 }
 
 /// Every protocol, asked in this order.
-pub static PROTOCOLS: &[&Protocol] =
-    &[&tls::PROTOCOL, &http::PROTOCOL, &smtp::PROTOCOL, &pop3::PROTOCOL, &imap::PROTOCOL, &dns::PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] = &[
+    &tls::PROTOCOL,
+    &http::PROTOCOL,
+    &smtp::PROTOCOL,
+    &pop3::PROTOCOL,
+    &imap::PROTOCOL,
+    &ftp::PROTOCOL,
+    &dns::PROTOCOL,
+];
 
 /// Protocols that carry any other, each only those that stand behind it here and those that are not here.
 pub static CARRIERS: &[&Protocol] = &[];
