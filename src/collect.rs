@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::fact::{Facts, Flag, Seen, Side, value};
 use crate::merge::{self, By, Few, First, Map, Merge, Rows, Span, Tally};
-use crate::parse::{dns, http, tls};
+use crate::parse::{dns, http, socks, tls};
 use crate::place::Places;
 use crate::policy::{Location, Policy};
 use crate::record::spool::Spool;
@@ -293,7 +293,7 @@ impl Collector {
             port: record.port(Side::Destination),
             ours,
             remote_inside: ours.is_some_and(|side| ends.is_inside(side.other())),
-            via_proxy: record.facts.has(&http::CONNECT_HOST),
+            via_proxy: record.facts.has(&http::CONNECT_HOST) || record.facts.has(&socks::HOST),
             hidden: record.facts.flags.has(Flag::Ech),
             whens: whens.into(),
             candidates: candidates.into(),

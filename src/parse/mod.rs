@@ -12,6 +12,7 @@ pub mod inner;
 pub mod lines;
 pub mod pop3;
 pub mod smtp;
+pub mod socks;
 pub mod tls;
 
 #[cfg(test)]
@@ -103,11 +104,12 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &pop3::PROTOCOL,
     &imap::PROTOCOL,
     &ftp::PROTOCOL,
+    &socks::PROTOCOL,
     &dns::PROTOCOL,
 ];
 
 /// Protocols that carry any other, each only those that stand behind it here and those that are not here.
-pub static CARRIERS: &[&Protocol] = &[];
+pub static CARRIERS: &[&Protocol] = &[&socks::PROTOCOL];
 
 /// Whether every protocol refuses these first bytes.
 pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {

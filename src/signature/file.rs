@@ -23,7 +23,7 @@ pub const WEAK_CONFIDENCE_MAX: u8 = 50;
 /// The word that stands for all of [`HOST_FIELDS`].
 pub const HOST: &str = "host";
 /// The fields that carry the name a host wants to reach.
-pub const HOST_FIELDS: &[&str] = &["tls.sni", "quic.sni", "dns.qname", "http.host", "connect.host"];
+pub const HOST_FIELDS: &[&str] = &["tls.sni", "quic.sni", "dns.qname", "http.host", "connect.host", "socks.host"];
 
 /// Something wrong in a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
