@@ -11,6 +11,7 @@ pub mod imap;
 pub mod inner;
 pub mod lines;
 pub mod pop3;
+pub mod proxy;
 pub mod smtp;
 pub mod socks;
 pub mod tls;
@@ -105,11 +106,12 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &imap::PROTOCOL,
     &ftp::PROTOCOL,
     &socks::PROTOCOL,
+    &proxy::PROTOCOL,
     &dns::PROTOCOL,
 ];
 
 /// Protocols that carry any other, each only those that stand behind it here and those that are not here.
-pub static CARRIERS: &[&Protocol] = &[&socks::PROTOCOL];
+pub static CARRIERS: &[&Protocol] = &[&proxy::PROTOCOL, &socks::PROTOCOL];
 
 /// Whether every protocol refuses these first bytes.
 pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
