@@ -11,6 +11,7 @@ pub mod imap;
 pub mod inner;
 pub mod lines;
 pub mod pop3;
+pub mod postgresql;
 pub mod proxy;
 pub mod smtp;
 pub mod socks;
@@ -107,6 +108,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &ftp::PROTOCOL,
     &socks::PROTOCOL,
     &proxy::PROTOCOL,
+    &postgresql::PROTOCOL,
     &dns::PROTOCOL,
 ];
 
