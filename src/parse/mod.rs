@@ -10,6 +10,7 @@ pub mod http;
 pub mod imap;
 pub mod inner;
 pub mod lines;
+pub mod mysql;
 pub mod pop3;
 pub mod postgresql;
 pub mod proxy;
@@ -109,6 +110,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &socks::PROTOCOL,
     &proxy::PROTOCOL,
     &postgresql::PROTOCOL,
+    &mysql::PROTOCOL,
     &dns::PROTOCOL,
 ];
 
