@@ -14,6 +14,7 @@ pub mod mysql;
 pub mod pop3;
 pub mod postgresql;
 pub mod proxy;
+pub mod rdp;
 pub mod smtp;
 pub mod socks;
 pub mod tls;
@@ -111,6 +112,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &proxy::PROTOCOL,
     &postgresql::PROTOCOL,
     &mysql::PROTOCOL,
+    &rdp::PROTOCOL,
     &dns::PROTOCOL,
 ];
 
