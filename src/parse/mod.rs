@@ -9,6 +9,7 @@ pub mod ftp;
 pub mod http;
 pub mod imap;
 pub mod inner;
+pub mod ldap;
 pub mod lines;
 pub mod mysql;
 pub mod pop3;
@@ -113,6 +114,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &postgresql::PROTOCOL,
     &mysql::PROTOCOL,
     &rdp::PROTOCOL,
+    &ldap::PROTOCOL,
     &dns::PROTOCOL,
 ];
 
