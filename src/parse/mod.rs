@@ -19,6 +19,7 @@ pub mod rdp;
 pub mod smtp;
 pub mod socks;
 pub mod tls;
+pub mod xmpp;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -115,6 +116,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &mysql::PROTOCOL,
     &rdp::PROTOCOL,
     &ldap::PROTOCOL,
+    &xmpp::PROTOCOL,
     &dns::PROTOCOL,
 ];
 
