@@ -5,6 +5,7 @@
 //! signatures may use. A parser says how many bytes it needs and reports what it saw.
 
 pub mod dns;
+pub mod eap;
 pub mod ftp;
 pub mod http;
 pub mod imap;
@@ -117,6 +118,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &rdp::PROTOCOL,
     &ldap::PROTOCOL,
     &xmpp::PROTOCOL,
+    &eap::PROTOCOL,
     &dns::PROTOCOL,
 ];
 
