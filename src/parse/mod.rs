@@ -16,6 +16,7 @@ pub mod mysql;
 pub mod pop3;
 pub mod postgresql;
 pub mod proxy;
+pub mod radius;
 pub mod rdp;
 pub mod smtp;
 pub mod socks;
@@ -119,6 +120,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &ldap::PROTOCOL,
     &xmpp::PROTOCOL,
     &eap::PROTOCOL,
+    &radius::PROTOCOL,
     &dns::PROTOCOL,
 ];
 
