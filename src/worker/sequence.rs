@@ -53,6 +53,8 @@ pub(super) fn follow(hot: &mut Hot, s: usize, segment: &Segment, first_byte: u32
             // A FIN that was not seen counts one; it is no byte.
             lost.skipped[other] += (unseen as u32).saturating_sub(1);
             hot.next_seq[other] = segment.ack;
+            // Its first payload may still come by: where that starts is not known any more.
+            hot.state &= !state::SYN[other];
         }
     }
     lost
