@@ -516,7 +516,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             protocol,
             facts,
         };
-        record.finish_flags();
+        record.finish();
         record
     }
 }

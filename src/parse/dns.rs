@@ -52,6 +52,9 @@ pub static ANSWER_NAME: Field = Field::new(
 );
 /// Target of a CNAME answer.
 pub static CNAME: Field = Field::new("dns.cname", Kind::Name, "target of a CNAME answer", "RFC 1035 section 3.3.1");
+/// How DNS travels when it is not in the clear: `dot`, `doh`, `doq`.
+pub static TRANSPORT: Field =
+    Field::new("dns.transport", Kind::Text, "how hidden DNS travels: dot, doh, doq", "RFC 7858, RFC 8484, RFC 9250");
 /// The sender told the other side: this name has this address. See [`unpack_resolved`].
 pub static RESOLVED: Field = Field::internal(
     "dns.resolved",
@@ -69,7 +72,7 @@ pub static ECH: Field = Field::internal(
 pub static PROTOCOL: Protocol = Protocol {
     name: "dns",
     over: &[Transport::Udp, Transport::Tcp],
-    fields: &[&QNAME, &QTYPE, &RCODE, &ANSWER, &ANSWER_NAME, &CNAME, &RESOLVED, &ECH],
+    fields: &[&QNAME, &QTYPE, &RCODE, &ANSWER, &ANSWER_NAME, &CNAME, &TRANSPORT, &RESOLVED, &ECH],
     claim,
     embedded: false,
     parser: |transport| Box::new(Dns { transport, next: [0; 2] }),
@@ -77,6 +80,8 @@ pub static PROTOCOL: Protocol = Protocol {
 
 /// Ports where a message that is cut or damaged is still taken for DNS: DNS, mDNS, LLMNR.
 const KNOWN_PORTS: [u16; 3] = [53, 5353, 5355];
+/// DNS over TLS (RFC 7858).
+pub const DOT_PORT: u16 = 853;
 /// NetBIOS name service: its messages have the form of DNS, its names have not.
 const NETBIOS_PORT: u16 = 137;
 /// Bytes of the length before a message over TCP (RFC 1035, 4.2.2).

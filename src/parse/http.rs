@@ -21,7 +21,7 @@ mod line;
 
 use crate::fact::{Facts, Field, Flag, Kind, Side};
 use crate::parse::inner::Inner;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, dns};
 use half::{Body, Half, Mark, Message, Phase, Step};
 use line::Start;
 
@@ -40,6 +40,9 @@ pub static USER_AGENT: Field =
 pub static SERVER: Field = Field::new("http.server", Kind::Text, "HTTP Server header", "RFC 9110 section 10.2.4");
 /// Status code of a response.
 pub static STATUS: Field = Field::new("http.status", Kind::Number, "HTTP status code", "RFC 9110 section 15");
+/// Protocol that a client offers to go on with, and the one a server goes on with.
+pub static UPGRADE: Field =
+    Field::new("http.upgrade", Kind::Text, "protocol that HTTP is upgraded to", "RFC 9110 section 7.8");
 /// Host that a proxy was asked to connect to, without port and brackets.
 pub static CONNECT_HOST: Field =
     Field::new("connect.host", Kind::Name, "host in an HTTP CONNECT request", "RFC 9110 section 9.3.6");
@@ -48,7 +51,7 @@ pub static CONNECT_HOST: Field =
 pub static PROTOCOL: Protocol = Protocol {
     name: "http",
     over: &[Transport::Tcp, Transport::Udp],
-    fields: &[&HOST, &METHOD, &PATH, &USER_AGENT, &SERVER, &STATUS, &CONNECT_HOST],
+    fields: &[&HOST, &METHOD, &PATH, &USER_AGENT, &SERVER, &STATUS, &UPGRADE, &CONNECT_HOST],
     claim: |_, _, bytes| line::claim(bytes),
     embedded: true,
     parser: |transport| Box::new(Http::new(transport, Inner::tls())),
@@ -64,6 +67,11 @@ pub const HEADER_LINES_MAX: usize = 256;
 const EMPTY_LINES_MAX: usize = 8;
 /// HEAD and CONNECT requests whose answers are still to come.
 const MARKED_REQUESTS_MAX: usize = 64;
+/// Protocols of one Upgrade header.
+const UPGRADES_MAX: usize = 8;
+/// What DNS over HTTPS has in its headers and usually as its path (RFC 8484 sections 4.1 and 6).
+const DNS_MESSAGE: &[u8] = b"application/dns-message";
+const DNS_PATH: &[u8] = b"/dns-query";
 /// Start of a status line, enough to tell it from a body.
 const STATUS_LINE: &[u8] = b"HTTP/1.";
 
@@ -210,6 +218,9 @@ impl Http {
             facts.flags.set(Flag::LimitReached);
         }
         facts.add(&PATH, side, prefix.seen, kept);
+        if path == DNS_PATH {
+            facts.add(&dns::TRANSPORT, side, prefix.seen, b"doh");
+        }
         (method == b"HEAD").then_some(Mark::Head)
     }
 
@@ -268,6 +279,11 @@ impl Http {
             facts.add(&USER_AGENT, side, prefix.seen, value);
         } else if is(b"server") {
             facts.add(&SERVER, side, prefix.seen, value);
+        } else if is(b"upgrade") && (request || matches!(half.message, Message::Response(101))) {
+            let names = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|name| !name.is_empty());
+            names.take(UPGRADES_MAX).for_each(|name| facts.add(&UPGRADE, side, prefix.seen, name));
+        } else if (is(b"content-type") || is(b"accept") && request) && line::has_type(value, DNS_MESSAGE) {
+            facts.add(&dns::TRANSPORT, side, prefix.seen, b"doh");
         } else if is(b"content-length") {
             let length = line::number(value);
             let other = half.body.length.is_some() && half.body.length != length;

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::fact::{Fact, Facts, Field, Flag, Side, value};
 use crate::flow::key::{Key, protocol};
-use crate::parse::{http, socks, tls};
+use crate::parse::{dns, http, socks, tls};
 use crate::time::Time;
 
 /// Fields from which the name of the destination is taken, best first.
@@ -106,9 +106,17 @@ impl FlowRecord {
     }
 
     /// Sets what can only be told at the end.
-    pub fn finish_flags(&mut self) {
-        if self.packets.contains(&0) && self.key.protocol() == protocol::TCP {
+    pub fn finish(&mut self) {
+        if self.key.protocol() != protocol::TCP {
+            return;
+        }
+        if self.packets.contains(&0) {
             self.facts.flags.set(Flag::OneSided);
+        }
+        // Without a name in ALPN it is the port that tells (RFC 7858 section 3.1).
+        let hello = (self.port(Side::Destination) == dns::DOT_PORT).then(|| self.facts.first(&tls::JA3)).flatten();
+        if let Some((side, seen)) = hello.map(|hello| (hello.side, hello.seen)) {
+            self.facts.add(&dns::TRANSPORT, side, seen, b"dot");
         }
     }
 }

@@ -196,6 +196,12 @@ pub(super) fn header(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((name.trim_ascii(), value.get(1..)?.trim_ascii()))
 }
 
+/// Whether a media type stands in a list of them.
+pub(super) fn has_type(list: &[u8], wanted: &[u8]) -> bool {
+    let types = list.split(|byte| *byte == b',').filter_map(|item| item.split(|byte| *byte == b';').next());
+    types.map(<[u8]>::trim_ascii).any(|found| found.eq_ignore_ascii_case(wanted))
+}
+
 /// A decimal number; `None` if it is none or does not fit.
 pub(super) fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {

@@ -468,3 +468,26 @@ proptest! {
         client(&bytes);
     }
 }
+
+#[test]
+fn an_upgrade_is_offered_and_taken() {
+    // RFC 6455, section 1.3; RFC 9110, section 7.8.
+    let run = Run::new()
+        .segment(C, b"GET /chat HTTP/1.1\r\nUpgrade: websocket, IRC/6.9\r\nConnection: Upgrade\r\n\r\n")
+        .segment(S, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n");
+    assert_eq!(run.text(&UPGRADE), ["IRC/6.9", "websocket", "websocket"]);
+    let mere_offer = Run::new().segment(S, b"HTTP/1.1 200 OK\r\nUpgrade: h2,h2c\r\nContent-Length: 0\r\n\r\n");
+    assert!(mere_offer.text(&UPGRADE).is_empty());
+}
+
+#[test]
+fn dns_in_http() {
+    // RFC 8484, section 4.1.1.
+    let doh = |bytes: &[u8]| client(bytes).text(&dns::TRANSPORT);
+    assert_eq!(doh(b"GET /dns-query?dns=AAABAAABAAAAAAAAA3d3dwdleGFtcGxlA2NvbQAAAQAB HTTP/1.1\r\n\r\n"), ["doh"]);
+    assert_eq!(doh(b"POST /q HTTP/1.1\r\nContent-Type: application/dns-message\r\n\r\n"), ["doh"]);
+    assert_eq!(doh(b"GET /q HTTP/1.1\r\nAccept: text/html, Application/DNS-Message;q=0.5\r\n\r\n"), ["doh"]);
+    assert!(doh(b"GET /dns-query/x HTTP/1.1\r\nAccept: application/dns-json\r\n\r\n").is_empty());
+    let answer = Run::new().segment(S, b"HTTP/1.1 200 OK\r\nContent-Type: application/dns-message\r\n\r\n");
+    assert_eq!(answer.text(&dns::TRANSPORT), ["doh"]);
+}

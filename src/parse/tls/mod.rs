@@ -23,7 +23,7 @@ mod tests;
 
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
 use crate::fingerprint::ja4::Transport as HelloTransport;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, dns};
 use hello::{ClientHello, START_BYTES, ServerHello, Start, hello_start, version2_hello};
 use record::{CHANGE_CIPHER_SPEC, HANDSHAKE, NOTICE, RECORD_HEADER_BYTES, Records, Step, is_record};
 
@@ -107,6 +107,8 @@ pub const HELLO_BYTES_MAX: usize = 64 * 1024;
 const CLAIM_BYTES_MAX: usize = 512;
 /// Server names of one hello that are kept.
 const SERVER_NAMES_MAX: usize = 8;
+/// DNS over TLS (RFC 7858, IANA ALPN protocol IDs).
+const DNS_ALPN: &[u8] = b"dot";
 /// Application protocols of one hello that are kept.
 const ALPN_NAMES_MAX: usize = 32;
 
@@ -402,6 +404,9 @@ fn add_client_hello(hello: &ClientHello<'_>, side: Side, seen: Seen, facts: &mut
     let mut protocols = hello.alpn().filter(|name| !name.is_empty());
     for name in protocols.by_ref().take(ALPN_NAMES_MAX) {
         facts.add(&ALPN, side, seen, name);
+        if name == DNS_ALPN {
+            facts.add(&dns::TRANSPORT, side, seen, b"dot");
+        }
     }
     if names.next().is_some() || protocols.next().is_some() {
         facts.flags.set(Flag::LimitReached);
