@@ -385,7 +385,7 @@ impl Collector {
         let remote = host.other();
         let (h, r) = (host.index(), remote.index());
         let volume = Volume { bytes_out: Tally(record.bytes[h]), bytes_in: Tally(record.bytes[r]) };
-        let is_tls = record.protocol == Some(tls::PROTOCOL.name);
+        let is_tls = record.protocol == Some(tls::PROTOCOL.name) || record.facts.has(&tls::JA3);
         let one = |yes: bool| Tally(u64::from(yes));
         let flags = record.facts.flags;
         // A hello alone is a handshake: data follows it.
