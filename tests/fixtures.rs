@@ -53,11 +53,12 @@ fn values(record: &Value, into: &mut BTreeMap<String, BTreeSet<String>>) {
             "http.user_agent" => "user_agent",
             "http.server" => "server",
             "x509.subject" | "x509.issuer" | "x509.san" => "name_part",
-            _ => continue,
+            field => field,
         };
-        if let Some(text) = fact["value"].as_str() {
+        match &fact["value"] {
             // Commas inside a value are escaped in our names.
-            add(key, &text.replace("\\,", ","));
+            Value::String(text) => add(key, &text.replace("\\,", ",")),
+            number => add(key, &number.to_string()),
         }
     }
 }
