@@ -7,6 +7,7 @@
 pub mod dhcp;
 pub mod dns;
 pub mod http;
+pub mod lldp;
 pub mod tls;
 
 use crate::fact::{Facts, Field, Seen, Side};
@@ -88,7 +89,8 @@ pub trait Parser: Send {
 }
 
 /// Every protocol, asked in this order.
-pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL, &dhcp::PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] =
+    &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL, &dhcp::PROTOCOL, &lldp::PROTOCOL];
 
 /// Whether every protocol refuses these first bytes.
 pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
