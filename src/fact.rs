@@ -168,7 +168,6 @@ planned! {
     SNMP_ENGINE_ID "snmp.engine_id" Hex "SNMPv3 engine ID" "RFC 3411 section 5";
     SNMP_SYSOBJID "snmp.sysobjid" Text "SNMP sysObjectID, dotted" "RFC 3418";
     SNMP_SYSDESCR "snmp.sysdescr" Text "SNMP sysDescr" "RFC 3418";
-    CDP_SOFTWARE_VERSION "cdp.software_version" Text "CDP software version" "Cisco Discovery Protocol";
     SYSLOG_FORMAT "syslog.format" Text "first words of a plain syslog message" "RFC 3164, RFC 5424";
 }
 
