@@ -5,6 +5,7 @@
 //! that another flow could change; that is left to `join`.
 
 mod gist;
+mod link;
 
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use crate::fact::{Facts, Flag, Seen, Side, value};
 use crate::merge::{self, By, Few, First, Map, Merge, Rows, Span, Tally};
-use crate::parse::{dns, http, socks, tls};
+use crate::parse::{dhcp, dns, http, socks, tls};
 use crate::place::Places;
 use crate::policy::{Location, Policy};
 use crate::record::spool::Spool;
@@ -26,6 +27,7 @@ use crate::worker::{Gather, Judged};
 use gist::Remembered;
 
 pub use gist::{GISTS_MAX, Gists};
+pub use link::{Behind, MANAGED_MAX, MacHosts, OWN_MAX, SEEN_MAX, is_link_local, is_one_device};
 
 /// Rollups kept by one worker; flows beyond it are counted in the ledger and not judged.
 pub const ROLLUPS_MAX: usize = 1 << 20;
@@ -46,9 +48,6 @@ const INTERNED_BYTES_MAX: usize = 255;
 
 /// When a name was first told for an address.
 pub type Names = Map<(IpAddr, IpAddr), Few<(Seen, Arc<str>), NAMES_PER_ADDRESS_MAX>>;
-
-/// Addresses seen behind a hardware address; two are enough to know that it is a router's.
-pub type MacHosts = Map<[u8; 6], Few<IpAddr, 2>>;
 
 /// The sums of one worker.
 #[derive(Default)]
@@ -162,6 +161,7 @@ struct Matched {
 struct Ends {
     addresses: [IpAddr; 2],
     locations: [Location; 2],
+    macs: Option<[[u8; 6]; 2]>,
 }
 
 impl Ends {
@@ -182,17 +182,22 @@ impl Ends {
 impl Gather for Collector {
     fn judge(&mut self, record: &FlowRecord) -> Judged {
         let addresses = [Side::Source, Side::Destination].map(|side| record.address(side));
-        let ends = Ends { addresses, locations: addresses.map(|address| self.policy.side_of(address)) };
+        let ends =
+            Ends { addresses, locations: addresses.map(|address| self.policy.side_of(address)), macs: record.macs };
         let gist = if record.key.is_frame() {
             // A frame tells who somebody is; it goes nowhere.
+            self.announced(record);
             let matched = self.matched(record, &ends, &record.facts);
             let gist = Gist { ours: None, ..self.gist(record, &ends, matched.all, Vec::new()) };
             self.number(gist)
         } else {
+            self.neighbours(record, &ends);
             self.traits(record, &ends);
             if record.protocol == Some(dns::PROTOCOL.name) {
                 self.learn_names(record, &ends);
                 self.questions(record, &ends)
+            } else if record.facts.has(&dhcp::CLIENT) {
+                self.clients(record, &ends)
             } else {
                 self.flow(record, &ends)
             }
@@ -344,7 +349,7 @@ impl Collector {
             protocol: record.key.protocol(),
             port: record.port(Side::Destination),
             asn: self.places.asn(destination).map(|(number, _)| number),
-            ouis: record.macs.map_or([None; 2], |macs| macs.map(|[a, b, c, ..]| Some([a, b, c]))),
+            ouis: ends.macs.map_or([None; 2], |macs| macs.map(|[a, b, c, ..]| Some([a, b, c]))),
         }
     }
 
@@ -436,18 +441,10 @@ impl Collector {
         }
     }
 
-    /// What tells a shared address, and who stands behind which hardware address.
+    /// What tells a shared address.
     fn traits(&mut self, record: &FlowRecord, ends: &Ends) {
         for side in [Side::Source, Side::Destination] {
             let address = ends.address(side);
-            if let Some(macs) = record.macs {
-                let full = self.gathered.macs.len() >= MACS_MAX;
-                match self.gathered.macs.entry(macs[side.index()]) {
-                    Entry::Occupied(mut there) => there.get_mut().add(address),
-                    Entry::Vacant(free) if !full => free.insert(Few::default()).add(address),
-                    Entry::Vacant(_) => self.gathered.limit("macs.limit"),
-                }
-            }
             if !ends.is_inside(side) {
                 continue;
             }
@@ -460,8 +457,8 @@ impl Collector {
                     continue;
                 }
             };
-            if let Some(macs) = record.macs {
-                host.macs.add(macs[side.index()]);
+            if let Some(mac) = record.macs.map(|macs| macs[side.index()]).filter(is_one_device) {
+                host.macs.add(mac);
             }
             for fact in record.facts.of(&tls::JA4).filter(|f| f.side == side) {
                 host.client_fingerprints.add(digest(fact.value));

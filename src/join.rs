@@ -7,6 +7,7 @@
 mod assets;
 mod findings;
 mod names;
+mod neighbours;
 
 pub use assets::{Identified, Vendorship};
 pub use names::NameBook;
@@ -19,6 +20,7 @@ use crate::place::Places;
 use crate::policy::Policy;
 use crate::record::{Asset, Finding};
 use crate::signature::Signatures;
+use neighbours::Neighbours;
 
 /// An identity counts for what it needs to count for (a `from`, an unexplained destination) from
 /// this confidence on.
@@ -50,8 +52,10 @@ pub struct Joined {
 /// Joins what the workers gathered.
 pub fn join(mut gathered: Gathered, context: Context<'_>) -> Joined {
     let names = NameBook::new(std::mem::take(&mut gathered.names));
-    let hosts = assets::identify(&gathered.evidence, &gathered.hosts, &gathered.macs, context);
-    let (findings, known_by_channel) = findings::find(&gathered, &hosts, &names, context);
-    let assets = assets::list(&hosts, known_by_channel, &gathered, context);
+    let Gathered { rollups, evidence, hosts: traits, macs, .. } = gathered;
+    let neighbours = Neighbours::new(&macs, &traits, context.policy);
+    let hosts = assets::identify(&evidence, &traits, &neighbours, context);
+    let (findings, known_by_channel) = findings::find(&rollups, &neighbours, &hosts, &names, context);
+    let assets = assets::list(&hosts, known_by_channel, &rollups, &neighbours, context);
     Joined { findings, assets, hosts, names }
 }

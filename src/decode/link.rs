@@ -4,6 +4,8 @@
 //! In: a frame at its first byte and its link type. Out: what the network layer makes of the rest.
 //! Sources: IEEE 802.3, 802.1Q; tcpdump.org link-layer header types.
 
+use std::ops::Range;
+
 use super::{Frame, Reason, Segment, VLAN_TAGS_MAX, network};
 use crate::capture::LinkType;
 
@@ -170,8 +172,9 @@ fn payload(mut kind: u16, mut frame: Frame<'_>) -> Decoded<'_> {
     Err(Reason::VlanDepth)
 }
 
-/// EtherType (0 for LLC), offset of the payload and outermost VLAN of an Ethernet frame.
-pub(crate) fn frame_payload(bytes: &[u8]) -> Option<(u16, usize, Option<u16>)> {
+/// EtherType (0 for LLC), place of the payload and outermost VLAN of an Ethernet frame. With LLC the payload ends where
+/// the length field says; what stands behind fills the frame up.
+pub(crate) fn frame_payload(bytes: &[u8]) -> Option<(u16, Range<usize>, Option<u16>)> {
     let mut kind = u16_at(bytes, 12)?;
     let (mut at, mut vlan) = (ETHERNET_BYTES, None);
     for _ in 0..VLAN_TAGS_MAX {
@@ -182,7 +185,9 @@ pub(crate) fn frame_payload(bytes: &[u8]) -> Option<(u16, usize, Option<u16>)> {
         kind = u16_at(bytes, at.saturating_add(2))?;
         at = at.saturating_add(VLAN_BYTES);
     }
-    Some((if kind < ether_type::FIRST { 0 } else { kind }, at, vlan))
+    let llc = kind < ether_type::FIRST;
+    let end = if llc { at.saturating_add(usize::from(kind)).min(bytes.len()) } else { bytes.len() };
+    Some((if llc { 0 } else { kind }, at..end, vlan))
 }
 
 /// MPLS labels down to the last; what follows has no type of its own, so only IP is read (RFC 3032).

@@ -311,6 +311,25 @@ fn tunnels_inside_each_other_end_somewhere() {
     }
 }
 
+#[test]
+fn a_frame_without_ip_ends_where_its_length_says() {
+    let with = |kind: [u8; 2], tag: &[u8]| {
+        let mut bytes = [&[1, 0x80, 0xc2, 0, 0, 0, 2, 0, 0, 0, 0, 2], tag, &kind, b"payload"].concat();
+        bytes.resize(60, 0);
+        bytes
+    };
+    let payload = |bytes: &[u8]| {
+        let segment = frame(bytes, &packet(bytes, link::types::ETHERNET), 1).unwrap();
+        let end = segment.payload + segment.payload_len as usize;
+        (segment.key.endpoint(false).1, bytes[segment.payload..end].to_vec())
+    };
+    assert_eq!(payload(&with([0, 7], &[])), (0, b"payload".to_vec()));
+    assert_eq!(payload(&with([0, 7], &[0x81, 0, 0, 5])), (0, b"payload".to_vec()));
+    // A length beyond the frame is no reason to read beyond it; an EtherType says nothing of the length.
+    assert_eq!(payload(&with([5, 0], &[])).1.len(), 60 - 14);
+    assert_eq!(payload(&with([0x88, 0xcc], &[])), (0x88cc, with([0x88, 0xcc], &[])[14..].to_vec()));
+}
+
 /// Every packet of the fixtures: the fast path gives what the layers give, or nothing.
 #[test]
 fn the_fast_path_agrees_with_the_layers_on_every_fixture() {

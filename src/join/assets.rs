@@ -12,10 +12,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::neighbours::Neighbours;
 use super::{CONFIDENCE_ENOUGH, Context};
-use crate::collect::{Gathered, MacHosts, Rollups};
+use crate::collect::Rollups;
 use crate::fact::{ETH_OUI, Fact, Seen, Side, value};
-use crate::flow::key;
 use crate::merge::{First, Map, Merge};
 use crate::parse;
 use crate::record::{Asset, CountryBytes, Evidence, EvidenceKey, HostTraits, TRAITS_MAX, Volume};
@@ -85,42 +85,37 @@ fn kind(field: &str) -> &str {
 pub fn identify(
     evidence: &Map<EvidenceKey, First<Seen, ()>>,
     traits: &Map<IpAddr, HostTraits>,
-    macs: &MacHosts,
+    neighbours: &Neighbours<'_>,
     context: Context<'_>,
 ) -> Map<IpAddr, Identified> {
+    // A maker's prefix speaks of the device that has it, not of hosts that it sends for.
+    let of_maker = |key: &EvidenceKey| key.field == ETH_OUI.name;
+    let is_own = |key: &EvidenceKey| neighbours.mac(key.host).is_some_and(|mac| mac.starts_with(&key.value));
+    let mut makers: Map<(IpAddr, u32), bool> = Map::default();
+    for key in evidence.keys().filter(|key| of_maker(key)) {
+        *makers.entry((key.host, key.when)).or_default() |= is_own(key);
+    }
     let mut by_host: Map<IpAddr, Vec<(&EvidenceKey, Seen)>> = Map::default();
     for (key, first) in evidence {
         let Some((seen, ())) = first.0 else { continue };
-        if key.field == ETH_OUI.name && own_mac(key.host, traits, macs).is_none() {
+        if makers.get(&(key.host, key.when)) == Some(&false) || of_maker(key) && !is_own(key) {
             continue;
         }
-        by_host.entry(known_address(key.host, macs)).or_default().push((key, seen));
+        for host in neighbours.addresses(key.host) {
+            by_host.entry(host).or_default().push((key, seen));
+        }
     }
     by_host
         .into_iter()
-        .map(|(host, pieces)| {
+        .map(|(host, mut pieces)| {
+            // What frames and packets show alike is one piece.
+            pieces.sort_unstable_by_key(|(key, seen)| (key.when, key.field, &key.value, *seen));
+            pieces.dedup_by_key(|(key, _)| (key.when, key.field, &key.value));
             let mut identified = one_host(&pieces, context);
             identified.shared = is_shared(&identified, traits.get(&host));
             (host, identified)
         })
         .collect()
-}
-
-/// The address of a host that frames told by its hardware address alone, when just one address was
-/// seen behind that.
-fn known_address(host: IpAddr, macs: &MacHosts) -> IpAddr {
-    let behind = key::hardware_address(host).and_then(|mac| macs.get(&mac));
-    let only = behind.filter(|hosts| hosts.len() == 1 && !hosts.had_more());
-    only.and_then(|hosts| hosts.iter().next().copied()).unwrap_or(host)
-}
-
-/// The hardware address of a host, when it has just one and nobody else uses it (a router's is
-/// used by everything behind it).
-fn own_mac(host: IpAddr, traits: &Map<IpAddr, HostTraits>, macs: &MacHosts) -> Option<[u8; 6]> {
-    let Some(own) = traits.get(&host).map(|host| &host.macs) else { return key::hardware_address(host) };
-    let mac = *own.iter().next()?;
-    let others = macs.get(&mac)?;
-    (own.len() == 1 && !own.had_more() && others.len() == 1 && !others.had_more()).then_some(mac)
 }
 
 fn one_host(pieces: &[(&EvidenceKey, Seen)], context: Context<'_>) -> Identified {
@@ -197,10 +192,10 @@ pub fn by_channel(product: &str, evidence: Evidence) -> Vendorship {
 pub fn list(
     hosts: &Map<IpAddr, Identified>,
     by_channel: ByChannel,
-    gathered: &Gathered,
+    rollups: &[Rollups],
+    neighbours: &Neighbours<'_>,
     context: Context<'_>,
 ) -> Vec<Asset> {
-    let Gathered { rollups, hosts: traits, macs, .. } = gathered;
     let mut known: BTreeMap<(IpAddr, String), Vendorship> = by_channel;
     for (&host, identified) in hosts {
         for (vendor, ship) in &identified.vendors {
@@ -230,7 +225,7 @@ pub fn list(
             let volume = volumes.get(&host).copied().unwrap_or_default();
             Asset {
                 ip: host.to_string(),
-                mac: own_mac(host, traits, macs).map(|mac| value::mac(&mac)),
+                mac: neighbours.mac(host).map(|mac| value::mac(&mac)),
                 vendor,
                 product: ship.product,
                 version: None,
@@ -243,11 +238,6 @@ pub fn list(
             }
         })
         .collect()
-}
-
-/// The hardware address of a host as it is printed.
-pub fn mac_text(host: IpAddr, traits: &Map<IpAddr, HostTraits>, macs: &MacHosts) -> Option<String> {
-    own_mac(host, traits, macs).map(|mac| value::mac(&mac))
 }
 
 #[cfg(test)]

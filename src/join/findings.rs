@@ -10,9 +10,10 @@ use std::net::IpAddr;
 use rayon::prelude::*;
 
 use super::assets::{ByChannel, Identified, Vendorship};
+use super::neighbours::Neighbours;
 use super::{CONFIDENCE_ENOUGH, Context, NameBook, assets};
-use crate::collect::{Gathered, Rollups};
-use crate::fact::{Facts, Seen, Side};
+use crate::collect::Rollups;
+use crate::fact::{Facts, Seen, Side, value};
 use crate::merge::{Map, Merge, Tally};
 use crate::parse::dns;
 use crate::place::{Basis, Place, Region};
@@ -55,14 +56,14 @@ struct Sum {
 
 /// Finds. Also tells which hosts are known only by the channels they use.
 pub fn find(
-    gathered: &Gathered,
+    rollups: &[Rollups],
+    neighbours: &Neighbours<'_>,
     hosts: &Map<IpAddr, Identified>,
     names: &NameBook,
     context: Context<'_>,
 ) -> (Vec<Finding>, ByChannel) {
     // What each worker gathered is looked at by itself.
-    let mut finder = gathered
-        .rollups
+    let mut finder = rollups
         .par_iter()
         .map(|part| {
             let mut finder = Finder { hosts, names, context, scratch: Scratch::default(), sums: BTreeMap::new() };
@@ -74,14 +75,16 @@ pub fn find(
         .reduce_with(Finder::merge)
         .unwrap_or_else(|| Finder { hosts, names, context, scratch: Scratch::default(), sums: BTreeMap::new() });
     // Real flows first: a name that was only asked for is no news where a flow to it was seen.
-    let asked_for = gathered.rollups.iter().flat_map(Rollups::iter).filter(|(key, ..)| key.remote.is_none());
+    let asked_for = rollups.iter().flat_map(Rollups::iter).filter(|(key, ..)| key.remote.is_none());
     for (key, gist, rollup) in asked_for {
         finder.add(key, gist, rollup);
     }
     let sums: Vec<(Group, Sum)> = std::mem::take(&mut finder.sums).into_iter().collect();
     let finder = &finder;
-    let found: Vec<(Finding, Option<Known>)> =
-        sums.into_par_iter().map_init(|| finder, |finder, (group, sum)| finder.finding(group, sum, gathered)).collect();
+    let found: Vec<(Finding, Option<Known>)> = sums
+        .into_par_iter()
+        .map_init(|| finder, |finder, (group, sum)| finder.finding(group, sum, neighbours))
+        .collect();
     let mut by_channel = ByChannel::new();
     let mut findings = Vec::with_capacity(found.len());
     for (finding, known) in found {
@@ -233,9 +236,9 @@ impl<'a> Finder<'a> {
         known && outside && !gist.remote_inside
     }
 
-    fn finding(&self, group: Group, sum: Sum, gathered: &Gathered) -> (Finding, Option<Known>) {
+    fn finding(&self, group: Group, sum: Sum, neighbours: &Neighbours<'_>) -> (Finding, Option<Known>) {
         let channel = self.channel_of(&group, &sum);
-        let (asset, known) = self.asset(&group, &sum, &channel, gathered);
+        let (asset, known) = self.asset(&group, &sum, &channel, neighbours);
         let rollup = &sum.rollup;
         let place = self.place(&sum);
         let Volume { bytes_out: Tally(bytes_out), bytes_in: Tally(bytes_in) } = rollup.volume();
@@ -356,8 +359,14 @@ impl<'a> Finder<'a> {
     }
 
     /// Who the host is: by its own evidence, else by the channel it uses.
-    fn asset(&self, group: &Group, sum: &Sum, channel: &Channel, gathered: &Gathered) -> (FindingAsset, Option<Known>) {
-        let mac = assets::mac_text(group.host, &gathered.hosts, &gathered.macs);
+    fn asset(
+        &self,
+        group: &Group,
+        sum: &Sum,
+        channel: &Channel,
+        neighbours: &Neighbours<'_>,
+    ) -> (FindingAsset, Option<Known>) {
+        let mac = neighbours.mac(group.host).map(|mac| value::mac(&mac));
         let ip = group.host.to_string();
         if let Some(ship) = self.hosts.get(&group.host).and_then(|h| h.vendors.get(&channel.vendor)) {
             return (found_asset(ip, mac, channel, ship), None);

@@ -4,6 +4,9 @@
 //! Out: facts. A protocol is one file and its line in [`PROTOCOLS`]; it declares the fields that
 //! signatures may use. A parser says how many bytes it needs and reports what it saw.
 
+pub mod arp;
+pub mod cdp;
+pub mod dhcp;
 pub mod dns;
 pub mod eap;
 pub mod ftp;
@@ -12,6 +15,7 @@ pub mod imap;
 pub mod inner;
 pub mod ldap;
 pub mod lines;
+pub mod lldp;
 pub mod mysql;
 pub mod pop3;
 pub mod postgresql;
@@ -108,6 +112,7 @@ pub trait Parser: Send {
 pub static PROTOCOLS: &[&Protocol] = &[
     &tls::PROTOCOL,
     &http::PROTOCOL,
+    &dns::PROTOCOL,
     &smtp::PROTOCOL,
     &pop3::PROTOCOL,
     &imap::PROTOCOL,
@@ -121,7 +126,10 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &xmpp::PROTOCOL,
     &eap::PROTOCOL,
     &radius::PROTOCOL,
-    &dns::PROTOCOL,
+    &dhcp::PROTOCOL,
+    &lldp::PROTOCOL,
+    &cdp::PROTOCOL,
+    &arp::PROTOCOL,
 ];
 
 /// Protocols that carry any other, each only those that stand behind it here and those that are not here.

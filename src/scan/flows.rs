@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::fact::{Flag, Side};
+use crate::fact::{ETH_OUI, Flag, Side};
 use crate::join::{Identified, NameBook};
 use crate::merge::Map;
 use crate::place::{Country, Places};
@@ -67,7 +67,7 @@ impl Flows {
                     domain: own.or_else(|| self.names.name(source, destination, record.first)),
                     country: *country,
                     asn: asn.as_ref().map(|(number, name)| (*number, name.as_str())),
-                    verdicts: if whens.is_empty() { Vec::new() } else { self.verdicts(source, destination, whens) },
+                    verdicts: if whens.is_empty() { Vec::new() } else { self.verdicts(record, whens) },
                 };
                 take(record, &learnt)
             })?;
@@ -98,13 +98,23 @@ impl Flows {
         }
     }
 
-    fn verdicts(&self, source: IpAddr, destination: IpAddr, whens: &[u32]) -> Vec<Verdict<'_>> {
+    fn verdicts(&self, record: &FlowRecord, whens: &[u32]) -> Vec<Verdict<'_>> {
+        let [source, destination] = [Side::Source, Side::Destination].map(|side| record.address(side));
         let outside =
             self.policy.side_of(source) != Location::Inside && self.policy.side_of(destination) == Location::Inside;
         let host = self.hosts.get(if outside { &destination } else { &source });
         let settled = self.signatures.settle(whens, |id| host.is_some_and(|h| h.is(id)));
+        let is_either = |id: &str| {
+            let mut hosts = [source, destination].into_iter().filter_map(|end| self.hosts.get(&end));
+            hosts.any(|host| host.identities.contains_key(id))
+        };
         let verdict = |when| {
             let when = self.signatures.when(when)?;
+            let of_maker = when.when.conditions.iter().any(|condition| condition.fields.contains(&&ETH_OUI));
+            // A router's hardware address speaks of the router, not of those whose packets it passes on.
+            if of_maker && when.entry.role.channel().is_none() && !record.key.is_frame() && !is_either(&when.entry.id) {
+                return None;
+            }
             Some(Verdict {
                 id: &when.entry.id,
                 vendor: &when.file.vendor,
