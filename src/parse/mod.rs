@@ -4,6 +4,7 @@
 //! Out: facts. A protocol is one file and its line in [`PROTOCOLS`]; it declares the fields that
 //! signatures may use. A parser says how many bytes it needs and reports what it saw.
 
+pub mod ccp;
 pub mod dns;
 pub mod http;
 pub mod tls;
@@ -87,7 +88,7 @@ pub trait Parser: Send {
 }
 
 /// Every protocol, asked in this order.
-pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL, &ccp::PROTOCOL];
 
 /// Whether every protocol refuses these first bytes.
 pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
