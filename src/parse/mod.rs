@@ -7,6 +7,7 @@
 pub mod ccp;
 pub mod checkpoint_rdp;
 pub mod dns;
+pub mod fw1;
 pub mod http;
 pub mod tls;
 
@@ -90,7 +91,7 @@ pub trait Parser: Send {
 
 /// Every protocol, asked in this order.
 pub static PROTOCOLS: &[&Protocol] =
-    &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL, &ccp::PROTOCOL, &checkpoint_rdp::PROTOCOL];
+    &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL, &ccp::PROTOCOL, &checkpoint_rdp::PROTOCOL, &fw1::PROTOCOL];
 
 /// Whether every protocol refuses these first bytes.
 pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
