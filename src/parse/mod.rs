@@ -10,6 +10,7 @@ pub mod dns;
 pub mod fw1;
 pub mod http;
 pub mod tls;
+pub mod vmware_authd;
 
 use crate::fact::{Facts, Field, Seen, Side};
 
@@ -90,8 +91,15 @@ pub trait Parser: Send {
 }
 
 /// Every protocol, asked in this order.
-pub static PROTOCOLS: &[&Protocol] =
-    &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL, &ccp::PROTOCOL, &checkpoint_rdp::PROTOCOL, &fw1::PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] = &[
+    &tls::PROTOCOL,
+    &http::PROTOCOL,
+    &dns::PROTOCOL,
+    &ccp::PROTOCOL,
+    &checkpoint_rdp::PROTOCOL,
+    &fw1::PROTOCOL,
+    &vmware_authd::PROTOCOL,
+];
 
 /// Whether every protocol refuses these first bytes.
 pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
