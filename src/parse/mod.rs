@@ -11,6 +11,7 @@ pub mod fw1;
 pub mod http;
 pub mod tls;
 pub mod vmware_authd;
+pub mod vmware_heartbeat;
 
 use crate::fact::{Facts, Field, Seen, Side};
 
@@ -99,6 +100,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &checkpoint_rdp::PROTOCOL,
     &fw1::PROTOCOL,
     &vmware_authd::PROTOCOL,
+    &vmware_heartbeat::PROTOCOL,
 ];
 
 /// Whether every protocol refuses these first bytes.
