@@ -12,6 +12,7 @@ pub mod http;
 pub mod tls;
 pub mod vmware_authd;
 pub mod vmware_heartbeat;
+pub mod vmware_serial;
 
 use crate::fact::{Facts, Field, Seen, Side};
 
@@ -101,6 +102,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &fw1::PROTOCOL,
     &vmware_authd::PROTOCOL,
     &vmware_heartbeat::PROTOCOL,
+    &vmware_serial::PROTOCOL,
 ];
 
 /// Whether every protocol refuses these first bytes.
