@@ -9,6 +9,7 @@ pub mod checkpoint_rdp;
 pub mod dns;
 pub mod fw1;
 pub mod http;
+pub mod slp;
 pub mod tls;
 pub mod vmware_authd;
 pub mod vmware_heartbeat;
@@ -103,6 +104,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &vmware_authd::PROTOCOL,
     &vmware_heartbeat::PROTOCOL,
     &vmware_serial::PROTOCOL,
+    &slp::PROTOCOL,
 ];
 
 /// Whether every protocol refuses these first bytes.
