@@ -180,7 +180,9 @@ mod built_in {
                 let shorter = exact[..exact.len() - 1].to_vec();
                 vec![exact, longer, shorter]
             }
-            Pattern::Number(low, high) => [low - 1, *low, *high, high + 1].map(|n| n.to_be_bytes().to_vec()).into(),
+            Pattern::Number(low, high) => {
+                [low.wrapping_sub(1), *low, *high, high.wrapping_add(1)].map(|n| n.to_be_bytes().to_vec()).into()
+            }
             Pattern::Prefix(IpAddr::V4(network), bits) => {
                 let first = network.to_bits();
                 let last = first | u32::MAX.checked_shr(u32::from(*bits)).unwrap_or(0);

@@ -5,11 +5,14 @@
 //! signatures may use. A parser says how many bytes it needs and reports what it saw.
 
 pub mod arp;
+pub mod ccp;
 pub mod cdp;
+pub mod checkpoint_rdp;
 pub mod dhcp;
 pub mod dns;
 pub mod eap;
 pub mod ftp;
+pub mod fw1;
 pub mod http;
 pub mod imap;
 pub mod inner;
@@ -22,9 +25,13 @@ pub mod postgresql;
 pub mod proxy;
 pub mod radius;
 pub mod rdp;
+pub mod slp;
 pub mod smtp;
 pub mod socks;
 pub mod tls;
+pub mod vmware_authd;
+pub mod vmware_heartbeat;
+pub mod vmware_serial;
 pub mod xmpp;
 
 #[cfg(test)]
@@ -130,6 +137,13 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &lldp::PROTOCOL,
     &cdp::PROTOCOL,
     &arp::PROTOCOL,
+    &ccp::PROTOCOL,
+    &checkpoint_rdp::PROTOCOL,
+    &fw1::PROTOCOL,
+    &vmware_authd::PROTOCOL,
+    &vmware_heartbeat::PROTOCOL,
+    &vmware_serial::PROTOCOL,
+    &slp::PROTOCOL,
 ];
 
 /// Protocols that carry any other, each only those that stand behind it here and those that are not here.

@@ -1,0 +1,177 @@
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::fact::Seen;
+
+fn counted(text: &str) -> Vec<u8> {
+    [&(text.len() as u16).to_be_bytes(), text.as_bytes()].concat()
+}
+
+/// A message laid out as RFC 2608, 8 has it, with the language "en".
+fn slp(function: u8, body: &[&[u8]]) -> Vec<u8> {
+    let body = body.concat();
+    let length = ((HEADER_BYTES + 2 + body.len()) as u32).to_be_bytes();
+    let head = [&[VERSION, function][..], &length[1..], &[0, 0], &[0, 0, 0], &[0x12, 0x34]].concat();
+    [head, counted("en"), body].concat()
+}
+
+/// What an ESXi host answers: values as a public scan of such hosts prints them.
+const PRODUCT: &str = "(product=\"VMware ESXi 6.5.0 build-17097218\"),\
+    (hardwareUuid=\"30313436-3631-584D-5133-343230505032\")";
+const ESXI_URL: &str = "service:VMwareInfrastructure://esx07.example.com";
+
+fn attribute_reply() -> Vec<u8> {
+    slp(7, &[&[0, 0], &counted(PRODUCT), &[0]])
+}
+
+fn url_entry(url: &str) -> Vec<u8> {
+    [&[0, 0xff, 0xff][..], &counted(url), &[0]].concat()
+}
+
+fn prefix(bytes: &[u8], last: bool) -> Prefix<'_> {
+    Prefix { bytes, seen: Seen::default(), last, split: false }
+}
+
+fn read(datagram: &[u8]) -> Facts {
+    let mut facts = Facts::default();
+    let mut parser = (PROTOCOL.parser)(Transport::Udp);
+    assert_eq!(parser.feed(Side::Destination, prefix(datagram, true), &mut facts), Progress::NeedBytes(0));
+    facts
+}
+
+fn values(facts: &Facts, field: &'static Field) -> Vec<String> {
+    facts.of(field).map(|fact| fact.text()).collect()
+}
+
+#[test]
+fn an_esxi_host_tells_its_build() {
+    let reply = attribute_reply();
+    assert_eq!(claim((427, 50000), Side::Destination, &reply), Claim::Yes);
+    let facts = read(&reply);
+    let found = values(&facts, &ATTRIBUTE);
+    assert!(found.contains(&"product=\"VMware ESXi 6.5.0 build-17097218\"".to_owned()), "{found:?}");
+    assert!(found.contains(&"hardwareUuid=\"30313436-3631-584D-5133-343230505032\"".to_owned()), "{found:?}");
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn what_is_offered_and_what_is_asked_for_differ() {
+    let empty = counted("");
+    let request = slp(1, &[&empty, &counted("service:VMwareInfrastructure"), &counted("DEFAULT"), &empty, &empty]);
+    assert_eq!(values(&read(&request), &REQUEST), ["service:VMwareInfrastructure"]);
+    let reply = slp(2, &[&[0, 0], &[0, 1], &url_entry(ESXI_URL)]);
+    assert_eq!(values(&read(&reply), &URL), [ESXI_URL]);
+    let types = slp(10, &[&[0, 0], &counted("service:VMwareInfrastructure,service:wbem:https")]);
+    assert_eq!(values(&read(&types), &SERVICE_TYPE), ["service:VMwareInfrastructure", "service:wbem:https"]);
+    let question = slp(6, &[&empty, &counted(ESXI_URL), &counted("DEFAULT"), &counted("product"), &empty]);
+    assert_eq!(claim((50000, 427), Side::Source, &question), Claim::Yes);
+    assert_eq!(read(&question).len(), 0, "the URL belongs to the other side");
+}
+
+#[test]
+fn registrations_and_announcements() {
+    let parts: [&[u8]; 5] = [
+        &url_entry(ESXI_URL),
+        &counted("service:VMwareInfrastructure"),
+        &counted("DEFAULT"),
+        &counted("(a=1,2),flag,(b=x)"),
+        &[0],
+    ];
+    let facts = read(&slp(3, &parts));
+    assert_eq!(values(&facts, &URL), [ESXI_URL]);
+    assert_eq!(values(&facts, &SERVICE_TYPE), ["service:VMwareInfrastructure"]);
+    assert_eq!(values(&facts, &ATTRIBUTE), ["a=1,2", "flag", "b=x"]);
+    let agent = slp(11, &[&counted("service:service-agent://10.0.0.1"), &counted("DEFAULT"), &counted(""), &[0]]);
+    assert_eq!(values(&read(&agent), &URL), ["service:service-agent://10.0.0.1"]);
+    // An authentication block of eight bytes behind a URL.
+    let signed = [&[0, 0, 60][..], &counted(ESXI_URL), &[1], &[0, 2, 0, 8, 1, 2, 3, 4]].concat();
+    assert_eq!(values(&read(&slp(2, &[&[0, 0], &[0, 1], &signed])), &URL), [ESXI_URL]);
+}
+
+#[test]
+fn a_message_cut_anywhere_gives_nothing() {
+    let reply = attribute_reply();
+    for cut in 0..reply.len() {
+        for port in [427, 9000] {
+            assert_ne!(claim((port, 50000), Side::Destination, &reply[..cut]), Claim::Yes, "{cut} bytes");
+        }
+        assert_eq!(read(&reply[..cut]).len(), 0);
+    }
+}
+
+#[test]
+fn a_stream_of_messages_byte_by_byte() {
+    let stream = [attribute_reply(), slp(2, &[&[0, 0], &[0, 1], &url_entry(ESXI_URL)])].concat();
+    assert_eq!(claim((427, 50000), Side::Destination, &stream), Claim::Yes);
+    let mut parser = (PROTOCOL.parser)(Transport::Tcp);
+    let mut facts = Facts::default();
+    for cut in 1..=stream.len() {
+        let progress = parser.feed(Side::Destination, prefix(&stream[..cut], false), &mut facts);
+        assert!(matches!(progress, Progress::NeedBytes(wanted) if wanted > cut), "{cut}: {progress:?}");
+    }
+    assert_eq!(values(&facts, &URL), [ESXI_URL]);
+    assert_eq!(values(&facts, &ATTRIBUTE).len(), 2);
+    assert!(!facts.flags.has(Flag::ParseError));
+}
+
+#[test]
+fn damaged_messages_are_refused() {
+    let good = attribute_reply();
+    let with = |at: usize, value: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = value;
+        bytes
+    };
+    // Version, function, length, a reserved flag, language, length of the list, control character.
+    for damaged in
+        [with(0, 1), with(1, 12), with(1, 0), with(4, 9), with(6, 1), with(14, b' '), with(19, 0xff), with(25, 7)]
+    {
+        assert_ne!(claim((427, 50000), Side::Destination, &damaged), Claim::Yes);
+        assert_eq!(read(&damaged).len(), 0);
+    }
+    let behind = [&good[..], b"x"].concat();
+    assert_eq!(claim((9000, 50000), Side::Destination, &behind), Claim::No);
+}
+
+#[test]
+fn an_extension_stands_behind_the_body() {
+    let mut bytes = attribute_reply();
+    let at = (bytes.len() as u32).to_be_bytes();
+    bytes[7..10].copy_from_slice(&at[1..]);
+    bytes.extend_from_slice(&[0x40, 1, 0, 0, 0]);
+    let length = (bytes.len() as u32).to_be_bytes();
+    bytes[2..5].copy_from_slice(&length[1..]);
+    assert_eq!(values(&read(&bytes), &ATTRIBUTE).len(), 2);
+    bytes[9] = 3;
+    assert_eq!(read(&bytes).len(), 0);
+}
+
+#[test]
+fn many_values_are_limited() {
+    let list = "(a=b),".repeat(VALUES_MAX + 1);
+    let facts = read(&slp(7, &[&[0, 0], &counted(&list), &[0]]));
+    assert!(facts.flags.has(Flag::LimitReached));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_survived(
+        noise in prop::collection::vec(any::<u8>(), 0..64),
+        at in 0usize..100,
+        cut in 0usize..200,
+        tcp: bool,
+    ) {
+        let mut bytes = attribute_reply();
+        let at = at.min(bytes.len());
+        bytes.splice(at..at, noise.iter().copied());
+        bytes.truncate(cut);
+        let mut facts = Facts::default();
+        let transport = if tcp { Transport::Tcp } else { Transport::Udp };
+        let mut parser = (PROTOCOL.parser)(transport);
+        claim((427, 1), Side::Source, &bytes);
+        parser.feed(Side::Source, prefix(&bytes, false), &mut facts);
+        parser.feed(Side::Source, prefix(&bytes, true), &mut facts);
+    }
+}

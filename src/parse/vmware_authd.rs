@@ -1,0 +1,219 @@
+//! The greeting of VMware's authentication daemon, and the TLS behind it; TCP, usually port 902.
+//!
+//! In: both sides of a flow. Out: the greeting, which tells the daemon's version and what it can do,
+//! and the facts of the TLS that client and server begin right after it. ESXi and Workstation both
+//! run the daemon: for consoles, file copies, backups of disks.
+//! nmap/nmap: nmap-service-probes; knowledge.broadcom.com 341384.
+//!
+//! Not read: the user name and the password that a client without TLS sends.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
+
+use crate::fact::{Facts, Field, Flag, Kind, Side};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, tls};
+
+/// The greeting behind its code, to the end of the line.
+pub static AUTHD: Field = Field::new(
+    "vmware.authd",
+    Kind::Text,
+    "greeting of the VMware authentication daemon, without 220",
+    "nmap/nmap: nmap-service-probes",
+);
+
+/// VMware authentication daemon.
+pub static PROTOCOL: Protocol = Protocol {
+    name: "vmware-authd",
+    over: &[Transport::Tcp],
+    fields: &[&AUTHD],
+    claim,
+    embedded: false,
+    parser: |_| Box::new(Authd { server_tls: None, inner: None, inner_done: false }),
+};
+
+const CODE: &[u8] = b"220 ";
+const GREETING: &[u8] = b"220 VMware Authentication Daemon Version ";
+/// Bytes of a greeting with its line end; a longer one is not read.
+pub const GREETING_BYTES_MAX: usize = 512;
+
+fn claim(_: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
+    if side != Side::Destination {
+        return Claim::No;
+    }
+    if bytes.starts_with(GREETING) {
+        return Claim::Yes;
+    }
+    if GREETING.starts_with(bytes) { Claim::NeedBytes(GREETING.len()) } else { Claim::No }
+}
+
+struct Authd {
+    /// Where the TLS of the server begins: behind its greeting.
+    server_tls: Option<usize>,
+    inner: Option<Box<dyn Parser>>,
+    inner_done: bool,
+}
+
+impl Parser for Authd {
+    fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
+        match (side, self.server_tls) {
+            (Side::Source, _) => self.tls(0, side, prefix, facts),
+            (Side::Destination, Some(at)) => self.tls(at, side, prefix, facts),
+            (Side::Destination, None) => self.greeting(prefix, facts),
+        }
+    }
+}
+
+impl Authd {
+    fn greeting(&mut self, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
+        let within = prefix.bytes.get(..GREETING_BYTES_MAX).unwrap_or(prefix.bytes);
+        let Some(end) = within.iter().position(|byte| *byte == b'\n') else {
+            if within.len() < GREETING_BYTES_MAX && !prefix.last {
+                return Progress::NeedBytes(within.len().saturating_add(1));
+            }
+            if within.len() >= GREETING_BYTES_MAX {
+                facts.flags.set(Flag::LimitReached);
+            }
+            return Progress::Done;
+        };
+        let line = within.get(CODE.len()..end).unwrap_or_default().trim_ascii_end();
+        facts.add(&AUTHD, Side::Destination, prefix.seen, line);
+        let at = end.saturating_add(1);
+        self.server_tls = Some(at);
+        self.tls(at, Side::Destination, prefix, facts)
+    }
+
+    /// Hands the bytes from `at` on to TLS, if they are TLS.
+    fn tls(&mut self, at: usize, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
+        if self.inner_done {
+            return Progress::Done;
+        }
+        let rest = prefix.bytes.get(at..).unwrap_or_default();
+        let claim = match rest {
+            [] => Claim::NeedBytes(1),
+            _ => (tls::PROTOCOL.claim)((0, 0), side, rest),
+        };
+        let progress = match claim {
+            Claim::No => Progress::Done,
+            Claim::NeedBytes(bytes) => Progress::NeedBytes(bytes),
+            Claim::Yes => {
+                let make = tls::PROTOCOL.parser;
+                let parser = self.inner.get_or_insert_with(|| make(Transport::Tcp));
+                parser.feed(side, Prefix { bytes: rest, ..prefix }, facts)
+            }
+        };
+        match progress {
+            Progress::NeedBytes(bytes) => Progress::NeedBytes(bytes.saturating_add(at)),
+            Progress::AllDone | Progress::NotMine => {
+                self.inner_done = true;
+                Progress::Done
+            }
+            Progress::Done => Progress::Done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::Seen;
+
+    /// As nmap's probes and administrators' notes have it for an ESXi host.
+    const ESXI: &[u8] = b"220 VMware Authentication Daemon Version 1.10: SSL Required, \
+        ServerDaemonProtocol:SOAP, MKSDisplayProtocol:VNC , VMXARGS supported, \
+        NFCSSL supported/t, SHA256 supported\r\n";
+    const WORKSTATION: &[u8] = b"220 VMware Authentication Daemon Version 1.0, ServerDaemonProtocol:SOAP, \
+        MKSDisplayProtocol:VNC , , , \r\n";
+    /// FoxIO-LLC/ja4: pcap/latest.pcapng, one record each.
+    const CLIENT_HELLO: &[u8] = include_bytes!("../../fixtures/tls/tls12-client-hello.bin");
+    const SERVER_HELLO: &[u8] = include_bytes!("../../fixtures/tls/tls12-server-hello.bin");
+
+    fn prefix(bytes: &[u8], last: bool) -> Prefix<'_> {
+        Prefix { bytes, seen: Seen::default(), last, split: false }
+    }
+
+    fn authd(facts: &Facts) -> Option<String> {
+        facts.first(&AUTHD).map(|fact| fact.text())
+    }
+
+    #[test]
+    fn the_greeting_is_kept_whole() {
+        for (greeting, end) in [(ESXI, "SHA256 supported"), (WORKSTATION, "MKSDisplayProtocol:VNC , , ,")] {
+            assert_eq!(claim((40000, 902), Side::Destination, greeting), Claim::Yes);
+            let mut facts = Facts::default();
+            let mut parser = (PROTOCOL.parser)(Transport::Tcp);
+            parser.feed(Side::Destination, prefix(greeting, false), &mut facts);
+            let text = authd(&facts).unwrap_or_default();
+            assert!(text.starts_with("VMware Authentication Daemon Version 1."), "{text}");
+            assert!(text.ends_with(end), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_greeting_cut_anywhere_gives_nothing() {
+        for cut in 0..ESXI.len() - 1 {
+            let mut facts = Facts::default();
+            let mut parser = (PROTOCOL.parser)(Transport::Tcp);
+            let progress = parser.feed(Side::Destination, prefix(&ESXI[..cut], false), &mut facts);
+            assert_eq!(progress, Progress::NeedBytes(cut + 1));
+            assert_eq!(parser.feed(Side::Destination, prefix(&ESXI[..cut], true), &mut facts), Progress::Done);
+            assert_eq!(authd(&facts), None);
+            if cut < GREETING.len() {
+                let claimed = claim((40000, 902), Side::Destination, &ESXI[..cut]);
+                assert_eq!(claimed, Claim::NeedBytes(GREETING.len()));
+            }
+        }
+    }
+
+    #[test]
+    fn tls_behind_the_greeting_is_read() {
+        let mut facts = Facts::default();
+        let mut parser = (PROTOCOL.parser)(Transport::Tcp);
+        parser.feed(Side::Destination, prefix(ESXI, false), &mut facts);
+        parser.feed(Side::Source, prefix(CLIENT_HELLO, false), &mut facts);
+        let server = [ESXI, SERVER_HELLO].concat();
+        // The hello in two parts.
+        let half = ESXI.len() + 3;
+        let progress = parser.feed(Side::Destination, prefix(&server[..half], false), &mut facts);
+        assert!(matches!(progress, Progress::NeedBytes(bytes) if bytes > half), "{progress:?}");
+        parser.feed(Side::Destination, prefix(&server, true), &mut facts);
+        assert!(authd(&facts).is_some());
+        assert!(facts.has(&tls::JA3), "client");
+        assert!(facts.has(&tls::JA3S), "server");
+        assert_eq!(facts.first(&tls::JA3S).map(|fact| fact.side), Some(Side::Destination));
+    }
+
+    #[test]
+    fn a_login_in_clear_is_not_kept() {
+        let mut facts = Facts::default();
+        let mut parser = (PROTOCOL.parser)(Transport::Tcp);
+        parser.feed(Side::Destination, prefix(WORKSTATION, false), &mut facts);
+        assert_eq!(
+            parser.feed(Side::Source, prefix(b"USER root\r\nPASS secret\r\n", false), &mut facts),
+            Progress::Done
+        );
+        assert_eq!(facts.len(), 1);
+    }
+
+    #[test]
+    fn other_greetings_are_refused() {
+        for greeting in [&b"220 mail.example.com ESMTP\r\n"[..], b"220 VMware ESX FTP\r\n", b"\x16\x03\x01"] {
+            assert_eq!(claim((40000, 902), Side::Destination, greeting), Claim::No);
+        }
+        assert_eq!(claim((40000, 902), Side::Source, ESXI), Claim::No, "the server greets");
+    }
+
+    #[test]
+    fn a_greeting_without_end_is_let_go() {
+        let long = [GREETING, &[b'x'; GREETING_BYTES_MAX]].concat();
+        let mut facts = Facts::default();
+        let mut parser = (PROTOCOL.parser)(Transport::Tcp);
+        assert_eq!(parser.feed(Side::Destination, prefix(&long, false), &mut facts), Progress::Done);
+        assert_eq!(facts.len(), 0);
+        assert!(facts.flags.has(Flag::LimitReached));
+    }
+}
