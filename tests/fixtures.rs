@@ -1,7 +1,8 @@
 //! Every fixture against what an independent tool read in it.
 //!
 //! `fixtures/<topic>/<case>.expect.json` says what has to be found in the capture beside it: for each
-//! key the values that another tool printed. Adding a fixture is adding two files.
+//! key, a short word or the name of a field, the values that another tool printed. Adding a fixture is adding two
+//! files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,11 +54,12 @@ fn values(record: &Value, into: &mut BTreeMap<String, BTreeSet<String>>) {
             "http.user_agent" => "user_agent",
             "http.server" => "server",
             "x509.subject" | "x509.issuer" | "x509.san" => "name_part",
-            _ => continue,
+            field => field,
         };
-        if let Some(text) = fact["value"].as_str() {
+        match &fact["value"] {
             // Commas inside a value are escaped in our names.
-            add(key, &text.replace("\\,", ","));
+            Value::String(text) => add(key, &text.replace("\\,", ",")),
+            number => add(key, &number.to_string()),
         }
     }
 }
