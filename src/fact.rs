@@ -161,7 +161,6 @@ macro_rules! planned {
 
 planned! {
     QUIC_SNI "quic.sni" Name "server name in a QUIC ClientHello" "RFC 9001 section 4";
-    IKE_VENDOR_ID "ike.vendor_id" Hex "IKE vendor ID payload" "RFC 7296 section 3.12";
     DHCP_VENDOR_CLASS "dhcp.vendor_class" Text "DHCP option 60" "RFC 2132 section 9.13";
     LLDP_SYSTEM_DESCRIPTION "lldp.system_description" Text "LLDP system description" "IEEE 802.1AB";
     CDP_SOFTWARE_VERSION "cdp.software_version" Text "CDP software version" "Cisco Discovery Protocol";

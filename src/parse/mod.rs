@@ -6,6 +6,7 @@
 
 pub mod dns;
 pub mod http;
+pub mod ike;
 pub mod snmp;
 pub mod ssh;
 pub mod tls;
@@ -90,7 +91,7 @@ pub trait Parser: Send {
 
 /// Every protocol, asked in this order.
 pub static PROTOCOLS: &[&Protocol] =
-    &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL, &ssh::PROTOCOL, &snmp::PROTOCOL];
+    &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL, &ssh::PROTOCOL, &snmp::PROTOCOL, &ike::PROTOCOL];
 
 /// Whether every protocol refuses these first bytes.
 pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
