@@ -164,7 +164,6 @@ planned! {
     DHCP_VENDOR_CLASS "dhcp.vendor_class" Text "DHCP option 60" "RFC 2132 section 9.13";
     LLDP_SYSTEM_DESCRIPTION "lldp.system_description" Text "LLDP system description" "IEEE 802.1AB";
     CDP_SOFTWARE_VERSION "cdp.software_version" Text "CDP software version" "Cisco Discovery Protocol";
-    SYSLOG_FORMAT "syslog.format" Text "first words of a plain syslog message" "RFC 3164, RFC 5424";
 }
 
 /// Where a fact was first seen.

@@ -9,6 +9,7 @@ pub mod http;
 pub mod ike;
 pub mod snmp;
 pub mod ssh;
+pub mod syslog;
 pub mod tls;
 
 use crate::fact::{Facts, Field, Seen, Side};
@@ -90,8 +91,15 @@ pub trait Parser: Send {
 }
 
 /// Every protocol, asked in this order.
-pub static PROTOCOLS: &[&Protocol] =
-    &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL, &ssh::PROTOCOL, &snmp::PROTOCOL, &ike::PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] = &[
+    &tls::PROTOCOL,
+    &http::PROTOCOL,
+    &dns::PROTOCOL,
+    &ssh::PROTOCOL,
+    &snmp::PROTOCOL,
+    &ike::PROTOCOL,
+    &syslog::PROTOCOL,
+];
 
 /// Whether every protocol refuses these first bytes.
 pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
