@@ -7,6 +7,7 @@
 pub mod dns;
 pub mod http;
 pub mod ike;
+pub mod netflow;
 pub mod snmp;
 pub mod ssh;
 pub mod syslog;
@@ -99,6 +100,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &snmp::PROTOCOL,
     &ike::PROTOCOL,
     &syslog::PROTOCOL,
+    &netflow::PROTOCOL,
 ];
 
 /// Whether every protocol refuses these first bytes.
