@@ -8,6 +8,7 @@ pub mod dns;
 pub mod http;
 pub mod ike;
 pub mod netflow;
+pub mod ntp;
 pub mod snmp;
 pub mod ssh;
 pub mod syslog;
@@ -101,6 +102,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &ike::PROTOCOL,
     &syslog::PROTOCOL,
     &netflow::PROTOCOL,
+    &ntp::PROTOCOL,
 ];
 
 /// Whether every protocol refuses these first bytes.
