@@ -7,6 +7,7 @@
 pub mod dns;
 pub mod http;
 pub mod ike;
+pub mod netbios;
 pub mod netflow;
 pub mod ntp;
 pub mod snmp;
@@ -103,6 +104,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &syslog::PROTOCOL,
     &netflow::PROTOCOL,
     &ntp::PROTOCOL,
+    &netbios::PROTOCOL,
 ];
 
 /// Whether every protocol refuses these first bytes.
