@@ -161,14 +161,6 @@ macro_rules! planned {
 
 planned! {
     QUIC_SNI "quic.sni" Name "server name in a QUIC ClientHello" "RFC 9001 section 4";
-    SSH_BANNER "ssh.banner" Text "SSH identification line" "RFC 4253 section 4.2";
-    SSH_HASSH "ssh.hassh" Hex "HASSH of the client" "salesforce/hassh";
-    SSH_HASSH_SERVER "ssh.hassh_server" Hex "HASSH of the server" "salesforce/hassh";
-    IKE_VENDOR_ID "ike.vendor_id" Hex "IKE vendor ID payload" "RFC 7296 section 3.12";
-    SNMP_ENGINE_ID "snmp.engine_id" Hex "SNMPv3 engine ID" "RFC 3411 section 5";
-    SNMP_SYSOBJID "snmp.sysobjid" Text "SNMP sysObjectID, dotted" "RFC 3418";
-    SNMP_SYSDESCR "snmp.sysdescr" Text "SNMP sysDescr" "RFC 3418";
-    SYSLOG_FORMAT "syslog.format" Text "first words of a plain syslog message" "RFC 3164, RFC 5424";
 }
 
 /// Where a fact was first seen.

@@ -1,7 +1,8 @@
 //! Every fixture against what an independent tool read in it.
 //!
 //! `fixtures/<topic>/<case>.expect.json` says what has to be found in the capture beside it: for each
-//! key the values that another tool printed. Adding a fixture is adding two files.
+//! key, a short word or the name of a field, the values that another tool printed. Adding a fixture is adding two
+//! files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};

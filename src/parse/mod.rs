@@ -14,12 +14,16 @@ pub mod eap;
 pub mod ftp;
 pub mod fw1;
 pub mod http;
+pub mod ike;
 pub mod imap;
 pub mod inner;
 pub mod ldap;
 pub mod lines;
 pub mod lldp;
 pub mod mysql;
+pub mod netbios;
+pub mod netflow;
+pub mod ntp;
 pub mod pop3;
 pub mod postgresql;
 pub mod proxy;
@@ -27,7 +31,10 @@ pub mod radius;
 pub mod rdp;
 pub mod slp;
 pub mod smtp;
+pub mod snmp;
 pub mod socks;
+pub mod ssh;
+pub mod syslog;
 pub mod tls;
 pub mod vmware_authd;
 pub mod vmware_heartbeat;
@@ -144,6 +151,13 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &vmware_heartbeat::PROTOCOL,
     &vmware_serial::PROTOCOL,
     &slp::PROTOCOL,
+    &ssh::PROTOCOL,
+    &snmp::PROTOCOL,
+    &ike::PROTOCOL,
+    &syslog::PROTOCOL,
+    &netflow::PROTOCOL,
+    &ntp::PROTOCOL,
+    &netbios::PROTOCOL,
 ];
 
 /// Protocols that carry any other, each only those that stand behind it here and those that are not here.
