@@ -6,6 +6,7 @@
 
 pub mod dns;
 pub mod fgfm;
+pub mod fsso;
 pub mod http;
 pub mod tls;
 
@@ -88,7 +89,8 @@ pub trait Parser: Send {
 }
 
 /// Every protocol, asked in this order.
-pub static PROTOCOLS: &[&Protocol] = &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL, &fgfm::PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] =
+    &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL, &fgfm::PROTOCOL, &fsso::PROTOCOL];
 
 /// Whether every protocol refuses these first bytes.
 pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
