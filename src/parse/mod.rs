@@ -5,6 +5,7 @@
 //! signatures may use. A parser says how many bytes it needs and reports what it saw.
 
 pub mod dns;
+pub mod fgcp;
 pub mod fgfm;
 pub mod fsso;
 pub mod http;
@@ -90,7 +91,7 @@ pub trait Parser: Send {
 
 /// Every protocol, asked in this order.
 pub static PROTOCOLS: &[&Protocol] =
-    &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL, &fgfm::PROTOCOL, &fsso::PROTOCOL];
+    &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL, &fgfm::PROTOCOL, &fsso::PROTOCOL, &fgcp::PROTOCOL];
 
 /// Whether every protocol refuses these first bytes.
 pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
