@@ -7,6 +7,7 @@
 pub mod dns;
 pub mod fgcp;
 pub mod fgfm;
+pub mod fortilink;
 pub mod fsso;
 pub mod http;
 pub mod tls;
@@ -90,8 +91,15 @@ pub trait Parser: Send {
 }
 
 /// Every protocol, asked in this order.
-pub static PROTOCOLS: &[&Protocol] =
-    &[&tls::PROTOCOL, &http::PROTOCOL, &dns::PROTOCOL, &fgfm::PROTOCOL, &fsso::PROTOCOL, &fgcp::PROTOCOL];
+pub static PROTOCOLS: &[&Protocol] = &[
+    &tls::PROTOCOL,
+    &http::PROTOCOL,
+    &dns::PROTOCOL,
+    &fgfm::PROTOCOL,
+    &fsso::PROTOCOL,
+    &fgcp::PROTOCOL,
+    &fortilink::PROTOCOL,
+];
 
 /// Whether every protocol refuses these first bytes.
 pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
