@@ -4,6 +4,7 @@
 //! Out: facts. A protocol is one file and its line in [`PROTOCOLS`]; it declares the fields that
 //! signatures may use. A parser says how many bytes it needs and reports what it saw.
 
+pub mod capwap;
 pub mod dns;
 pub mod fgcp;
 pub mod fgfm;
@@ -99,6 +100,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &fsso::PROTOCOL,
     &fgcp::PROTOCOL,
     &fortilink::PROTOCOL,
+    &capwap::PROTOCOL,
 ];
 
 /// Whether every protocol refuses these first bytes.
