@@ -10,6 +10,7 @@ pub mod fgcp;
 pub mod fgfm;
 pub mod fortilink;
 pub mod fsso;
+pub mod globalprotect;
 pub mod http;
 pub mod tls;
 
@@ -101,6 +102,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &fgcp::PROTOCOL,
     &fortilink::PROTOCOL,
     &capwap::PROTOCOL,
+    &globalprotect::PROTOCOL,
 ];
 
 /// Whether every protocol refuses these first bytes.
