@@ -12,6 +12,7 @@ pub mod fortilink;
 pub mod fsso;
 pub mod globalprotect;
 pub mod http;
+pub mod pan_heartbeat;
 pub mod tls;
 
 use crate::fact::{Facts, Field, Seen, Side};
@@ -103,6 +104,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &fortilink::PROTOCOL,
     &capwap::PROTOCOL,
     &globalprotect::PROTOCOL,
+    &pan_heartbeat::PROTOCOL,
 ];
 
 /// Whether every protocol refuses these first bytes.
