@@ -13,6 +13,7 @@ pub mod fsso;
 pub mod globalprotect;
 pub mod http;
 pub mod pan_heartbeat;
+pub mod pan_terminal;
 pub mod tls;
 
 use crate::fact::{Facts, Field, Seen, Side};
@@ -105,6 +106,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &capwap::PROTOCOL,
     &globalprotect::PROTOCOL,
     &pan_heartbeat::PROTOCOL,
+    &pan_terminal::PROTOCOL,
 ];
 
 /// Whether every protocol refuses these first bytes.
