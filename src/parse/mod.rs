@@ -9,6 +9,7 @@ pub mod dns;
 pub mod fgcp;
 pub mod fgfm;
 pub mod fortilink;
+pub mod fortitelemetry;
 pub mod fsso;
 pub mod globalprotect;
 pub mod http;
@@ -107,6 +108,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &globalprotect::PROTOCOL,
     &pan_heartbeat::PROTOCOL,
     &pan_terminal::PROTOCOL,
+    &fortitelemetry::PROTOCOL,
 ];
 
 /// Whether every protocol refuses these first bytes.
