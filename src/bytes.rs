@@ -60,6 +60,12 @@ impl<'a> Reader<'a> {
         Some(u16::from_be_bytes(*first))
     }
 
+    /// Two bytes, little-endian.
+    #[inline]
+    pub fn u16_le(&mut self) -> Option<u16> {
+        self.u16().map(u16::swap_bytes)
+    }
+
     /// Three bytes, big-endian.
     #[inline]
     pub fn u24(&mut self) -> Option<u32> {
@@ -95,5 +101,37 @@ impl<'a> Reader<'a> {
     pub fn vec24(&mut self) -> Option<Reader<'a>> {
         let n = self.u24()?;
         self.sub(n as usize)
+    }
+
+    /// Printable text of at most `n` bytes that zero bytes fill up to `n`.
+    #[inline]
+    pub fn padded_text(&mut self, n: usize) -> Option<&'a [u8]> {
+        let field = self.take(n)?;
+        let text = field.split(|b| *b == 0).next()?;
+        let padding = field.get(text.len()..)?;
+        let printable = text.iter().all(|b| (b' '..=b'~').contains(b));
+        (printable && padding.iter().all(|b| *b == 0)).then_some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padded_text_is_printable_and_padded_with_zeros() {
+        let text = |bytes| Reader::new(bytes).padded_text(4);
+        assert_eq!(text(b"ab\0\0"), Some(&b"ab"[..]));
+        assert_eq!(text(b"abcd"), Some(&b"abcd"[..]));
+        assert_eq!(text(b"\0\0\0\0"), Some(&b""[..]));
+        assert_eq!(text(b"ab\0c"), None, "something behind the end");
+        assert_eq!(text(b"a\x01\0\0"), None, "not printable");
+        assert_eq!(text(b"abc"), None, "too short");
+    }
+
+    #[test]
+    fn both_byte_orders() {
+        assert_eq!(Reader::new(&[1, 2]).u16(), Some(0x0102));
+        assert_eq!(Reader::new(&[1, 2]).u16_le(), Some(0x0201));
     }
 }

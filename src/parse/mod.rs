@@ -5,14 +5,21 @@
 //! signatures may use. A parser says how many bytes it needs and reports what it saw.
 
 pub mod arp;
+pub mod capwap;
 pub mod ccp;
 pub mod cdp;
 pub mod checkpoint_rdp;
 pub mod dhcp;
 pub mod dns;
 pub mod eap;
+pub mod fgcp;
+pub mod fgfm;
+pub mod fortilink;
+pub mod fortitelemetry;
+pub mod fsso;
 pub mod ftp;
 pub mod fw1;
+pub mod globalprotect;
 pub mod http;
 pub mod ike;
 pub mod imap;
@@ -24,6 +31,8 @@ pub mod mysql;
 pub mod netbios;
 pub mod netflow;
 pub mod ntp;
+pub mod pan_heartbeat;
+pub mod pan_terminal;
 pub mod pop3;
 pub mod postgresql;
 pub mod proxy;
@@ -158,6 +167,15 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &netflow::PROTOCOL,
     &ntp::PROTOCOL,
     &netbios::PROTOCOL,
+    &fgfm::PROTOCOL,
+    &fsso::PROTOCOL,
+    &fgcp::PROTOCOL,
+    &fortilink::PROTOCOL,
+    &capwap::PROTOCOL,
+    &globalprotect::PROTOCOL,
+    &pan_heartbeat::PROTOCOL,
+    &pan_terminal::PROTOCOL,
+    &fortitelemetry::PROTOCOL,
 ];
 
 /// Protocols that carry any other, each only those that stand behind it here and those that are not here.
