@@ -58,8 +58,7 @@ fn values(record: &Value, into: &mut BTreeMap<String, BTreeSet<String>>) {
             field => field,
         };
         match &fact["value"] {
-            // Commas inside a value are escaped in our names.
-            Value::String(text) => add(key, &text.replace("\\,", ",")),
+            Value::String(text) => add(key, text),
             number => add(key, &number.to_string()),
         }
     }

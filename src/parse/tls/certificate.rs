@@ -176,10 +176,12 @@ fn ip_address(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
 }
 
-/// Prints a name into `text`, most specific part first: `CN=a,OU=b,O=c`. A comma or backslash in
-/// a value has a backslash before it; parts of equal rank are joined by `+`.
+/// Prints a name into `text`, most specific part first: `CN=a,OU=b,O=c`; parts of equal rank are joined by `+`. A comma
+/// or plus in a value that would read as the start of another part is `\2C` or `\2B` (RFC 4514, section 2.4), and a
+/// backslash has another before it; any other stands as it is.
 fn print_name(der: &[u8], text: &mut Vec<u8>) -> Option<()> {
     text.clear();
+    let mut value = Vec::new();
     let (_, name) = X509Name::from_der(der).ok()?;
     let ranks: Vec<_> = name.iter_rdn().collect();
     for rank in ranks.into_iter().rev() {
@@ -189,7 +191,9 @@ fn print_name(der: &[u8], text: &mut Vec<u8>) -> Option<()> {
             }
             print_attribute_type(attribute.attr_type(), text);
             text.push(b'=');
-            print_value(attribute.attr_value(), text);
+            value.clear();
+            print_value(attribute.attr_value(), &mut value);
+            escape(&value, text);
             // What is longer would be cut anyway.
             if text.len() > VALUE_BYTES_MAX {
                 return Some(());
@@ -238,22 +242,31 @@ fn print_value(value: &Any<'_>, text: &mut Vec<u8>) {
         Tag::T61String if std::str::from_utf8(value.data).is_err() => {
             print_chars(value.data.iter().map(|&byte| char::from(byte)), text);
         }
-        _ => {
-            for &byte in value.data {
-                if matches!(byte, b',' | b'\\') {
-                    text.push(b'\\');
-                }
-                text.push(byte);
-            }
-        }
+        _ => text.extend_from_slice(value.data),
     }
 }
 
 fn print_chars(chars: impl Iterator<Item = char>, text: &mut Vec<u8>) {
     for c in chars {
-        if matches!(c, ',' | '\\') {
-            text.push(b'\\');
-        }
         text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
+}
+
+/// Adds a value so that no part of it can be taken for another attribute.
+fn escape(value: &[u8], text: &mut Vec<u8>) {
+    for (at, &byte) in value.iter().enumerate() {
+        match byte {
+            b'\\' => text.extend_from_slice(b"\\\\"),
+            b',' | b'+' if starts_part(value.get(at + 1..).unwrap_or_default()) => {
+                text.extend_from_slice(if byte == b',' { b"\\2C" } else { b"\\2B" });
+            }
+            _ => text.push(byte),
+        }
+    }
+}
+
+/// Whether this begins like an attribute: a type and `=`.
+fn starts_part(rest: &[u8]) -> bool {
+    let type_len = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'.').count();
+    type_len > 0 && rest.get(type_len) == Some(&b'=')
 }

@@ -535,7 +535,7 @@ fn names_are_printed_most_specific_first() {
         rank(&[attribute(&[0x55, 4, 11], 0x1e, &[0x4e, 0x2d, 0x65, 0x87])]),
         rank(&[attribute(&[0x55, 4, 7], 0x14, b"M\xfcnchen")]),
         rank(&[attribute(&[0x55, 4, 5], 0x13, b"42"), attribute(&[0x55, 4, 3], 0x0c, b"fw-1")]),
-        rank(&[attribute(&[0x2b, 6, 1, 4, 1, 0x82, 0x37, 1], 0x0c, b"x")]),
+        rank(&[attribute(&[0x2b, 6, 1, 4, 1, 0x82, 0x37, 1], 0x0c, b"x,O=Fortinet+CN=y, z")]),
     ]);
     let issuer = name(&[rank(&[attribute(&[0x55, 4, 3], 0x0c, b"CA")])]);
     let validity = der(0x30, &[der(0x17, b"not a date"), der(0x17, b"neither")].concat());
@@ -557,7 +557,7 @@ fn names_are_printed_most_specific_first() {
     let one = |field| facts.first(field).unwrap().value;
     assert_eq!(
         String::from_utf8_lossy(one(&X509_SUBJECT)),
-        "1.3.6.1.4.1.311.1=x,serialNumber=42+CN=fw-1,L=München,OU=中文,O=Größe\\, Inc. \\\\ Co,DC=example,C=US"
+        "1.3.6.1.4.1.311.1=x\\2CO=Fortinet\\2BCN=y, z,serialNumber=42+CN=fw-1,L=München,OU=中文,O=Größe, Inc. \\\\ Co,DC=example,C=US"
     );
     assert_eq!(one(&X509_ISSUER), b"CN=CA");
     let names: Vec<&[u8]> = facts.iter().filter(|fact| fact.field == &X509_SAN).map(|fact| fact.value).collect();
