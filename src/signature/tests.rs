@@ -313,7 +313,7 @@ source  = ["the vendor's manual"]
         let rating = &file.entries[1];
         assert_eq!(rating.whens.iter().map(|w| (w.line, w.confidence)).collect::<Vec<_>>(), [(31, 95), (36, 50)]);
         assert_eq!(rating.whens[0].region.unwrap().name(), "US");
-        assert_eq!(rating.whens[0].conditions[0].fields.len(), 5);
+        assert_eq!(rating.whens[0].conditions[0].fields.len(), 6);
         assert_eq!((rating.whens[1].from.as_slice(), rating.whens[1].from_line), (&["acme.device".to_owned()][..], 37));
         assert_eq!(rating.whens[1].conditions[0].patterns, [Pattern::Number(8888, 8888), Pattern::Number(9000, 9002)]);
         assert_eq!((file.gaps.len(), file.gaps[0].line), (1, 55));
