@@ -126,7 +126,7 @@ fn in_segments_of_any_size() {
 fn one_direction_captured_late() {
     let expected = reference();
     for (name, beginning) in BEGINNINGS {
-        // A ServerHello before anything else is TLS; a header that comes before the client's is then looked for in vain.
+        // A ServerHello before anything else is TLS: what comes before the client's is then looked for in vain.
         let orders = if *name == "proxy" { &[true][..] } else { &[true, false] };
         for &client_first in orders {
             let mut all = packets(beginning, 40_000, 100);
