@@ -19,7 +19,7 @@
 mod half;
 mod line;
 
-use crate::fact::{Facts, Field, Flag, Kind, Side};
+use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
 use crate::parse::inner::Inner;
 use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, dns};
 use half::{Body, Half, Mark, Message, Phase, Step};
@@ -204,23 +204,10 @@ impl Http {
         }
         let mut path = target;
         if let Some((authority, rest)) = line::absolute(target) {
-            if !authority.is_empty() {
-                facts.add(&HOST, side, prefix.seen, line::without_port(authority));
-            }
+            add_host(&HOST, authority, side, prefix.seen, facts);
             path = rest;
         }
-        path = line::without_query(path);
-        if path.is_empty() {
-            path = b"/";
-        }
-        let kept = path.get(..PATH_BYTES_MAX).unwrap_or(path);
-        if kept.len() < path.len() {
-            facts.flags.set(Flag::LimitReached);
-        }
-        facts.add(&PATH, side, prefix.seen, kept);
-        if path == DNS_PATH {
-            facts.add(&dns::TRANSPORT, side, prefix.seen, b"doh");
-        }
+        add_path(path, side, prefix.seen, facts);
         (method == b"HEAD").then_some(Mark::Head)
     }
 
@@ -274,7 +261,7 @@ impl Http {
             value
         };
         if is(b"host") && request {
-            facts.add(&HOST, side, prefix.seen, line::without_port(line::without_user(value)));
+            add_host(&HOST, value, side, prefix.seen, facts);
         } else if is(b"user-agent") && request {
             facts.add(&USER_AGENT, side, prefix.seen, value);
         } else if is(b"server") {
@@ -282,8 +269,8 @@ impl Http {
         } else if is(b"upgrade") && (request || matches!(half.message, Message::Response(101))) {
             let names = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|name| !name.is_empty());
             names.take(UPGRADES_MAX).for_each(|name| facts.add(&UPGRADE, side, prefix.seen, name));
-        } else if (is(b"content-type") || is(b"accept") && request) && line::has_type(value, DNS_MESSAGE) {
-            facts.add(&dns::TRANSPORT, side, prefix.seen, b"doh");
+        } else if (is(b"content-type") || is(b"accept") && request) && is_dns_message(value) {
+            add_dns(side, prefix.seen, facts);
         } else if is(b"content-length") {
             let length = line::number(value);
             let other = half.body.length.is_some() && half.body.length != length;
@@ -441,6 +428,40 @@ impl Http {
         }
         Step::Need(wanted)
     }
+}
+
+/// Adds the host of an authority, without user name and port.
+pub(super) fn add_host(field: &'static Field, authority: &[u8], side: Side, seen: Seen, facts: &mut Facts) {
+    let host = line::without_port(line::without_user(authority));
+    if !host.is_empty() {
+        facts.add(field, side, seen, host);
+    }
+}
+
+/// Adds the path of a target without its query, and says when it is that of DNS.
+pub(super) fn add_path(target: &[u8], side: Side, seen: Seen, facts: &mut Facts) {
+    let path = match line::without_query(target) {
+        b"" => b"/",
+        path => path,
+    };
+    let kept = path.get(..PATH_BYTES_MAX).unwrap_or(path);
+    if kept.len() < path.len() {
+        facts.flags.set(Flag::LimitReached);
+    }
+    facts.add(&PATH, side, seen, kept);
+    if path == DNS_PATH {
+        add_dns(side, seen, facts);
+    }
+}
+
+/// Whether DNS messages are among the media types of a header.
+pub(super) fn is_dns_message(types: &[u8]) -> bool {
+    line::has_type(types, DNS_MESSAGE)
+}
+
+/// Says that DNS travels in HTTP.
+pub(super) fn add_dns(side: Side, seen: Seen, facts: &mut Facts) {
+    facts.add(&dns::TRANSPORT, side, seen, b"doh");
 }
 
 #[cfg(test)]

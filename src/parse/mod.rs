@@ -21,6 +21,7 @@ pub mod ftp;
 pub mod fw1;
 pub mod globalprotect;
 pub mod http;
+pub mod http2;
 pub mod ike;
 pub mod imap;
 pub mod inner;
@@ -135,6 +136,7 @@ pub trait Parser: Send {
 pub static PROTOCOLS: &[&Protocol] = &[
     &tls::PROTOCOL,
     &http::PROTOCOL,
+    &http2::PROTOCOL,
     &dns::PROTOCOL,
     &smtp::PROTOCOL,
     &pop3::PROTOCOL,
