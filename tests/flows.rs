@@ -183,3 +183,14 @@ fn a_resolver_flow_without_end_loses_no_question() {
     assert!(all.iter().all(|f| !f.facts.flags.has(Flag::LimitReached)));
     assert!(all.len() < 30, "{} flows", all.len());
 }
+
+#[test]
+fn a_claim_of_datagrams_that_is_given_back_leaves_no_name() {
+    let nat = Endpoint::new([2, 0, 0, 0, 0, 2], "203.0.113.9", 4500);
+    let esp = [&[0xcb, 0xb7, 0xa0, 0xc6, 0, 0, 0, 7][..], &[0x5a; 40]].concat();
+    let send = |n: u64, payload: &[u8]| datagram(START + n * SECOND, client(50_000), nat, &[], payload);
+    let flow = flows(&[send(0, &esp), send(1, &esp)]).remove(0);
+    assert_eq!(flow.protocol, Some("ike"));
+    let flow = flows(&[send(0, &esp), send(1, b"no ESP at all")]).remove(0);
+    assert_eq!(flow.protocol, None);
+}

@@ -55,6 +55,10 @@ pub static CNAME: Field = Field::new("dns.cname", Kind::Name, "target of a CNAME
 /// How DNS travels when it is not in the clear: `dot`, `doh`, `doq`.
 pub static TRANSPORT: Field =
     Field::new("dns.transport", Kind::Text, "how hidden DNS travels: dot, doh, doq", "RFC 7858, RFC 8484, RFC 9250");
+/// Type of a service that is announced in the domain `local`: `_ipp._tcp`. Names of instances are often those of
+/// people and not told.
+pub static SERVICE: Field =
+    Field::new("mdns.service", Kind::Text, "type of a service announced by mDNS", "RFC 6763 sections 4 and 9");
 /// The sender told the other side: this name has this address. See [`unpack_resolved`].
 pub static RESOLVED: Field = Field::internal(
     "dns.resolved",
@@ -72,7 +76,7 @@ pub static ECH: Field = Field::internal(
 pub static PROTOCOL: Protocol = Protocol {
     name: "dns",
     over: &[Transport::Udp, Transport::Tcp],
-    fields: &[&QNAME, &QTYPE, &RCODE, &ANSWER, &ANSWER_NAME, &CNAME, &TRANSPORT, &RESOLVED, &ECH],
+    fields: &[&QNAME, &QTYPE, &RCODE, &ANSWER, &ANSWER_NAME, &CNAME, &TRANSPORT, &SERVICE, &RESOLVED, &ECH],
     claim,
     embedded: false,
     parser: |transport| Box::new(Dns { transport, next: [0; 2] }),

@@ -102,7 +102,7 @@ fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
 fn is_esp(bytes: &[u8]) -> bool {
     let mut reader = Reader::new(bytes);
     let (Some(spi), Some(sequence)) = (reader.u32(), reader.u32()) else { return false };
-    let aligned = bytes.len() >= ESP_BYTES_MIN && bytes.len() % 4 == 0;
+    let aligned = bytes.len() >= ESP_BYTES_MIN && bytes.len().is_multiple_of(4);
     aligned && spi >= ESP_SPI_MIN && (1..ESP_SEQUENCE_MAX).contains(&sequence)
 }
 
@@ -176,7 +176,7 @@ impl<'a> Message<'a> {
         let encrypted = version == 1 && flags & 1 != 0;
         let message = Message { version, exchange, encrypted, first, body: reader };
         if encrypted {
-            let blocks = reader.left() > 0 && reader.left() % BLOCK_BYTES == 0 && is_payload(version, first);
+            let blocks = reader.left() > 0 && reader.left().is_multiple_of(BLOCK_BYTES) && is_payload(version, first);
             return blocks.then_some(message);
         }
         message.each(|_, _| ()).map(|()| message)

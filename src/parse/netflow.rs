@@ -212,7 +212,7 @@ impl<'a> Template<'a> {
             },
         };
         let withdrawn = version == IPFIX && count == 0;
-        if !(id >= DATA_MIN || withdrawn) || (count == 0 && !withdrawn) || scopes > count {
+        if !withdrawn && (id < DATA_MIN || count == 0) || scopes > count {
             return None;
         }
         let start = set.rest();

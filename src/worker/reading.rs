@@ -114,7 +114,11 @@ impl Reading {
         let Some(parser) = &mut self.parser else { return Verdict::Reading };
         match parser.feed(side, Prefix { bytes: datagram, seen, last: true, split: false }, facts) {
             Progress::NeedBytes(_) => Verdict::Reading,
-            Progress::Done | Progress::AllDone | Progress::NotMine => Verdict::Done,
+            Progress::Done | Progress::AllDone => Verdict::Done,
+            Progress::NotMine => {
+                self.protocol = None;
+                Verdict::Done
+            }
         }
     }
 

@@ -40,7 +40,9 @@ const CLASS_IN: u16 = 1;
 mod kind {
     pub(super) const A: u16 = 1;
     pub(super) const CNAME: u16 = 5;
+    pub(super) const PTR: u16 = 12;
     pub(super) const AAAA: u16 = 28;
+    pub(super) const SRV: u16 = 33;
     pub(super) const SVCB: u16 = 64;
     pub(super) const HTTPS: u16 = 65;
 }
@@ -364,6 +366,16 @@ impl<'a> Reading<'a, '_> {
                 let target = name::text(self.message, &mut data)?;
                 self.facts.add(&super::CNAME, self.side, self.seen, target.bytes());
             }
+            kind::PTR | kind::SRV => {
+                let mut owner = name::text(self.message, &mut record.owner_at.clone())?;
+                // The list of all types points at types (RFC 6763, 9).
+                if name::service(owner.bytes()) == Some(b"_dns-sd._udp") && record.kind == kind::PTR {
+                    owner = name::text(self.message, &mut data)?;
+                }
+                if let Some(service) = name::service(owner.bytes()) {
+                    self.facts.add(&super::SERVICE, self.side, self.seen, service);
+                }
+            }
             _ => {}
         }
         Some(())
@@ -382,11 +394,13 @@ impl<'a> Reading<'a, '_> {
                 }
             }
             kind::SVCB | kind::HTTPS => {
-                if self.service(data).is_none() {
+                let parameters = self.service(data);
+                if parameters.is_none() {
                     self.facts.flags.set(Flag::ParseError);
                 }
             }
-            _ => self.resolved(data.rest()),
+            kind::A | kind::AAAA => self.resolved(data.rest()),
+            _ => {}
         }
         true
     }
@@ -455,5 +469,5 @@ impl<'a> Reading<'a, '_> {
 
 /// The types of answers that become facts.
 fn is_read(kind: u16) -> bool {
-    matches!(kind, kind::A | kind::AAAA | kind::CNAME | kind::SVCB | kind::HTTPS)
+    matches!(kind, kind::A | kind::CNAME | kind::PTR | kind::AAAA | kind::SRV | kind::SVCB | kind::HTTPS)
 }

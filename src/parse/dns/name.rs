@@ -125,3 +125,21 @@ pub(super) fn text<'a>(message: &'a [u8], reader: &mut Reader<'a>) -> Option<Pac
     }
     Some(text)
 }
+
+/// The type of a service in the text of a name: its last labels before `local`, `_ipp._tcp` (RFC 6763, 7).
+pub(super) fn service(name: &[u8]) -> Option<&[u8]> {
+    const DOMAIN: &[u8] = b".local";
+    /// Bytes of a service's name with the underscore (RFC 6335, 5.1).
+    const SERVICE_BYTES_MAX: usize = 16;
+    let (rest, domain) = name.split_at_checked(name.len().checked_sub(DOMAIN.len())?)?;
+    let mut labels = rest.rsplit(|byte| *byte == b'.');
+    let (transport, service) = (labels.next()?, labels.next()?);
+    let plain = service.iter().skip(1).all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    let good = domain.eq_ignore_ascii_case(DOMAIN)
+        && (transport.eq_ignore_ascii_case(b"_tcp") || transport.eq_ignore_ascii_case(b"_udp"))
+        && service.starts_with(b"_")
+        && (2..=SERVICE_BYTES_MAX).contains(&service.len())
+        && plain;
+    let bytes = service.len().saturating_add(1).saturating_add(transport.len());
+    rest.get(rest.len().checked_sub(bytes)?..).filter(|_| good)
+}

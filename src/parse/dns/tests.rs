@@ -410,3 +410,25 @@ proptest! {
         prop_assert!(found.is_empty() || found == ["www.example.com"], "{:?}", found);
     }
 }
+
+#[test]
+fn services_in_the_domain_local_by_their_types() {
+    let instance = wire("Anna's printer._ipp._tcp.local");
+    let answers = [
+        record(&wire("_services._dns-sd._udp.local"), 12, &wire("_http._tcp.local")),
+        record(&wire("_ipp._tcp.local"), 12, &instance),
+        record(&wire("x._googlecast._TCP.Local"), 33, &[&[0; 6][..], &wire("h.local")].concat()),
+        // No services: a name, an address backwards, another domain, too long.
+        record(&wire("_tcp.local"), 12, &instance),
+        record(&wire("9.2.0.192.in-addr.arpa"), 12, &wire("h.example")),
+        record(&wire("_ldap._tcp.corp.example"), 33, &[&[0; 6][..], &wire("h.local")].concat()),
+        record(&wire("_sixteen-letters-x._tcp.local"), 12, &instance),
+    ];
+    let bytes = [header(RESPONSE, [0, answers.len() as u16, 0, 0]), answers.concat()].concat();
+    let facts = answered(&bytes);
+    assert_eq!(names(&facts, &SERVICE), ["_googlecast._TCP", "_http._tcp", "_ipp._tcp"]);
+    assert!(!facts.packed().windows(4).any(|window| window == b"Anna"));
+    // An answer is not taken for an address.
+    let asked = answered(&response("_ipp._tcp.local", 12, &[record(TO_QUESTION, 12, &[0xc0, 12])]));
+    assert_eq!((names(&asked, &SERVICE), resolved(&asked)), (vec!["_ipp._tcp".to_owned()], vec![]));
+}
