@@ -206,6 +206,8 @@ fn next_address<'a>(reader: &mut Reader<'a>) -> Option<(&'a [u8], &'a [u8])> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
     use super::*;
 
     fn element(kind: u16, value: &[u8]) -> Vec<u8> {
@@ -279,7 +281,8 @@ mod tests {
         let whole = message(&elements());
         for end in 0..whole.len() {
             let facts = facts_of(&whole[..end]);
-            assert!(facts.len() == 0 && facts.flags.has(Flag::ParseError), "cut at {end}");
+            assert_eq!(facts.len(), 0, "cut at {end}");
+            assert!(facts.flags.has(Flag::ParseError));
         }
         for at in SNAP.len()..whole.len() {
             let mut changed = whole.clone();

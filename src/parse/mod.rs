@@ -10,6 +10,7 @@ pub mod ccp;
 pub mod cdp;
 pub mod checkpoint_rdp;
 pub mod dhcp;
+pub mod dhcpv6;
 pub mod dns;
 pub mod eap;
 pub mod fgcp;
@@ -152,6 +153,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &eap::PROTOCOL,
     &radius::PROTOCOL,
     &dhcp::PROTOCOL,
+    &dhcpv6::PROTOCOL,
     &lldp::PROTOCOL,
     &cdp::PROTOCOL,
     &arp::PROTOCOL,
