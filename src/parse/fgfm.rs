@@ -5,9 +5,10 @@
 //! nobody sees it; it is clear behind a proxy that decrypts.
 //!
 //! The vendor describes the protocol, not its bytes: the framing is the one that public checks for
-//! CVE-2024-47575 and CVE-2024-23113 speak. A message is four bytes of flags, four of length
-//! (big-endian, these eight included) and lines of text up to an empty one; what follows that in a
-//! `channel` message belongs to somebody else.
+//! CVE-2024-47575 and CVE-2024-23113 speak, and phikshun/rsulley: fuzzies/fgfm.rb. A message is four
+//! bytes of flags, four of length (big-endian, these eight included) and lines of text up to an
+//! empty one; what follows that in a `channel` message belongs to somebody else. Passwords stand
+//! there too; only what is named below is kept.
 
 #![deny(
     clippy::indexing_slicing,
@@ -26,8 +27,9 @@ const SOURCE: &str = "framing as used in public checks for CVE-2024-47575 (Forti
 
 /// First line of a message: `get auth`, `reply 200`, `channel`.
 pub static MESSAGE: Field = Field::new("fgfm.message", Kind::Text, "first line of an FGFM message", SOURCE);
-/// Serial number that a device gives in a request.
-pub static SERIAL: Field = Field::new("fgfm.serial", Kind::Text, "serial number in an FGFM request", SOURCE);
+/// Serial number that a device gives in a request, or a manager in its answer.
+pub static SERIAL: Field =
+    Field::new("fgfm.serial", Kind::Text, "serial number that the sender of an FGFM message gives", SOURCE);
 /// Model that a device gives in a request, `FortiGate-60E`.
 pub static PLATFORM: Field = Field::new("fgfm.platform", Kind::Text, "model in an FGFM request", SOURCE);
 /// Host name that a device gives in a request.
@@ -59,6 +61,8 @@ const VERB_BYTES_MAX: usize = 7;
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of a message that is read; a longer one is stepped over.
 const READ_BYTES_MAX: usize = 16 * 1024;
+/// How the serial number of a manager begins. Others in an answer may be those of who asked.
+const MANAGER: &[u8] = b"FMG";
 /// Lines of a message; further ones are not read.
 pub const LINES_MAX: usize = 64;
 
@@ -128,7 +132,7 @@ fn number(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()
 }
 
-/// Reads a whole message: its first line and, of a request, what a device says of itself.
+/// Reads a whole message: its first line, and what its sender says of itself.
 fn read(text: &[u8], side: Side, prefix: Prefix<'_>, facts: &mut Facts) {
     let mut lines = text.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let Some(first) = lines.next().filter(|line| is_printable_ascii(line)) else { return };
@@ -136,9 +140,7 @@ fn read(text: &[u8], side: Side, prefix: Prefix<'_>, facts: &mut Facts) {
         return;
     }
     facts.add(&MESSAGE, side, prefix.seen, first);
-    if !first.starts_with(b"get ") {
-        return;
-    }
+    let asks = first.starts_with(b"get ");
     let mut release = [None; 3];
     for line in lines.take(LINES_MAX).take_while(|line| !line.is_empty()) {
         let Some(at) = line.iter().position(|b| *b == b'=') else { continue };
@@ -148,7 +150,8 @@ fn read(text: &[u8], side: Side, prefix: Prefix<'_>, facts: &mut Facts) {
         }
         let [major, minor, patch] = &mut release;
         match key {
-            b"serialno" => facts.add(&SERIAL, side, prefix.seen, value),
+            b"serialno" if asks || value.starts_with(MANAGER) => facts.add(&SERIAL, side, prefix.seen, value),
+            _ if !asks => {}
             b"platform" => facts.add(&PLATFORM, side, prefix.seen, value),
             b"hostname" => facts.add(&HOSTNAME, side, prefix.seen, value),
             b"major" => *major = number(value),
@@ -214,12 +217,19 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_says_nothing_of_its_sender() {
-        let reply = message("reply 200\r\nrequest=auth\r\nserialno=FGVMEVWG8YMT3R63\r\n\r\n\0");
+    fn an_answer_names_the_manager_and_nobody_else() {
+        // The answer of fuzzies/fgfm.rb.
+        let reply = message(
+            "reply 200\r\nrequest=auth\r\nserialno=FMG-VM0A12000459\r\nuser=admin\r\npasswd=test\r\n\
+            keepalive_interval=120\r\n\r\n\0",
+        );
         let greeted = [&message("")[..], &reply].concat();
-        let facts = facts(Side::Destination, &greeted);
-        assert_eq!(text(&facts, &MESSAGE), ["reply 200"]);
-        assert!(!facts.has(&SERIAL));
+        let answered = facts(Side::Destination, &greeted);
+        assert_eq!(text(&answered, &MESSAGE), ["reply 200"]);
+        assert_eq!(text(&answered, &SERIAL), ["FMG-VM0A12000459"]);
+        assert_eq!(answered.len(), 2, "no password");
+        let echo = message("reply 200\r\nserialno=FGVMEVWG8YMT3R63\r\nhostname=fw1\r\nmajor=7\r\n\r\n\0");
+        assert_eq!(facts(Side::Destination, &echo).len(), 1, "only the first line");
     }
 
     #[test]
