@@ -16,7 +16,8 @@
 )]
 
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, tls};
+use crate::parse::inner::Inner;
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
 
 /// The greeting behind its code, to the end of the line.
 pub static AUTHD: Field = Field::new(
@@ -33,7 +34,7 @@ pub static PROTOCOL: Protocol = Protocol {
     fields: &[&AUTHD],
     claim,
     embedded: false,
-    parser: |_| Box::new(Authd { server_tls: None, inner: None, inner_done: false }),
+    parser: |_| Box::new(Authd { greeted: false, tls: Inner::tls() }),
 };
 
 const CODE: &[u8] = b"220 ";
@@ -52,67 +53,37 @@ fn claim(_: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
 }
 
 struct Authd {
-    /// Where the TLS of the server begins: behind its greeting.
-    server_tls: Option<usize>,
-    inner: Option<Box<dyn Parser>>,
-    inner_done: bool,
+    greeted: bool,
+    tls: Inner,
 }
 
 impl Parser for Authd {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
-        match (side, self.server_tls) {
-            (Side::Source, _) => self.tls(0, side, prefix, facts),
-            (Side::Destination, Some(at)) => self.tls(at, side, prefix, facts),
-            (Side::Destination, None) => self.greeting(prefix, facts),
+        if self.tls.has_begun(side) {
+            return self.tls.feed(side, prefix, facts);
         }
-    }
-}
-
-impl Authd {
-    fn greeting(&mut self, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
-        let within = prefix.bytes.get(..GREETING_BYTES_MAX).unwrap_or(prefix.bytes);
-        let Some(end) = within.iter().position(|byte| *byte == b'\n') else {
-            if within.len() < GREETING_BYTES_MAX && !prefix.last {
-                return Progress::NeedBytes(within.len().saturating_add(1));
+        let mut at = 0;
+        if side == Side::Destination {
+            let within = prefix.bytes.get(..GREETING_BYTES_MAX).unwrap_or(prefix.bytes);
+            let Some(end) = within.iter().position(|byte| *byte == b'\n') else {
+                let full = within.len() >= GREETING_BYTES_MAX;
+                if full {
+                    facts.flags.set(Flag::LimitReached);
+                }
+                let more = Progress::NeedBytes(within.len().saturating_add(1));
+                return if full || prefix.last { Progress::Done } else { more };
+            };
+            if !self.greeted {
+                let line = within.get(CODE.len()..end).unwrap_or_default().trim_ascii_end();
+                facts.add(&AUTHD, side, prefix.seen, line);
+                self.greeted = true;
             }
-            if within.len() >= GREETING_BYTES_MAX {
-                facts.flags.set(Flag::LimitReached);
-            }
-            return Progress::Done;
-        };
-        let line = within.get(CODE.len()..end).unwrap_or_default().trim_ascii_end();
-        facts.add(&AUTHD, Side::Destination, prefix.seen, line);
-        let at = end.saturating_add(1);
-        self.server_tls = Some(at);
-        self.tls(at, Side::Destination, prefix, facts)
-    }
-
-    /// Hands the bytes from `at` on to TLS, if they are TLS.
-    fn tls(&mut self, at: usize, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
-        if self.inner_done {
-            return Progress::Done;
+            at = end.saturating_add(1);
         }
-        let rest = prefix.bytes.get(at..).unwrap_or_default();
-        let claim = match rest {
-            [] => Claim::NeedBytes(1),
-            _ => (tls::PROTOCOL.claim)((0, 0), side, rest),
-        };
-        let progress = match claim {
-            Claim::No => Progress::Done,
+        match self.tls.begins(side, at, prefix) {
+            Claim::Yes => self.tls.feed(side, prefix, facts),
             Claim::NeedBytes(bytes) => Progress::NeedBytes(bytes),
-            Claim::Yes => {
-                let make = tls::PROTOCOL.parser;
-                let parser = self.inner.get_or_insert_with(|| make(Transport::Tcp));
-                parser.feed(side, Prefix { bytes: rest, ..prefix }, facts)
-            }
-        };
-        match progress {
-            Progress::NeedBytes(bytes) => Progress::NeedBytes(bytes.saturating_add(at)),
-            Progress::AllDone | Progress::NotMine => {
-                self.inner_done = true;
-                Progress::Done
-            }
-            Progress::Done => Progress::Done,
+            Claim::No => Progress::Done,
         }
     }
 }
@@ -121,6 +92,7 @@ impl Authd {
 mod tests {
     use super::*;
     use crate::fact::Seen;
+    use crate::parse::tls;
 
     /// As nmap's probes and administrators' notes have it for an ESXi host.
     const ESXI: &[u8] = b"220 VMware Authentication Daemon Version 1.10: SSL Required, \
