@@ -129,6 +129,11 @@ pub trait Parser: Send {
     /// Reads what is new in `prefix` of `side`. Called again only when the bytes asked for are
     /// there, or with `prefix.last` when they never will be.
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress;
+
+    /// Bytes of memory that it holds beside the prefixes; counted for those that gather datagrams.
+    fn heap_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// Every protocol, asked in this order.
