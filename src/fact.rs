@@ -160,7 +160,6 @@ macro_rules! planned {
 }
 
 planned! {
-    QUIC_SNI "quic.sni" Name "server name in a QUIC ClientHello" "RFC 9001 section 4";
 }
 
 /// Where a fact was first seen.

@@ -36,6 +36,7 @@ pub mod pan_terminal;
 pub mod pop3;
 pub mod postgresql;
 pub mod proxy;
+pub mod quic;
 pub mod radius;
 pub mod rdp;
 pub mod slp;
@@ -141,6 +142,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &tls::PROTOCOL,
     &http::PROTOCOL,
     &dns::PROTOCOL,
+    &quic::PROTOCOL,
     &smtp::PROTOCOL,
     &pop3::PROTOCOL,
     &imap::PROTOCOL,
