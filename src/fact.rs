@@ -159,8 +159,7 @@ macro_rules! planned {
     };
 }
 
-planned! {
-}
+planned! {}
 
 /// Where a fact was first seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
