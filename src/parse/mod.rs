@@ -11,6 +11,7 @@ pub mod cdp;
 pub mod checkpoint_rdp;
 pub mod dhcp;
 pub mod dns;
+pub mod dtls;
 pub mod eap;
 pub mod fgcp;
 pub mod fgfm;
@@ -143,6 +144,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &http::PROTOCOL,
     &dns::PROTOCOL,
     &quic::PROTOCOL,
+    &dtls::PROTOCOL,
     &smtp::PROTOCOL,
     &pop3::PROTOCOL,
     &imap::PROTOCOL,

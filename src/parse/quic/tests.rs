@@ -6,6 +6,7 @@ use aes_gcm::aead::AeadInOut;
 use aes_gcm::aes::Aes128;
 use aes_gcm::aes::cipher::BlockCipherEncrypt;
 use aes_gcm::{Aes128Gcm, KeyInit};
+use proptest::prelude::*;
 
 use super::*;
 use crate::fact::value;
@@ -455,4 +456,37 @@ fn the_user_agent_is_a_transport_parameter() {
     assert_eq!(user_agent(&parameters), Some(&b"agent"[..]));
     parameters.push(9);
     assert_eq!(user_agent(&parameters), None, "the list does not fit");
+}
+
+proptest! {
+    /// Whatever is sealed properly, and whatever stands before and behind it.
+    #[test]
+    fn any_frames_and_any_bytes(
+        frames in proptest::collection::vec(any::<u8>(), 0..400),
+        pieces in proptest::collection::vec((0..300usize, 0..300usize), 0..20),
+        junk in proptest::collection::vec(any::<u8>(), 0..60),
+        number in any::<u32>(),
+    ) {
+        let hello = client_hello();
+        let mut all: Vec<u8> = pieces.iter().flat_map(|&(a, b)| {
+            let [a, b] = [a, b].map(|at| at.min(hello.len()));
+            crypto(a.min(b), &hello[a.min(b)..a.max(b)])
+        }).collect();
+        all.extend(&frames);
+        let first = [client(number, &all), junk.clone()].concat();
+        let second = [server(&TO, &frames), junk.clone()].concat();
+        for bytes in [&first, &second, &junk] {
+            claim((443, 443), Side::Source, bytes);
+        }
+        let mut parser = Quic::new();
+        let mut facts = Facts::default();
+        for (side, bytes) in [(Side::Source, &first), (Side::Destination, &second), (Side::Source, &junk)] {
+            let prefix = Prefix { bytes, seen: Seen::default(), last: true, split: false };
+            if parser.feed(side, prefix, &mut facts) == Progress::AllDone {
+                break;
+            }
+        }
+        let names = text(&facts, &SNI);
+        prop_assert!(names.is_empty() || names == ["example.com"]);
+    }
 }
