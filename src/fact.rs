@@ -159,9 +159,7 @@ macro_rules! planned {
     };
 }
 
-planned! {
-    QUIC_SNI "quic.sni" Name "server name in a QUIC ClientHello" "RFC 9001 section 4";
-}
+planned! {}
 
 /// Where a fact was first seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -46,7 +46,8 @@ fn values(record: &Value, into: &mut BTreeMap<String, BTreeSet<String>>) {
     }
     for fact in record.pointer("/bordertap/facts").and_then(Value::as_array).into_iter().flatten() {
         let key = match fact["field"].as_str().unwrap() {
-            "tls.sni" => "sni",
+            "tls.sni" | "quic.sni" => "sni",
+            "tls.alpn" => "alpn",
             "tls.ja3" => "ja3",
             "tls.ja3s" => "ja3s",
             "tls.ja4" => "ja4",

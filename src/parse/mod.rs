@@ -12,6 +12,7 @@ pub mod checkpoint_rdp;
 pub mod dhcp;
 pub mod dhcpv6;
 pub mod dns;
+pub mod dtls;
 pub mod eap;
 pub mod fgcp;
 pub mod fgfm;
@@ -38,6 +39,7 @@ pub mod pan_terminal;
 pub mod pop3;
 pub mod postgresql;
 pub mod proxy;
+pub mod quic;
 pub mod radius;
 pub mod rdp;
 pub mod slp;
@@ -131,6 +133,11 @@ pub trait Parser: Send {
     /// Reads what is new in `prefix` of `side`. Called again only when the bytes asked for are
     /// there, or with `prefix.last` when they never will be.
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress;
+
+    /// Bytes of memory that it holds beside the prefixes; counted for those that gather datagrams.
+    fn heap_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// Every protocol, asked in this order.
@@ -139,6 +146,8 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &http::PROTOCOL,
     &http2::PROTOCOL,
     &dns::PROTOCOL,
+    &quic::PROTOCOL,
+    &dtls::PROTOCOL,
     &smtp::PROTOCOL,
     &pop3::PROTOCOL,
     &imap::PROTOCOL,

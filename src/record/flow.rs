@@ -7,11 +7,11 @@ use std::net::IpAddr;
 
 use crate::fact::{Fact, Facts, Field, Flag, Side, value};
 use crate::flow::key::{Key, protocol};
-use crate::parse::{dns, http, socks, tls};
+use crate::parse::{dns, http, quic, socks, tls};
 use crate::time::Time;
 
 /// Fields from which the name of the destination is taken, best first.
-pub const NAME_FIELDS: &[&Field] = &[&tls::SNI, &http::HOST, &http::CONNECT_HOST, &socks::HOST];
+pub const NAME_FIELDS: &[&Field] = &[&tls::SNI, &quic::SNI, &http::HOST, &http::CONNECT_HOST, &socks::HOST];
 
 /// A host name for comparing: lower case, no trailing dot, no port.
 pub fn normal_name(name: &str) -> String {

@@ -72,7 +72,8 @@ fn claim(
 impl Reading {
     /// Bytes of memory behind it.
     pub fn heap_bytes(&self) -> usize {
-        size_of::<Reading>() + self.halves.iter().map(|h| h.stream.heap_bytes()).sum::<usize>()
+        let parser = self.parser.as_ref().map_or(0, |parser| parser.heap_bytes());
+        size_of::<Reading>() + parser + self.halves.iter().map(|h| h.stream.heap_bytes()).sum::<usize>()
     }
 
     /// Name of the protocol that claimed the flow.

@@ -5,7 +5,7 @@
 //! itself gives no lists at all, so that no fingerprint comes from half of it.
 //! Sources: RFC 8446 section 4.1, RFC 5246 section 7.4.1, RFC 6066 section 3 (server name),
 //! RFC 7301 (ALPN), RFC 9849 (encrypted client hello), RFC 6101 (SSL 3.0, appendix E for the
-//! hello of version 2).
+//! hello of version 2), RFC 6347 section 4.2.1 (the cookie of DTLS).
 
 #![deny(
     clippy::indexing_slicing,
@@ -99,8 +99,13 @@ pub struct ClientHello<'a> {
 impl<'a> ClientHello<'a> {
     /// Reads the body of the message. TLS over TCP and in QUIC have the same form.
     pub fn parse(body: &'a [u8]) -> Result<ClientHello<'a>, Malformed> {
+        ClientHello::parse_as(body, ja4::Transport::Tls)
+    }
+
+    /// Reads the body of the message in the form that it has over this transport.
+    pub fn parse_as(body: &'a [u8], transport: ja4::Transport) -> Result<ClientHello<'a>, Malformed> {
         let mut reader = Reader::new(body);
-        let head = ClientHead::read(&mut reader)?;
+        let head = ClientHead::read(&mut reader, transport)?;
         let extensions = extension_block(&mut reader)?;
 
         let mut words = Vec::with_capacity((head.ciphers.len() / 2).saturating_add(WORDS_OF_EXTENSIONS));
@@ -217,8 +222,19 @@ impl<'a> ClientHello<'a> {
     }
 
     /// The highest of `supported_versions`, else `client_version`.
-    pub fn highest_version(&self) -> u16 {
-        self.versions().iter().copied().filter(|&v| !is_grease(v)).max().unwrap_or(self.version)
+    pub fn highest_version(&self, transport: ja4::Transport) -> u16 {
+        let versions = self.versions().iter().copied().filter(|&v| !is_grease(v));
+        let highest = match transport {
+            // Those of DTLS count down, so that no TLS version has the same number (RFC 6347 section 4.1).
+            ja4::Transport::Dtls => versions.min(),
+            _ => versions.max(),
+        };
+        highest.unwrap_or(self.version)
+    }
+
+    /// The data of the first extension of a type.
+    pub fn extension(&self, kind: u16) -> Option<&'a [u8]> {
+        Extensions(Reader::new(self.extensions)).find(|&(k, _)| k == kind).map(|(_, data)| data)
     }
 
     /// Server names, raw, of any name type; normally one.
@@ -248,7 +264,7 @@ impl<'a> ClientHello<'a> {
         };
         let offer4 = ja4::Offer {
             transport,
-            version: self.highest_version(),
+            version: self.highest_version(transport),
             ciphers: self.ciphers(),
             extensions: self.extension_types(),
             alpn: self.alpn().find(|name| !is_grease_name(name)),
@@ -260,9 +276,9 @@ impl<'a> ClientHello<'a> {
 
 /// The server names in the first part of a ClientHello whose rest never came. Only names that
 /// stand there whole.
-pub fn server_names_of_cut(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn server_names_of_cut(body: &[u8], transport: ja4::Transport) -> impl Iterator<Item = &[u8]> {
     let mut reader = Reader::new(body);
-    let extensions = match ClientHead::read(&mut reader) {
+    let extensions = match ClientHead::read(&mut reader, transport) {
         Ok(_) if reader.u16().is_some() => reader.rest(),
         _ => &[],
     };
@@ -429,11 +445,14 @@ struct ClientHead<'a> {
 }
 
 impl<'a> ClientHead<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<ClientHead<'a>, Malformed> {
+    fn read(reader: &mut Reader<'a>, transport: ja4::Transport) -> Result<ClientHead<'a>, Malformed> {
         let version = reader.u16().ok_or(Malformed("version"))?;
         let random = reader.take(RANDOM_BYTES).ok_or(Malformed("random"))?;
         let resumption_id = reader.vec8().map(|id| id.rest()).filter(|id| id.len() <= SESSION_ID_BYTES_MAX);
         let resumption_id = resumption_id.ok_or(Malformed("resumption id"))?;
+        if transport == ja4::Transport::Dtls {
+            reader.vec8().ok_or(Malformed("cookie"))?;
+        }
         let ciphers = reader.vec16().map(|list| list.rest()).filter(|list| list.len() % 2 == 0);
         let ciphers = ciphers.ok_or(Malformed("cipher suites"))?;
         reader.vec8().ok_or(Malformed("compression methods"))?;

@@ -92,13 +92,13 @@ pub static PROTOCOL: Protocol = Protocol {
 };
 
 /// Handshake types, RFC 8446 section 4 and RFC 5246 section 7.4.
-const CLIENT_HELLO: u8 = 1;
-const SERVER_HELLO: u8 = 2;
-const CERTIFICATE: u8 = 11;
-const CERTIFICATE_REQUEST: u8 = 13;
-const SERVER_HELLO_DONE: u8 = 14;
+pub(super) const CLIENT_HELLO: u8 = 1;
+pub(super) const SERVER_HELLO: u8 = 2;
+pub(super) const CERTIFICATE: u8 = 11;
+pub(super) const CERTIFICATE_REQUEST: u8 = 13;
+pub(super) const SERVER_HELLO_DONE: u8 = 14;
 const CERTIFICATE_VERIFY: u8 = 15;
-const CLIENT_KEY_EXCHANGE: u8 = 16;
+pub(super) const CLIENT_KEY_EXCHANGE: u8 = 16;
 const FINISHED: u8 = 20;
 
 /// Prefix that one side can have; a message that would need more is cut by this limit.
@@ -306,9 +306,7 @@ fn read_cut(records: &mut Records, side: Side, prefix: Prefix<'_>, facts: &mut F
     }
     facts.flags.set(if bytes_needed > HELLO_BYTES_MAX { Flag::LimitReached } else { Flag::Truncated });
     if kind == CLIENT_HELLO {
-        for name in hello::server_names_of_cut(body).take(SERVER_NAMES_MAX) {
-            facts.add(&SNI, side, prefix.seen, name);
-        }
+        add_names_of_cut(body, &OVER_TCP, side, prefix.seen, facts);
     }
 }
 
@@ -341,7 +339,7 @@ impl Talk {
                 }
                 self.hellos = self.hellos.saturating_add(1);
                 match ClientHello::parse(message.body) {
-                    Ok(hello) => add_client_hello(&hello, side, seen, facts),
+                    Ok(hello) => add_client_hello(&hello, &OVER_TCP, side, seen, facts),
                     Err(_) => facts.flags.set(Flag::ParseError),
                 }
                 !handshake.client_settled || self.hellos < handshake.hellos_wanted()
@@ -393,13 +391,22 @@ impl Talk {
     }
 }
 
-fn add_client_hello(hello: &ClientHello<'_>, side: Side, seen: Seen, facts: &mut Facts) {
-    let (ja3, ja4) = hello.fingerprints(HelloTransport::Tls);
+/// What carried a hello, and where its server names belong.
+pub(super) struct Carrier {
+    pub(super) transport: HelloTransport,
+    pub(super) name_field: &'static Field,
+}
+
+const OVER_TCP: Carrier = Carrier { transport: HelloTransport::Tls, name_field: &SNI };
+
+/// Adds what a client offers.
+pub(super) fn add_client_hello(hello: &ClientHello<'_>, carrier: &Carrier, side: Side, seen: Seen, facts: &mut Facts) {
+    let (ja3, ja4) = hello.fingerprints(carrier.transport);
     facts.add(&JA3, side, seen, &ja3);
     facts.add(&JA4, side, seen, &ja4);
     let mut names = hello.server_names();
     for name in names.by_ref().take(SERVER_NAMES_MAX) {
-        facts.add(&SNI, side, seen, name);
+        facts.add(carrier.name_field, side, seen, name);
     }
     let mut protocols = hello.alpn().filter(|name| !name.is_empty());
     for name in protocols.by_ref().take(ALPN_NAMES_MAX) {
@@ -423,7 +430,15 @@ fn add_client_hello(hello: &ClientHello<'_>, side: Side, seen: Seen, facts: &mut
     }
 }
 
-fn add_server_hello(hello: &ServerHello<'_>, side: Side, seen: Seen, facts: &mut Facts) {
+/// Adds the server names in the first part of a ClientHello whose rest never came.
+pub(super) fn add_names_of_cut(body: &[u8], carrier: &Carrier, side: Side, seen: Seen, facts: &mut Facts) {
+    for name in hello::server_names_of_cut(body, carrier.transport).take(SERVER_NAMES_MAX) {
+        facts.add(carrier.name_field, side, seen, name);
+    }
+}
+
+/// Adds what a server chose.
+pub(super) fn add_server_hello(hello: &ServerHello<'_>, side: Side, seen: Seen, facts: &mut Facts) {
     facts.add(&JA3S, side, seen, &hello.ja3s());
     facts.add_number(&VERSION, side, seen, u64::from(hello.negotiated_version()));
     facts.add_number(&CIPHER, side, seen, u64::from(hello.cipher));

@@ -6,19 +6,20 @@
 use smallvec::SmallVec;
 
 use crate::fact::{Fact, Field, Side};
-use crate::parse::{self, dns, http, tls};
+use crate::parse::{self, dns, http, quic, tls};
 use crate::record::FlowRecord;
 
 /// Facts for which no memory is asked for.
 const FEW_FACTS: usize = 24;
 /// Fields that have a key of their own.
-const PLACES: usize = 15;
+const PLACES: usize = 16;
 /// No place.
 const NOWHERE: u8 = u8::MAX;
 
 /// Fields that have a key of their own.
 static PLACED: [&Field; PLACES] = [
     &tls::SNI,
+    &quic::SNI,
     &tls::ALPN,
     &tls::JA3,
     &tls::JA3S,
@@ -60,7 +61,7 @@ impl Columns {
             columns.resize(columns.len().max(at + 1), unknown);
             columns[at] = Column {
                 place: PLACED.iter().position(|placed| *placed == field).map_or(NOWHERE, |place| place as u8),
-                is_tls: tls::PROTOCOL.fields.contains(&field),
+                is_tls: tls::PROTOCOL.fields.contains(&field) || *field == quic::SNI,
                 rank: names.binary_search(&field.name).map_or(0, |rank| rank as u16 + 1),
             };
         }

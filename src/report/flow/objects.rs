@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::json;
 use super::known::Known;
 use crate::fact::{Fact, Side, append, value};
-use crate::parse::{dns, http, tls};
+use crate::parse::{dns, http, quic, tls};
 
 /// Addresses for which no memory is asked for.
 const FEW_ADDRESSES: usize = 8;
@@ -47,7 +47,14 @@ pub fn tls(known: &Known<'_>, out: &mut Vec<u8>) {
         json::raw(out, "\"version\":\"");
         version_text(version, out);
         json::raw(out, "\",\"version_protocol\":");
-        json::raw(out, if version < 0x0301 { "\"ssl\"," } else { "\"tls\"," });
+        json::raw(
+            out,
+            match version {
+                _ if is_dtls(version) => "\"dtls\",",
+                0..0x0301 => "\"ssl\",",
+                _ => "\"tls\",",
+            },
+        );
     }
     if let Some(fact) = known.first(&tls::CIPHER) {
         json::raw(out, "\"cipher\":\"");
@@ -56,7 +63,7 @@ pub fn tls(known: &Known<'_>, out: &mut Vec<u8>) {
     }
     optional(out, "\"next_protocol\":", known.first_of(&tls::ALPN, server));
     json::raw(out, "\"client\":{");
-    optional(out, "\"server_name\":", known.first(&tls::SNI));
+    optional(out, "\"server_name\":", known.first(&tls::SNI).or_else(|| known.first(&quic::SNI)));
     optional(out, "\"ja3\":", known.first(&tls::JA3));
     optional(out, "\"ja4\":", known.first(&tls::JA4));
     json::close(out, b'}');
@@ -81,12 +88,19 @@ fn certificate(known: &Known<'_>, server: Side, out: &mut Vec<u8>) {
     }
 }
 
+/// Versions of DTLS count down from 0xfeff; 0x0100 came before them (RFC 6347 section 4.1, AnyConnect).
+fn is_dtls(version: u16) -> bool {
+    version >> 8 == 0xfe || version == 0x0100
+}
+
 /// `1.2` for 0x0303.
 fn version_text(version: u16, out: &mut Vec<u8>) {
     match version {
         0x0002 => json::raw(out, "2.0"),
         0x0300 => json::raw(out, "3.0"),
         0x0301..=0x0304 => out.extend_from_slice(&[b'1', b'.', b'0' + (version - 0x0301) as u8]),
+        0xfeff => json::raw(out, "1.0"),
+        0xfefc | 0xfefd => out.extend_from_slice(&[b'1', b'.', b'2' + (0xfefd - version) as u8]),
         other => number_text(other, out),
     }
 }

@@ -9,7 +9,7 @@ use crate::fact::value;
 use crate::fact::{Field, Kind, Side};
 use crate::flow::community_id;
 use crate::flow::key::protocol;
-use crate::parse::{dns, http, tls};
+use crate::parse::{dns, http, quic, tls};
 use crate::record::FlowRecord;
 
 #[derive(Serialize)]
@@ -332,7 +332,7 @@ fn first_of(record: &FlowRecord, field: &'static Field, side: Side) -> Option<St
 
 fn tls_object(record: &FlowRecord) -> Option<Tls> {
     let facts = &record.facts;
-    if !tls::PROTOCOL.fields.iter().any(|field| facts.has(field)) {
+    if !tls::PROTOCOL.fields.iter().any(|field| facts.has(field)) && !facts.has(&quic::SNI) {
         return None;
     }
     // The side with the ServerHello is the TLS server, whoever opened the flow.
@@ -342,11 +342,15 @@ fn tls_object(record: &FlowRecord) -> Option<Tls> {
         facts.iter().filter(|f| *f.field == tls::X509_SAN && f.side == server).map(|f| value::text(&f)).collect();
     Some(Tls {
         version: version.map(version_text),
-        version_protocol: version.map(|v| if v < 0x0301 { "ssl" } else { "tls" }),
+        version_protocol: version.map(|v| match v {
+            0x0100 | 0xfe00..=0xfeff => "dtls",
+            0..0x0301 => "ssl",
+            _ => "tls",
+        }),
         cipher: facts.first(&tls::CIPHER).map(|f| cipher_text(value::number(f.value) as u16)),
         next_protocol: first_of(record, &tls::ALPN, server),
         client: TlsClient {
-            server_name: first(record, &tls::SNI),
+            server_name: first(record, &tls::SNI).or_else(|| first(record, &quic::SNI)),
             ja3: first(record, &tls::JA3),
             ja4: first(record, &tls::JA4),
         },
@@ -366,6 +370,9 @@ fn version_text(version: u16) -> String {
         0x0002 => "2.0".to_owned(),
         0x0300 => "3.0".to_owned(),
         0x0301..=0x0304 => format!("1.{}", version - 0x0301),
+        0xfeff => "1.0".to_owned(),
+        0xfefd => "1.2".to_owned(),
+        0xfefc => "1.3".to_owned(),
         other => format!("0x{other:04x}"),
     }
 }
