@@ -152,6 +152,21 @@ fn one_direction_alone_gives_what_it_has() {
 }
 
 #[test]
+fn what_was_acknowledged_before_it_came_by_is_read() {
+    let (hello, expected) = reference(Version::Tls13);
+    let mut talk = conversation();
+    talk.open();
+    // The two directions overtake each other between two cards of the sensor.
+    let before = talk.now();
+    talk.send_pieces(From::Client, &cut(&hello, &[200])).send(From::Server, &server_hello(Version::Tls13)).close();
+    let (early, mut packets): (Vec<_>, Vec<_>) = talk.packets().into_iter().partition(|p| p.time < before);
+    let answer = packets.iter().position(|p| p.bytes[6..12] == [2, 0, 0, 0, 0, 2]).unwrap();
+    packets[..=answer].rotate_right(1);
+    let flow = flows(&[early, packets].concat()).remove(0);
+    assert_eq!(meaning(&flow), expected);
+}
+
+#[test]
 fn a_second_copy_with_another_name_is_told_and_the_first_counts() {
     let hello = client_hello(Version::Tls13, Some(NAME));
     let other = client_hello(Version::Tls13, Some("decoy.elsewhere.example"));

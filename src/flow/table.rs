@@ -30,7 +30,7 @@ pub mod state {
     /// A protocol began in the middle of it.
     pub const LATE: u32 = 1 << 6;
     /// Two bits each from here on: source, then destination.
-    /// The side sent a SYN: its first sequence number is known.
+    /// The side sent a SYN: until its first payload `next_seq` is the number of its first byte.
     pub const SYN: [u32; 2] = [1 << 8, 1 << 9];
     /// The side sent a FIN.
     pub const FIN: [u32; 2] = [1 << 10, 1 << 11];

@@ -44,6 +44,9 @@ pub(super) fn follow(hot: &mut Hot, s: usize, segment: &Segment, first_byte: u32
         }
         if grows > 0 {
             hot.next_seq[s] = end;
+            if payload_len == 0 {
+                forget_start(hot, s);
+            }
         }
     }
     let other = 1 - s;
@@ -53,11 +56,19 @@ pub(super) fn follow(hot: &mut Hot, s: usize, segment: &Segment, first_byte: u32
             // A FIN that was not seen counts one; it is no byte.
             lost.skipped[other] += (unseen as u32).saturating_sub(1);
             hot.next_seq[other] = segment.ack;
-            // Its first payload may still come by: where that starts is not known any more.
-            hot.state &= !state::SYN[other];
+            forget_start(hot, other);
         }
     }
     lost
+}
+
+/// The next number of a side has moved on before any payload came: it is no longer that of the first byte, which may
+/// still come by when the two directions are captured by different cards.
+#[inline]
+fn forget_start(hot: &mut Hot, s: usize) {
+    if !hot.is(state::PAYLOAD[s]) {
+        hot.state &= !state::SYN[s];
+    }
 }
 
 /// Whether a segment behind a hello carries more than the rest of a TLS handshake: not a record of

@@ -24,7 +24,7 @@ const LEADING_BYTES_MAX: usize = 8;
 
 const VERSION: &[u8] = b"HTTP/1.";
 
-/// Methods that need no `HTTP/1.x` in sight: RFC 9110, RFC 5789, WebDAV, UPnP.
+/// Methods that need no `HTTP/1.x` in sight: RFC 9110, RFC 5789, WebDAV, RFC 3648, \[MS-WDVME\], UPnP.
 const METHODS: &[&[u8]] = &[
     b"GET",
     b"POST",
@@ -43,6 +43,12 @@ const METHODS: &[&[u8]] = &[
     b"LOCK",
     b"UNLOCK",
     b"SEARCH",
+    b"ORDERPATCH",
+    b"BCOPY",
+    b"BMOVE",
+    b"BDELETE",
+    b"BPROPFIND",
+    b"BPROPPATCH",
     b"REPORT",
     b"M-SEARCH",
     b"NOTIFY",
@@ -73,8 +79,8 @@ pub(super) fn start(line: &[u8]) -> Option<Start<'_>> {
     let method = line.get(..method_bytes)?;
     let target = line.get(method_bytes..version_at)?.trim_ascii();
     let version = line.get(version_at..)?.strip_prefix(VERSION)?;
-    let good = is_method(method) && !target.is_empty() && matches!(version, [digit] if digit.is_ascii_digit());
-    good.then_some(Start::Request { method, target })
+    let good = !target.is_empty() && matches!(version, [digit] if digit.is_ascii_digit());
+    (good && is_method(method) && !is_off(method)).then_some(Start::Request { method, target })
 }
 
 /// Whether the bytes begin with a message. Asks for more while that is open.
@@ -130,6 +136,11 @@ fn is_space(byte: u8) -> bool {
 /// Methods in use are upper-case letters, some with a hyphen or underscore.
 fn is_method(method: &[u8]) -> bool {
     (1..=METHOD_BYTES_MAX).contains(&method.len()) && method.iter().all(is_of_method)
+}
+
+/// A known method as it looks when the capture began inside it, or a little before it: `ET`, `PGET`.
+fn is_off(method: &[u8]) -> bool {
+    !METHODS.contains(&method) && METHODS.iter().any(|known| known.ends_with(method) || method.ends_with(known))
 }
 
 fn is_of_method(byte: &u8) -> bool {

@@ -354,6 +354,15 @@ fn a_side_that_starts_in_the_middle_does_not_spoil_the_other() {
 }
 
 #[test]
+fn what_is_left_of_a_method_is_no_method() {
+    for start in ["ET / HTTP/1.1\r\n", "PGET / HTTP/1.1\r\n", "T / HTTP/1.1\r\n", "NNECT a.example:443 HTTP/1.1\r\n"] {
+        assert_eq!(claim(start.as_bytes()), Claim::No, "{start}");
+    }
+    assert_eq!(claim(b"LOCK / HTTP/1.1\r\n"), Claim::Yes, "though UNLOCK ends like that");
+    assert_eq!(claim(b"BREW / HTTP/1.1\r\n"), Claim::Yes);
+}
+
+#[test]
 fn ssdp_datagrams() {
     let mut parser = (PROTOCOL.parser)(Transport::Udp);
     let mut facts = Facts::default();
