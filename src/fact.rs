@@ -180,6 +180,8 @@ pub enum Flag {
     EchGrease,
     /// Closed because memory ran out, not because it ended.
     Evicted,
+    /// Fragments of IP packets that belong to it contradict each other; those that came first were read.
+    FragConflict,
     /// Fragments of IP packets belong to it.
     Fragmented,
     /// Bytes are missing in the part that parsers wanted to read.
@@ -207,6 +209,7 @@ pub const FLAGS: &[(Flag, &str)] = &[
     (Flag::Ech, "ech"),
     (Flag::EchGrease, "ech-grease"),
     (Flag::Evicted, "evicted"),
+    (Flag::FragConflict, "frag-conflict"),
     (Flag::Fragmented, "fragmented"),
     (Flag::Gap, "gap"),
     (Flag::HelloMultiRecord, "hello-multi-record"),

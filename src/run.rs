@@ -6,6 +6,8 @@
 //! each worker takes its parts in that order, so a flow sees its packets in capture order whoever
 //! decoded them. A full window is a wait, never a loss. One worker needs no thread at all.
 
+mod joining;
+
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,13 +17,15 @@ use ahash::RandomState;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::capture::{Block, Bytes, Packet, Source};
-use crate::decode::{self, REASONS, Reason, Segment};
+use crate::decode::fragments::{Piece, Whole};
+use crate::decode::{self, REASONS, Refused, Segment};
 use crate::fact::Side;
 use crate::ledger::Ledger;
 use crate::merge::{Merge, Tally};
 use crate::parse::{self, Transport};
 use crate::watch::{Stage, Watch};
 use crate::worker::{Counters, Gather, Worker};
+use joining::{Joining, Order, take};
 
 /// Blocks in flight for each worker before decoding waits.
 const WINDOW_BLOCKS: u64 = 16;
@@ -130,23 +134,27 @@ pub type ByInput = BTreeMap<Arc<str>, [Tally; 2]>;
 struct Counts {
     received: u64,
     reasons: [u64; REASONS.len()],
+    /// Fragments so far; what became of them is counted where they meet.
+    fragments: u64,
     inputs: ByInput,
+    /// Fragments of the packets decoded last, in capture order.
+    pieces: Vec<Piece>,
 }
 
 impl Counts {
     fn new() -> Counts {
-        Counts { received: 0, reasons: [0; REASONS.len()], inputs: ByInput::new() }
+        Counts { received: 0, reasons: [0; REASONS.len()], fragments: 0, inputs: ByInput::new(), pieces: Vec::new() }
     }
 
-    /// Decodes packets of a block; what is not read is counted.
+    /// Decodes packets of a block; what is not read is counted, or kept when it is a fragment.
     #[inline]
     fn decode(&mut self, bytes: &[u8], packets: &[Packet], first_number: u64, mut each: impl FnMut(Segment)) {
         self.received += packets.len() as u64;
         for (packet, number) in packets.iter().zip(first_number..) {
             match decode::decode(bytes, packet, number) {
                 Ok(segment) => each(segment),
-                Err(reason) => {
-                    if let Some(segment) = self.refused_packet(reason, bytes, packet, number) {
+                Err(refused) => {
+                    if let Some(segment) = self.refused_packet(refused, bytes, packet, number) {
                         each(segment);
                     }
                 }
@@ -156,7 +164,15 @@ impl Counts {
 
     /// A packet without IP is counted by its reason, unless a protocol reads such frames.
     #[cold]
-    fn refused_packet(&mut self, reason: Reason, bytes: &[u8], packet: &Packet, number: u64) -> Option<Segment> {
+    fn refused_packet(&mut self, refused: Refused, bytes: &[u8], packet: &Packet, number: u64) -> Option<Segment> {
+        let reason = match refused {
+            Refused::Reason(reason) => reason,
+            Refused::Piece(piece) => {
+                self.fragments += 1;
+                self.pieces.push(*piece);
+                return None;
+            }
+        };
         let frame = if reason.is_frame() { decode::frame(bytes, packet, number) } else { None };
         let claimed = frame.filter(|segment| {
             let payload = bytes.get(segment.payload..segment.payload + segment.payload_len as usize);
@@ -169,7 +185,7 @@ impl Counts {
         claimed
     }
 
-    /// A block of this input was decoded; so many packets of it were not.
+    /// A block of this input was decoded; so many packets were refused before it.
     fn finish_block(&mut self, block: &Block, refused_before: u64) {
         let received = block.packets.len() as u64;
         let refused = self.refused() - refused_before;
@@ -183,7 +199,7 @@ impl Counts {
     }
 
     fn refused(&self) -> u64 {
-        self.reasons.iter().sum()
+        self.reasons.iter().sum::<u64>() + self.fragments
     }
 
     fn into_ledger(self, counters: Counters) -> (Ledger, ByInput) {
@@ -204,6 +220,7 @@ impl Counts {
 fn alone<G: Gather, W: Watch>(mut reader: Reader<'_>, memory: usize, gather: G, watch: W) -> Done<G> {
     let mut worker = Worker::new(memory, gather, watch);
     let mut counts = Counts::new();
+    let mut joining = Joining::default();
     let mut segments = Vec::with_capacity(STRIDE_PACKETS);
     while let Some((_, block)) = reader.next() {
         worker.watch.lap(Stage::Capture);
@@ -214,8 +231,9 @@ fn alone<G: Gather, W: Watch>(mut reader: Reader<'_>, memory: usize, gather: G, 
         for (packets, first_number) in block.packets.chunks(STRIDE_PACKETS).zip(numbers) {
             segments.clear();
             counts.decode(bytes, packets, first_number, |segment| segments.push(segment));
+            let wholes = joining.join(&block.input, &mut counts.pieces, bytes);
             worker.watch.lap(Stage::Decode);
-            worker.take(&segments, bytes);
+            take(&mut worker, &segments, bytes, &wholes);
             worker.watch.lap(Stage::Flow);
         }
         counts.finish_block(&block, refused);
@@ -224,13 +242,22 @@ fn alone<G: Gather, W: Watch>(mut reader: Reader<'_>, memory: usize, gather: G, 
     let state = State::of(&worker);
     worker.finish();
     let (ledger, inputs) = counts.into_ledger(worker.counters);
-    Done { ledger, inputs, gathered: vec![worker.gather], state }
+    let mut done = Done { ledger, inputs, gathered: vec![worker.gather], state };
+    joining.finish(&mut done.ledger, &mut done.inputs);
+    done
 }
 
-/// What is dealt to a worker: its segments of one block, or that there are no more blocks.
+/// What is dealt to a worker: its share of a block, or that there are no more blocks.
 enum Part {
-    Segments(u64, Bytes, Vec<Segment>),
+    Share(u64, Share),
     End(u64),
+}
+
+/// The segments of a block that are of one shard, and datagrams that its fragments completed.
+struct Share {
+    bytes: Bytes,
+    segments: Vec<Segment>,
+    wholes: Vec<Whole>,
 }
 
 /// What all workers of a run can see.
@@ -238,6 +265,7 @@ struct Shared<'a> {
     reader: Mutex<Reader<'a>>,
     hasher: RandomState,
     senders: Vec<Sender<Part>>,
+    order: Mutex<Order>,
     /// Blocks each worker has finished.
     finished: Vec<AtomicU64>,
 }
@@ -248,6 +276,7 @@ fn together<G: Gather>(reader: Reader<'_>, workers: usize, memory: usize, gather
         reader: Mutex::new(reader),
         hasher: RandomState::new(),
         senders,
+        order: Mutex::new(Order::default()),
         finished: (0..workers).map(|_| AtomicU64::new(0)).collect(),
     };
     let mut done = Done {
@@ -276,6 +305,8 @@ fn together<G: Gather>(reader: Reader<'_>, workers: usize, memory: usize, gather
             }
         }
     });
+    let order = shared.order.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    order.joining.finish(&mut done.ledger, &mut done.inputs);
     done
 }
 
@@ -289,13 +320,13 @@ fn work<G: Gather>(
 ) -> ((Ledger, ByInput), G, State) {
     let mut worker = Worker::new(memory, gather, ());
     let mut counts = Counts::new();
-    let mut waiting: BTreeMap<u64, (Bytes, Vec<Segment>)> = BTreeMap::new();
+    let mut waiting: BTreeMap<u64, Share> = BTreeMap::new();
     let mut next = 0;
     let mut end = u64::MAX;
     while next < end {
         let arrived = match waiting.remove(&next) {
-            Some((bytes, segments)) => {
-                worker.take(&segments, bytes.as_slice());
+            Some(share) => {
+                take(&mut worker, &share.segments, share.bytes.as_slice(), &share.wholes);
                 next += 1;
                 shared.finished[me].store(next, Ordering::Release);
                 continue;
@@ -312,8 +343,8 @@ fn work<G: Gather>(
             None => parts.recv().ok(),
         };
         match arrived {
-            Some(Part::Segments(number, bytes, segments)) => {
-                waiting.insert(number, (bytes, segments));
+            Some(Part::Share(number, share)) => {
+                waiting.insert(number, share);
             }
             Some(Part::End(blocks)) => end = end.min(blocks),
             None => {}
@@ -349,16 +380,30 @@ impl Shared<'_> {
             (0..shards).map(|_| Vec::with_capacity(block.packets.len() / shards + 16)).collect();
         let refused = counts.refused();
         counts.decode(block.bytes.as_slice(), &block.packets, block.first_number, |segment| {
-            let mut hasher = self.hasher.build_hasher();
-            for word in segment.key.address_words() {
-                hasher.write_u64(word);
-            }
-            parts[(hasher.finish() >> 32) as usize % shards].push(segment);
+            parts[self.shard(&segment)].push(segment);
         });
         counts.finish_block(&block, refused);
-        for (sender, segments) in self.senders.iter().zip(parts) {
-            let _ = sender.send(Part::Segments(number, block.bytes.clone(), segments));
+        let pieces = std::mem::take(&mut counts.pieces);
+        let shares =
+            parts.into_iter().map(|segments| Share { bytes: block.bytes.clone(), segments, wholes: Vec::new() });
+        let mut order = lock(&self.order);
+        order.add(number, joining::Dealt { input: block.input, pieces, shares: shares.collect() });
+        // Whoever closes a gap hands out what waited behind it.
+        while let Some((number, shares)) = order.next(|segment| self.shard(segment)) {
+            for (sender, share) in self.senders.iter().zip(shares) {
+                let _ = sender.send(Part::Share(number, share));
+            }
         }
+    }
+
+    /// The worker that has the flow of a segment.
+    #[inline]
+    fn shard(&self, segment: &Segment) -> usize {
+        let mut hasher = self.hasher.build_hasher();
+        for word in segment.key.address_words() {
+            hasher.write_u64(word);
+        }
+        (hasher.finish() >> 32) as usize % self.senders.len()
     }
 }
 

@@ -7,10 +7,10 @@ mod cold;
 mod reading;
 mod sequence;
 
-use crate::decode::{Segment, tcp};
+use crate::decode::{Fragmented, Segment, tcp};
 use crate::fact::{Facts, Flag, Seen, Side};
 use crate::flow::key::protocol;
-use crate::flow::table::{Found, Rest, Table, state};
+use crate::flow::table::{Found, Hot, Rest, Table, state};
 use crate::parse::{self, Transport};
 use crate::record::FlowRecord;
 use crate::watch::{Stage, Watch};
@@ -172,6 +172,9 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         if segment.payload_cut > 0 {
             hot.state |= state::CUT;
         }
+        if segment.fragments != Fragmented::No {
+            note_fragments(hot, s, segment);
+        }
         let done = hot.is(state::DONE);
         if overflow {
             let high = &mut self.table.rest_mut(id).packets_high[s];
@@ -220,7 +223,8 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             packets_high: [0; 2],
             missing: [0; 2],
             macs,
-            vlan: segment.vlan,
+            vlan: segment.vlan.into(),
+            tunnels: segment.tunnels,
         };
         if self.heap_bytes() > self.memory {
             self.evict(id);
@@ -493,9 +497,13 @@ impl<G: Gather, W: Watch> Worker<G, W> {
     fn record(&self, id: u32, mut facts: Facts, protocol: Option<&'static str>) -> FlowRecord {
         let hot = self.table.hot(id);
         let rest = self.table.rest(id);
-        for (bit, flag) in
-            [(state::MIDSTREAM, Flag::Midstream), (state::EVICTED, Flag::Evicted), (state::CUT, Flag::Truncated)]
-        {
+        for (bit, flag) in [
+            (state::MIDSTREAM, Flag::Midstream),
+            (state::EVICTED, Flag::Evicted),
+            (state::CUT, Flag::Truncated),
+            (state::FRAGMENTED, Flag::Fragmented),
+            (state::FRAG_CONFLICT, Flag::FragConflict),
+        ] {
             if hot.is(bit) {
                 facts.flags.set(flag);
             }
@@ -512,11 +520,22 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             payload: [0, 1].map(|s| hot.is(state::PAYLOAD[s])),
             more: [0, 1].map(|s| hot.is(state::MORE[s])),
             macs: rest.macs,
-            vlan: rest.vlan,
+            vlan: rest.vlan.into(),
+            tunnels: rest.tunnels,
             protocol,
             facts,
         };
         record.finish();
         record
+    }
+}
+
+/// A datagram that was put together counts all its packets.
+#[cold]
+fn note_fragments(hot: &mut Hot, s: usize, segment: &Segment) {
+    hot.packets[s] = hot.packets[s].saturating_add(u32::from(segment.packets.saturating_sub(1)));
+    hot.state |= state::FRAGMENTED;
+    if segment.fragments == Fragmented::Conflict {
+        hot.state |= state::FRAG_CONFLICT;
     }
 }

@@ -44,6 +44,10 @@ fn values(record: &Value, into: &mut BTreeMap<String, BTreeSet<String>>) {
             add(key, text);
         }
     }
+    if let Some(names) = record.pointer("/bordertap/tunnel").and_then(Value::as_array) {
+        let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+        add("tunnel", &names.join(","));
+    }
     for fact in record.pointer("/bordertap/facts").and_then(Value::as_array).into_iter().flatten() {
         let key = match fact["field"].as_str().unwrap() {
             "tls.sni" | "quic.sni" => "sni",

@@ -5,9 +5,10 @@
 //! layers one by one then say what it is. For a plain packet both give the same segment: a test
 //! compares them on every fixture and on mutated packets.
 
-use super::{Segment, link, tunnel};
+use super::{Fragmented, Segment, link, tunnel};
 use crate::capture::Packet;
 use crate::flow::key::{Key, protocol};
+use crate::flow::tunnels::Tunnels;
 
 const ETHERNET_BYTES: usize = 14;
 const VLAN_BYTES: usize = 4;
@@ -78,9 +79,9 @@ pub(super) fn decode(block: &[u8], packet: &Packet, number: u64) -> Option<Segme
         protocol::UDP => {
             let udp: &[u8; UDP_BYTES] = body.first_chunk()?;
             let length = usize::from(u16::from_be_bytes([udp[4], udp[5]]));
-            let to_port = u16::from_be_bytes([udp[2], udp[3]]);
+            let ports = [u16::from_be_bytes([udp[0], udp[1]]), u16::from_be_bytes([udp[2], udp[3]])];
             // A length that leaves bytes over, or is more than there is, is for the layers to judge.
-            if length != body.len() || tunnel::may_be_at(to_port) {
+            if length != body.len() || tunnel::may_be_at(ports) {
                 return None;
             }
             ([udp[0], udp[1], udp[2], udp[3]], None, UDP_BYTES, 0)
@@ -122,5 +123,8 @@ pub(super) fn decode(block: &[u8], packet: &Packet, number: u64) -> Option<Segme
         payload_cut: payload_cut as u32,
         macs: Some(packet.start),
         vlan,
+        packets: 1,
+        fragments: Fragmented::No,
+        tunnels: Tunnels::NONE,
     })
 }

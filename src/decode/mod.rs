@@ -11,19 +11,25 @@
     clippy::panic
 )]
 
+mod checksum;
 mod fast;
 pub mod fragments;
 pub mod link;
+mod mpls;
 pub mod network;
+mod ppp;
 pub mod transport;
 pub mod tunnel;
+mod wireless;
 
 #[cfg(test)]
 mod tests;
 
 use crate::capture::Packet;
 use crate::flow::key::Key;
+use crate::flow::tunnels::{Tunnel, Tunnels};
 use crate::time::Time;
+use fragments::Piece;
 
 /// VLAN tags read before a frame is given up.
 pub const VLAN_TAGS_MAX: usize = 4;
@@ -59,6 +65,25 @@ pub struct Segment {
     pub macs: Option<usize>,
     /// Outermost VLAN, if any.
     pub vlan: Option<u16>,
+    /// IP packets that it stands for: more than one when it was put together from fragments.
+    pub packets: u16,
+    /// Whether fragments were put together to get it.
+    pub fragments: Fragmented,
+    /// The tunnels around it.
+    pub tunnels: Tunnels,
+}
+
+/// Whether a segment was put together from fragments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fragmented {
+    /// It came in one packet.
+    #[default]
+    No,
+    /// It was put together.
+    Joined,
+    /// It was put together from fragments that contradict each other.
+    Conflict,
 }
 
 /// TCP flag bits (RFC 9293, section 3.1).
@@ -92,14 +117,19 @@ reasons! {
     LinkNotIp "link.not-ip" "An EtherType that carries no IP and is not named below.";
     LinkArp "link.arp" "ARP.";
     LinkLldp "link.lldp" "LLDP.";
-    LinkTunnel "link.tunnel" "A tunnel or tag below IP that is not opened: PBB, PPP control, MPLS without IP.";
+    LinkTunnel "link.tunnel" "A tunnel or tag below IP with something else than IP in it, or that cannot be.";
     VlanDepth "vlan.depth" "More VLAN tags than are read.";
     Ipv4Truncated "ipv4.truncated" "Fewer bytes than an IPv4 header has.";
     Ipv4Malformed "ipv4.malformed" "A version, header length or total length that cannot be.";
     Ipv6Truncated "ipv6.truncated" "Fewer bytes than the IPv6 headers have.";
     Ipv6Malformed "ipv6.malformed" "A version or header that cannot be.";
     Ipv6Depth "ipv6.depth" "More extension headers than are read.";
-    Fragment "ip.fragment" "A fragment of an IP packet.";
+    FragmentJoined "fragment.joined" "A fragment that went into a datagram, which counts with its last fragment.";
+    FragmentDuplicate "fragment.duplicate" "A fragment that came before.";
+    FragmentIncomplete "fragment.incomplete" "A fragment of a datagram of which others never came.";
+    FragmentMixed "fragment.mixed" "Fragments of two datagrams under one ID, as the checksum tells.";
+    FragmentMalformed "fragment.malformed" "A fragment of a length or at a place that cannot be.";
+    FragmentBudget "fragment.budget" "A fragment given up because the budget of fragments ran out.";
     TunnelDepth "tunnel.depth" "More tunnels inside each other than are opened.";
     TcpTruncated "tcp.truncated" "Fewer bytes than the TCP header has.";
     TcpMalformed "tcp.malformed" "A TCP header length below twenty bytes.";
@@ -121,19 +151,47 @@ impl Reason {
     }
 }
 
+/// What a packet gave instead of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Nothing.
+    Reason(Reason),
+    /// A fragment; [`fragments::Fragments`] puts them together.
+    Piece(Box<Piece>),
+}
+
+impl Refused {
+    /// As [`Reason::is_frame`].
+    pub fn is_frame(&self) -> bool {
+        matches!(self, Refused::Reason(reason) if reason.is_frame())
+    }
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Refused {
+        Refused::Reason(reason)
+    }
+}
+
 /// What the layers so far say of a packet, handed from one layer to the next.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame<'a> {
-    /// All captured bytes of the packet.
+    /// All captured bytes of the packet, as far as the layers so far say that they belong to it.
     pub bytes: &'a [u8],
     /// Offset of the current layer in `bytes`.
     pub at: usize,
+    /// Packet time.
+    pub time: Time,
+    /// Number of the packet in the whole input.
+    pub number: u64,
     /// Offset of the two hardware addresses in `bytes`.
     pub macs: Option<usize>,
     /// Outermost VLAN.
     pub vlan: Option<u16>,
     /// Tunnels opened so far.
-    pub tunnels: u8,
+    pub tunnels: Tunnels,
+    /// A sum of the addresses of those.
+    pub outer: u64,
 }
 
 impl<'a> Frame<'a> {
@@ -148,6 +206,19 @@ impl<'a> Frame<'a> {
     pub fn skip(mut self, n: usize) -> Frame<'a> {
         self.at = self.at.saturating_add(n);
         self
+    }
+
+    /// The same packet, of which only `n` bytes from here on belong to the layer.
+    #[inline]
+    pub fn only(mut self, n: usize) -> Frame<'a> {
+        self.bytes = self.bytes.get(..self.at.saturating_add(n)).unwrap_or(self.bytes);
+        self
+    }
+
+    /// The same packet inside this tunnel.
+    pub fn inside(mut self, tunnel: Tunnel) -> Result<Frame<'a>, Reason> {
+        self.tunnels = self.tunnels.and(tunnel).ok_or(Reason::TunnelDepth)?;
+        Ok(self)
     }
 }
 
@@ -177,12 +248,15 @@ pub fn frame(block: &[u8], packet: &Packet, number: u64) -> Option<Segment> {
         payload_cut: packet.original.saturating_sub(packet.captured),
         macs: Some(packet.start),
         vlan,
+        packets: 1,
+        fragments: Fragmented::No,
+        tunnels: Tunnels::NONE,
     })
 }
 
 /// Decodes one packet of a block whose bytes are `block`; `number` is its number in the input.
 #[inline]
-pub fn decode(block: &[u8], packet: &Packet, number: u64) -> Result<Segment, Reason> {
+pub fn decode(block: &[u8], packet: &Packet, number: u64) -> Result<Segment, Refused> {
     match fast::decode(block, packet, number) {
         Some(segment) => Ok(segment),
         None => by_layers(block, packet, number),
@@ -191,15 +265,19 @@ pub fn decode(block: &[u8], packet: &Packet, number: u64) -> Result<Segment, Rea
 
 /// Any packet, layer by layer.
 #[inline(never)]
-fn by_layers(block: &[u8], packet: &Packet, number: u64) -> Result<Segment, Reason> {
+fn by_layers(block: &[u8], packet: &Packet, number: u64) -> Result<Segment, Refused> {
     let end = packet.start.saturating_add(packet.captured as usize);
-    let bytes = block.get(packet.start..end).ok_or(Reason::LinkTruncated)?;
-    let frame = Frame { bytes, at: 0, macs: None, vlan: None, tunnels: 0 };
-    let (mut segment, frame) = link::decode(packet.link, frame)?;
-    segment.time = packet.time;
-    segment.number = number;
-    segment.payload = segment.payload.saturating_add(packet.start);
-    segment.macs = frame.macs.map(|at| at.saturating_add(packet.start));
-    segment.vlan = frame.vlan;
-    Ok(segment)
+    // Offsets of the layers are those in the block.
+    let bytes = block.get(..end).ok_or(Reason::LinkTruncated)?;
+    let frame = Frame {
+        bytes,
+        at: packet.start,
+        time: packet.time,
+        number,
+        macs: None,
+        vlan: None,
+        tunnels: Tunnels::NONE,
+        outer: 0,
+    };
+    link::decode(packet.link, frame)
 }

@@ -4,11 +4,9 @@
 //! Checksums are not verified: a host that leaves them to its card writes wrong ones.
 //! Sources: RFC 9293, RFC 768, RFC 792, RFC 4443, RFC 9260; Community ID v1 for ICMP.
 
-use super::network::{self, Ip};
-use super::tunnel::{self, Inside};
-use super::{Frame, Reason, Segment, link};
+use super::network::Ip;
+use super::{Fragmented, Frame, Reason, Refused, Segment, tunnel};
 use crate::flow::key::{Key, protocol};
-use crate::time::Time;
 
 const TCP_BYTES: usize = 20;
 const UDP_BYTES: usize = 8;
@@ -17,33 +15,20 @@ const SCTP_BYTES: usize = 12;
 
 /// Reads the transport header.
 #[inline]
-pub(crate) fn decode(ip: &Ip, frame: Frame<'_>) -> Result<Segment, Reason> {
+pub(crate) fn decode(ip: &Ip, frame: Frame<'_>) -> Result<Segment, Refused> {
     match ip.protocol {
-        protocol::TCP => tcp(ip, frame),
+        protocol::TCP => Ok(tcp(ip, frame)?),
         protocol::UDP => udp(ip, frame),
-        protocol::ICMP | protocol::ICMP6 => icmp(ip, frame),
+        protocol::ICMP | protocol::ICMP6 => Ok(icmp(ip, frame)?),
         protocol::SCTP => {
             let header: &[u8; SCTP_BYTES] = frame.rest().first_chunk().ok_or(Reason::SctpTruncated)?;
             Ok(segment(ip, ports(header), frame, SCTP_BYTES))
         }
-        number => match tunnel::in_ip(number, frame.rest()) {
-            Some(inside) => open(inside, frame),
+        number => match tunnel::in_ip(number, ip, frame) {
+            Some(inside) => inside,
             None => Ok(segment(ip, (0, 0), frame, 0)),
         },
     }
-}
-
-/// The segment of the packet inside a tunnel.
-fn open(inside: Inside, mut frame: Frame<'_>) -> Result<Segment, Reason> {
-    frame.tunnels = frame.tunnels.saturating_add(1);
-    if frame.tunnels > tunnel::TUNNELS_MAX {
-        return Err(Reason::TunnelDepth);
-    }
-    match inside {
-        Inside::Ip(at) => network::decode(frame.skip(at)),
-        Inside::Ethernet(at) => link::decode(link::types::ETHERNET, frame.skip(at)),
-    }
-    .map(|(segment, _)| segment)
 }
 
 #[inline]
@@ -65,19 +50,22 @@ fn tcp(ip: &Ip, frame: Frame<'_>) -> Result<Segment, Reason> {
 }
 
 #[inline]
-fn udp(ip: &Ip, mut frame: Frame<'_>) -> Result<Segment, Reason> {
+fn udp(ip: &Ip, frame: Frame<'_>) -> Result<Segment, Refused> {
     let rest = frame.rest();
     let header: &[u8; UDP_BYTES] = rest.first_chunk().ok_or(Reason::UdpTruncated)?;
     // Zero: a jumbogram or a packet that the card was to cut.
     let length = match usize::from(u16::from_be_bytes([header[4], header[5]])) {
         0 => rest.len(),
-        length if length < UDP_BYTES => return Err(Reason::UdpMalformed),
+        length if length < UDP_BYTES => return Err(Reason::UdpMalformed.into()),
         length => length,
     };
-    frame.bytes = frame.bytes.get(..frame.at.saturating_add(length)).unwrap_or(frame.bytes);
+    let frame = frame.only(length);
     let (from_port, to_port) = ports(header);
-    if let Some(inside) = tunnel::in_udp(to_port, frame.skip(UDP_BYTES).rest()) {
-        return open(inside, frame.skip(UDP_BYTES));
+    if tunnel::may_be_at([from_port, to_port])
+        && let Some(inside) =
+            tunnel::in_udp([from_port, to_port], ip, frame.skip(UDP_BYTES), length.saturating_sub(UDP_BYTES))
+    {
+        return inside;
     }
     let mut segment = segment(ip, (from_port, to_port), frame, UDP_BYTES);
     segment.payload_cut = length.saturating_sub(rest.len()) as u32;
@@ -126,8 +114,8 @@ fn segment(ip: &Ip, (from_port, to_port): (u16, u16), frame: Frame<'_>, header_l
     let (key, from_low) = Key::from_octets(ip.from, from_port, ip.to, to_port, ip.protocol, ip.version);
     let payload = frame.skip(header_len);
     Segment {
-        time: Time::default(),
-        number: 0,
+        time: frame.time,
+        number: frame.number,
         key,
         from_low,
         tcp_flags: 0,
@@ -137,7 +125,10 @@ fn segment(ip: &Ip, (from_port, to_port): (u16, u16), frame: Frame<'_>, header_l
         payload: payload.at.min(frame.bytes.len()),
         payload_len: payload.rest().len() as u32,
         payload_cut: ip.cut,
-        macs: None,
-        vlan: None,
+        macs: frame.macs,
+        vlan: frame.vlan,
+        packets: ip.packets,
+        fragments: Fragmented::No,
+        tunnels: frame.tunnels,
     }
 }

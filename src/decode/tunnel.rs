@@ -1,123 +1,197 @@
-//! Tunnels inside IP and UDP: GTP-U, VXLAN, GRE, IP in IP. The flow is that of the innermost
-//! addresses.
+//! Tunnels inside IP and UDP. The flow is that of the innermost addresses; the tunnels are kept with it.
 //!
-//! In: an IP protocol or a UDP port, and the bytes behind that header. Out: where the packet inside
-//! starts, or nothing when the bytes are not such a tunnel: then the outer flow is the flow. ESP
-//! and other tunnels are not opened; their outer flow is kept and counted. Sources: 3GPP TS 29.281
-//! section 5, RFC 7348 section 5, RFC 2784 and RFC 2890, RFC 8086, RFC 2003, RFC 4213.
+//! In: an IP protocol or UDP ports, and a frame at the first byte behind that header. Out: the segment of the packet
+//! inside, or nothing when the bytes are not such a tunnel, or carry what is no IP packet that can be read: then the
+//! outer flow is the flow. A port alone says nothing. What is inside is entered at most
+//! [`TUNNELS_MAX`](crate::flow::tunnels::TUNNELS_MAX) deep.
 
-/// Tunnels opened inside each other before a packet is given up.
-pub const TUNNELS_MAX: u8 = 4;
+mod ip;
+mod udp;
 
-/// What a tunnel carries, and where it starts.
+use super::checksum::ipv4_header_is_right;
+use super::network::Ip;
+use super::{Frame, Reason, Refused, Segment, VLAN_TAGS_MAX, link, mpls, network, ppp, transport, wireless};
+use crate::flow::tunnels::Tunnel;
+
+const IPV4_BYTES: usize = 20;
+const IPV6_BYTES: usize = 40;
+
+/// What a tunnel carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Inside {
-    /// An IP packet at this offset.
-    Ip(usize),
-    /// An Ethernet frame at this offset.
-    Ethernet(usize),
+enum Inside {
+    Ip,
+    Ethernet,
+    /// What this EtherType says.
+    EtherType(u16),
+    /// A PPP frame.
+    Ppp,
+    /// A stack of labels.
+    Mpls,
+    /// A network service header.
+    Nsh,
+    /// An 802.11 frame; with the bytes of its frame control field the wrong way round.
+    Wireless {
+        swapped: bool,
+    },
+    /// Another protocol of the same IP packet.
+    Upper(u8),
 }
 
-/// IANA protocol numbers of tunnels.
-mod protocol {
-    pub const IPV4: u8 = 4;
-    pub const IPV6: u8 = 41;
-    pub const GRE: u8 = 47;
+/// A tunnel that was found, and where what it carries begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Found {
+    tunnel: Tunnel,
+    inside: Inside,
+    at: usize,
 }
 
-/// Registered UDP ports of tunnels.
-mod port {
-    pub const GTP_U: u16 = 2152;
-    pub const GRE: u16 = 4754;
-    pub const VXLAN: u16 = 4789;
+impl Found {
+    fn new(tunnel: Tunnel, inside: Inside, at: usize) -> Option<Found> {
+        Some(Found { tunnel, inside, at })
+    }
 }
 
 /// What a packet with this IP protocol carries.
+pub(super) fn in_ip(number: u8, outer: &Ip, frame: Frame<'_>) -> Option<Result<Segment, Refused>> {
+    enter(ip::find(number, frame.rest())?, outer, frame)
+}
+
+/// What a datagram with these ports carries; its payload had `wire` bytes before it was captured.
+#[cold]
+pub(super) fn in_udp(ports: [u16; 2], outer: &Ip, frame: Frame<'_>, wire: usize) -> Option<Result<Segment, Refused>> {
+    enter(udp::find(ports, frame.rest(), wire)?, outer, frame)
+}
+
+/// Whether a datagram with these ports has to be asked what it carries.
 #[inline]
-pub(crate) fn in_ip(number: u8, payload: &[u8]) -> Option<Inside> {
-    match number {
-        protocol::IPV4 | protocol::IPV6 => starts_ip(payload, 0),
-        protocol::GRE => gre(payload),
-        _ => None,
+pub(super) fn may_be_at(ports: [u16; 2]) -> bool {
+    let [from, to] = ports.map(|port| (IS_PORT.get(usize::from(port >> 6)).copied().unwrap_or(0) >> (port & 63)) & 1);
+    from | to != 0
+}
+
+/// A bit for each port.
+static IS_PORT: [u64; 1024] = port_bits();
+
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // Evaluated when it is compiled.
+const fn port_bits() -> [u64; 1024] {
+    let mut bits = [0; 1024];
+    let mut at = 0;
+    while at < udp::PORTS.len() {
+        bits[(udp::PORTS[at] >> 6) as usize] |= 1 << (udp::PORTS[at] & 63);
+        at += 1;
+    }
+    bits
+}
+
+/// Reads what is inside. What cannot be read there leaves the packet to the outer flow.
+fn enter(found: Found, outer: &Ip, frame: Frame<'_>) -> Option<Result<Segment, Refused>> {
+    let mut inner = match frame.inside(found.tunnel) {
+        Ok(inner) => inner.skip(found.at),
+        Err(reason) => return Some(Err(reason.into())),
+    };
+    if !matches!(found.inside, Inside::Upper(_)) {
+        // The addresses outside are those of the ends of the tunnel.
+        inner.macs = None;
+        inner.outer = mixed(inner.outer, outer);
+    }
+    let result = match found.inside {
+        Inside::Ip => network::decode(inner),
+        Inside::Ethernet => link::ethernet(inner),
+        Inside::EtherType(kind) => link::payload(kind, inner),
+        Inside::Ppp => ppp::decode(inner),
+        Inside::Mpls => mpls::stack(inner),
+        Inside::Nsh => nsh(inner),
+        Inside::Wireless { swapped } => wireless::decode(inner, swapped),
+        Inside::Upper(protocol) => transport::decode(&Ip { protocol, ..*outer }, inner),
+    };
+    match result {
+        Err(Refused::Reason(reason)) if reason != Reason::TunnelDepth => None,
+        result => Some(result),
     }
 }
 
-/// Whether a datagram to this port has to be asked what it carries.
-#[inline]
-pub(crate) fn may_be_at(to_port: u16) -> bool {
-    matches!(to_port, port::GTP_U | port::VXLAN | port::GRE)
+/// Addresses of one more tunnel, added to those of the tunnels around it.
+fn mixed(sum: u64, outer: &Ip) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let both = u128::from_be_bytes(outer.from) ^ u128::from_be_bytes(outer.to).rotate_left(64);
+    ((both >> 64) as u64 ^ both as u64 ^ sum.rotate_left(17)).wrapping_mul(ODD)
 }
 
-/// What a datagram to this port carries.
-#[inline]
-pub(crate) fn in_udp(to_port: u16, payload: &[u8]) -> Option<Inside> {
-    match to_port {
-        port::GTP_U => gtp_u(payload),
-        port::VXLAN => vxlan(payload),
-        port::GRE => gre(payload),
-        _ => None,
-    }
-}
-
-/// An IP packet at `at`, when a version and enough bytes for a header stand there.
-fn starts_ip(bytes: &[u8], at: usize) -> Option<Inside> {
-    let rest = bytes.get(at..)?;
-    let enough = match rest.first()? >> 4 {
-        4 => rest.len() >= 20,
-        6 => rest.len() >= 40,
+/// Behind a network service header (RFC 8300, section 2.2).
+pub(super) fn nsh(frame: Frame<'_>) -> Result<Segment, Refused> {
+    let &[version, length, kind, next] = frame.rest().first_chunk().ok_or(Reason::LinkTruncated)?;
+    let words = usize::from(length & 0x3f);
+    // Context headers of a fixed length, or of any.
+    let fits = match kind & 0x0f {
+        1 => words == 6,
+        2 => words >= 2,
         _ => false,
     };
-    enough.then_some(Inside::Ip(at))
+    if version & 0xc0 != 0 || !fits {
+        return Err(Reason::LinkTunnel.into());
+    }
+    let inner = frame.inside(Tunnel::Nsh)?.skip(words.saturating_mul(4));
+    match next {
+        1 | 2 => network::decode(inner),
+        3 => link::ethernet(inner),
+        4 => nsh(inner),
+        5 => mpls::stack(inner.inside(Tunnel::Mpls)?),
+        _ => Err(Reason::LinkTunnel.into()),
+    }
 }
 
-/// GTP-U version 1, a message that carries a user's packet.
-fn gtp_u(bytes: &[u8]) -> Option<Inside> {
-    const USER_PACKET: u8 = 255;
-    const HEADER_BYTES: usize = 8;
-    let (&flags, &kind) = (bytes.first()?, bytes.get(1)?);
-    if flags & 0xf0 != 0x30 || kind != USER_PACKET {
-        return None;
-    }
-    if flags & 0x07 == 0 {
-        return starts_ip(bytes, HEADER_BYTES);
-    }
-    // Sequence number, N-PDU number, next extension header; then extensions in units of four bytes.
-    let mut at = HEADER_BYTES.saturating_add(4);
-    let mut next = if flags & 0x04 != 0 { *bytes.get(at.saturating_sub(1))? } else { 0 };
-    while next != 0 {
-        let len = usize::from(*bytes.get(at)?).saturating_mul(4);
-        if len == 0 {
-            return None;
+/// Whether an IP packet that could fill these bytes stands here; `wire` bytes were there before they were captured.
+fn ip_fits(bytes: &[u8], wire: usize) -> bool {
+    let length = |at: usize| bytes.get(at..)?.first_chunk::<2>().map(|two| usize::from(u16::from_be_bytes(*two)));
+    match bytes.first().map(|first| first >> 4) {
+        Some(4) => {
+            let header = usize::from(bytes.first().map_or(0, |first| first & 0x0f)).saturating_mul(4);
+            bytes.len() >= IPV4_BYTES
+                && header >= IPV4_BYTES
+                && length(2).is_some_and(|total| total >= header && total <= wire)
         }
-        at = at.saturating_add(len);
-        next = *bytes.get(at.saturating_sub(1))?;
-    }
-    starts_ip(bytes, at)
-}
-
-/// VXLAN: the network identifier bit, the last reserved byte zero. Other flags are ignored, as RFC 7348 says.
-fn vxlan(bytes: &[u8]) -> Option<Inside> {
-    const HEADER_BYTES: usize = 8;
-    match bytes.first_chunk::<HEADER_BYTES>()? {
-        [flags, .., 0] if flags & 0x08 != 0 => Some(Inside::Ethernet(HEADER_BYTES)),
-        _ => None,
+        Some(6) => {
+            bytes.len() >= IPV6_BYTES && length(4).is_some_and(|payload| payload.saturating_add(IPV6_BYTES) <= wire)
+        }
+        _ => false,
     }
 }
 
-/// GRE version 0 with checksum, key and sequence number as the flags say.
-fn gre(bytes: &[u8]) -> Option<Inside> {
-    const IPV4: u16 = 0x0800;
-    const IPV6: u16 = 0x86dd;
-    const BRIDGED: u16 = 0x6558;
-    let &[flags, version, kind_high, kind_low] = bytes.first_chunk::<4>()?;
-    if flags & 0x4f != 0 || version & 0x07 != 0 {
-        return None;
+/// As [`ip_fits`], and no other bytes look like that: a right header checksum, or a length that fits to the byte.
+pub(super) fn ip_is_certain(bytes: &[u8]) -> bool {
+    let header = usize::from(bytes.first().map_or(0, |first| first & 0x0f)).saturating_mul(4);
+    ip_fits(bytes, bytes.len())
+        && match bytes.first().map(|first| first >> 4) {
+            Some(4) => bytes.get(..header).is_some_and(ipv4_header_is_right),
+            _ => bytes
+                .get(4..)
+                .and_then(|rest| rest.first_chunk::<2>())
+                .is_some_and(|two| usize::from(u16::from_be_bytes(*two)).saturating_add(IPV6_BYTES) == bytes.len()),
+        }
+}
+
+/// Where the IP packet of an Ethernet frame begins, over any VLAN tags.
+fn ethernet_ip(bytes: &[u8]) -> Option<usize> {
+    let mut at = 12usize;
+    for _ in 0..=VLAN_TAGS_MAX {
+        match u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?) {
+            0x0800 | 0x86dd => return at.checked_add(2),
+            0x8100 | 0x88a8 | 0x9100 => at = at.saturating_add(4),
+            _ => return None,
+        }
     }
-    let options = [0x80u8, 0x20, 0x10].iter().filter(|&&bit| flags & bit != 0).count();
-    let at = options.saturating_mul(4).saturating_add(4);
-    match u16::from_be_bytes([kind_high, kind_low]) {
-        IPV4 | IPV6 => starts_ip(bytes, at),
-        BRIDGED => Some(Inside::Ethernet(at)),
-        _ => None,
+    None
+}
+
+/// Whether an Ethernet frame could stand here: one with an IP packet that fits, or with another EtherType.
+fn ethernet_fits(bytes: &[u8], wire: usize) -> bool {
+    match ethernet_ip(bytes) {
+        Some(at) => ip_fits(bytes.get(at..).unwrap_or_default(), wire.saturating_sub(at)),
+        None => true,
     }
+}
+
+/// Whether an Ethernet frame stands here: one with an IP packet that nothing else looks like. A short one is padded.
+pub(super) fn ethernet_is_certain(bytes: &[u8]) -> bool {
+    ethernet_ip(bytes).is_some_and(|at| ip_is_certain(bytes.get(at..).unwrap_or_default()))
 }

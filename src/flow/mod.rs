@@ -7,3 +7,4 @@ pub mod community_id;
 pub mod expiry;
 pub mod key;
 pub mod table;
+pub mod tunnels;

@@ -6,9 +6,11 @@
 
 use ahash::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::num::NonZeroU16;
 
 use super::expiry;
 use super::key::Key;
+use super::tunnels::Tunnels;
 use crate::fact::Side;
 use crate::slab::Slab;
 use crate::time::Time;
@@ -29,6 +31,8 @@ pub mod state {
     pub const CUT: u32 = 1 << 5;
     /// A protocol began in the middle of it.
     pub const LATE: u32 = 1 << 6;
+    /// Packets of it came in fragments.
+    pub const FRAGMENTED: u32 = 1 << 7;
     /// Two bits each from here on: source, then destination.
     /// The side sent a SYN: until its first payload `next_seq` is the number of its first byte.
     pub const SYN: [u32; 2] = [1 << 8, 1 << 9];
@@ -42,6 +46,8 @@ pub mod state {
     pub const MORE: [u32; 2] = [1 << 16, 1 << 17];
     /// No protocol claims the first bytes of the side.
     pub const REFUSED: [u32; 2] = [1 << 18, 1 << 19];
+    /// Fragments contradicted each other.
+    pub const FRAG_CONFLICT: u32 = 1 << 20;
 }
 
 /// What every packet of a flow touches: one cache line.
@@ -91,7 +97,26 @@ pub struct Rest {
     /// Hardware addresses: of the source, of the destination.
     pub macs: Option<[[u8; 6]; 2]>,
     /// Outermost VLAN of the first packet.
-    pub vlan: Option<u16>,
+    pub vlan: Vlan,
+    /// Tunnels around the first packet.
+    pub tunnels: Tunnels,
+}
+
+/// A VLAN or none, in two bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vlan(Option<NonZeroU16>);
+
+impl From<Option<u16>> for Vlan {
+    fn from(id: Option<u16>) -> Vlan {
+        // An id has twelve bits.
+        Vlan(id.and_then(|id| NonZeroU16::new(id.wrapping_add(1))))
+    }
+}
+
+impl From<Vlan> for Option<u16> {
+    fn from(vlan: Vlan) -> Option<u16> {
+        vlan.0.map(|more| more.get() - 1)
+    }
 }
 
 const KEY_V4: u64 = 4;

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use crate::fact::{Fact, Facts, Field, Flag, Side, value};
 use crate::flow::key::{Key, protocol};
+use crate::flow::tunnels::Tunnels;
 use crate::parse::{dns, http, quic, socks, tls};
 use crate::time::Time;
 
@@ -58,6 +59,8 @@ pub struct FlowRecord {
     pub macs: Option<[[u8; 6]; 2]>,
     /// Outermost VLAN of the first packet.
     pub vlan: Option<u16>,
+    /// Tunnels around the first packet.
+    pub tunnels: Tunnels,
     /// The protocol that claimed it.
     pub protocol: Option<&'static str>,
     /// What was seen, and flags.

@@ -9,6 +9,7 @@ use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
 
 use crate::fact::{Facts, Flags};
 use crate::flow::key::Key;
+use crate::flow::tunnels::Tunnels;
 use crate::parse;
 use crate::record::FlowRecord;
 use crate::time::Time;
@@ -138,6 +139,7 @@ fn pack(record: &FlowRecord, whens: &[u32], out: &mut Vec<u8>) {
         out.extend_from_slice(mac);
     }
     out.extend_from_slice(&record.vlan.unwrap_or(u16::MAX).to_le_bytes());
+    out.extend_from_slice(&record.tunnels.bits().to_le_bytes());
     let protocol = record.protocol.and_then(|name| parse::PROTOCOLS.iter().position(|p| p.name == name));
     out.push(protocol.map_or(u8::MAX, |p| p as u8));
     out.extend_from_slice(&record.facts.flags.0.to_le_bytes());
@@ -197,6 +199,7 @@ fn unpack(packed: &[u8], mut facts: Facts, whens: &mut Vec<u32>) -> Option<FlowR
     let (packets, bytes, missing) = (p.pair()?, p.pair()?, p.pair()?);
     let macs = if p.u8()? == 1 { Some([p.array()?, p.array()?]) } else { None };
     let vlan = Some(p.u16()?).filter(|&id| id != u16::MAX);
+    let tunnels = Tunnels::from_bits(p.u32()?);
     let protocol = parse::PROTOCOLS.get(usize::from(p.u8()?)).map(|p| p.name);
     let flags = Flags(p.u32()?);
     let count = p.u32()? as usize;
@@ -218,6 +221,7 @@ fn unpack(packed: &[u8], mut facts: Facts, whens: &mut Vec<u32>) -> Option<FlowR
         more: [bit(3), bit(4)],
         macs,
         vlan,
+        tunnels,
         protocol,
         facts,
     })
@@ -243,6 +247,7 @@ mod tests {
             more: [false, true],
             macs: number.is_multiple_of(3).then_some([[1; 6], [2; 6]]),
             vlan: number.is_multiple_of(5).then_some(7),
+            tunnels: Tunnels::from_bits(number as u32 % 3),
             protocol: number.is_multiple_of(7).then_some(tls::PROTOCOL.name),
             facts,
         }

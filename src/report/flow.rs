@@ -90,6 +90,7 @@ impl Writer {
         json::raw(out, "\"bordertap\":{");
         facts::write(out, &known, &self.columns, &mut self.made);
         verdicts(&learnt.verdicts, out);
+        tunnels(record, out);
         flags(record, out);
         json::raw(out, "}}\n");
     }
@@ -199,6 +200,18 @@ fn verdicts(verdicts: &[Verdict<'_>], out: &mut Vec<u8>) {
         out.push(b':');
         append::decimal(u64::from(verdict.line), out);
         json::raw(out, "\"},");
+    }
+    json::close(out, b']');
+    out.push(b',');
+}
+
+fn tunnels(record: &FlowRecord, out: &mut Vec<u8>) {
+    if record.tunnels.is_empty() {
+        return;
+    }
+    json::raw(out, "\"tunnel\":[");
+    for name in record.tunnels.names() {
+        json::text(out, "", name);
     }
     json::close(out, b']');
     out.push(b',');

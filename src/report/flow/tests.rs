@@ -12,6 +12,7 @@ use crate::bench::traffic::{self, Size, Workload};
 use crate::capture::{Inputs, Replay, Source};
 use crate::fact::{Facts, Field, Flags, Seen, Side};
 use crate::flow::key::Key;
+use crate::flow::tunnels::{TUNNELS_MAX, Tunnel, Tunnels};
 use crate::parse;
 use crate::place::Places;
 use crate::policy::Policy;
@@ -117,13 +118,25 @@ fn facts() -> impl Strategy<Value = Facts> {
     })
 }
 
+fn tunnels() -> impl Strategy<Value = Tunnels> {
+    let some = prop::sample::select(vec![Tunnel::Gre, Tunnel::Vxlan, Tunnel::GtpU]);
+    proptest::collection::vec(some, 0..=TUNNELS_MAX)
+        .prop_map(|all| all.into_iter().try_fold(Tunnels::NONE, Tunnels::and).unwrap())
+}
+
 fn record() -> impl Strategy<Value = FlowRecord> {
     let number = || prop_oneof![Just(0), 0..1000u64, any::<u32>().prop_map(u64::from), Just(u64::MAX / 2)];
     let pair = move || [number(), number()];
     let key = (any::<[[u8; 16]; 2]>(), any::<[u16; 2]>(), any::<[u8; 2]>(), 0..3usize);
-    let ends = (any::<[i64; 2]>(), any::<bool>(), any::<Option<[[u8; 6]; 2]>>(), any::<Option<u16>>());
+    let ends = (any::<[i64; 2]>(), any::<bool>(), any::<Option<[[u8; 6]; 2]>>(), any::<Option<u16>>(), tunnels());
     (key, ends, [pair(), pair(), pair()], facts(), 0..=parse::PROTOCOLS.len()).prop_map(
-        |((addresses, ports, [protocol, common], kind), (times, opener_low, macs, vlan), counts, facts, name)| {
+        |(
+            (addresses, ports, [protocol, common], kind),
+            (times, opener_low, macs, vlan, tunnels),
+            counts,
+            facts,
+            name,
+        )| {
             let [from, to] = addresses;
             let protocol = if common < 128 { [1, 6, 17, 58, 132][usize::from(common) % 5] } else { protocol };
             let key = match kind {
@@ -146,6 +159,7 @@ fn record() -> impl Strategy<Value = FlowRecord> {
                 more: [false; 2],
                 macs,
                 vlan,
+                tunnels,
                 protocol: parse::PROTOCOLS.get(name).map(|p| p.name),
                 facts,
             }
@@ -218,6 +232,7 @@ fn sample() -> FlowRecord {
         more: [false; 2],
         macs: None,
         vlan: None,
+        tunnels: Tunnels::NONE,
         protocol: None,
         facts: Facts::default(),
     }

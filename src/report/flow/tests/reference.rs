@@ -208,6 +208,8 @@ struct Own<'a> {
     facts: Vec<FactJson>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     verdicts: &'a [Verdict<'a>],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tunnel: Vec<&'static str>,
     flags: Vec<&'static str>,
     #[serde(skip_serializing_if = "is_zero")]
     missing_bytes: u64,
@@ -271,6 +273,7 @@ pub fn line(record: &FlowRecord, learnt: &Learnt<'_>) -> Vec<u8> {
         bordertap: Own {
             facts: facts(record),
             verdicts: &verdicts,
+            tunnel: record.tunnels.names().collect(),
             flags: record.facts.flags.names().collect(),
             missing_bytes: record.missing.iter().sum(),
         },

@@ -1,0 +1,126 @@
+//! Link types and tags, each with the same packet inside.
+
+use super::*;
+
+fn expected() -> (IpAddr, u16, IpAddr, u16) {
+    addresses(&read(&tcp_packet(0, false, b"payload"), link::types::ETHERNET).unwrap())
+}
+
+fn agrees(bytes: &[u8], link: LinkType) {
+    let segment = read(bytes, link).unwrap_or_else(|reason| panic!("{link:?} {reason:?}"));
+    assert_eq!(addresses(&segment), expected(), "{link:?}");
+    let end = segment.payload + segment.payload_len as usize;
+    assert_eq!(&bytes[segment.payload..end], b"payload", "{link:?}");
+}
+
+#[test]
+fn every_link_type_leads_to_the_same_segment() {
+    let frame = tcp_packet(0, false, b"payload");
+    let ip = &frame[14..];
+    let radio =
+        [&[0, 0, 9, 0, 0, 0, 0, 0, 0][..], &[0x88, 1], &[0; 22], &[0, 0, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0], ip].concat();
+    let four = [&[0x08, 3][..], &[0; 28], &[0xaa, 0xaa, 3, 0, 0, 0, 8, 0], ip].concat();
+    let log =
+        [&[2, 0, 0, 0][..], &[5, 0, 10, 0, 7, 0, 0, 0], &(ip.len() as u16 + 4).to_le_bytes(), &[9, 0], ip].concat();
+    let apple = [&[0; 16][..], &[8, 0], ip].concat();
+    let cases: &[(LinkType, Vec<u8>)] = &[
+        (link::types::ETHERNET, frame.clone()),
+        (link::types::RAW, ip.to_vec()),
+        (link::types::RAW_12, ip.to_vec()),
+        (link::types::RAW_14, ip.to_vec()),
+        (link::types::IPV4, ip.to_vec()),
+        (link::types::SLL, [&[0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 8, 0], ip].concat()),
+        (link::types::SLL2, [&[8, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0], ip].concat()),
+        (link::types::NULL, [&[2, 0, 0, 0], ip].concat()),
+        (link::types::LOOP, [&[0, 0, 0, 2], ip].concat()),
+        (link::types::PPP, [&[0xff, 3, 0, 0x21], ip].concat()),
+        (link::types::PPP, [&[0, 0x21], ip].concat()),
+        (link::types::PPP, [&[0x21], ip].concat()),
+        (link::types::PPP_HDLC, [&[0xff, 3, 0, 0x21], ip].concat()),
+        (link::types::PPP_HDLC, [&[0x0f, 0, 8, 0], ip].concat()),
+        (link::types::CISCO_HDLC, [&[0x8f, 0, 8, 0], ip].concat()),
+        (link::types::PPP_ETHER, [&[0x11, 0, 0, 1, 0, 49, 0, 0x21], ip].concat()),
+        (link::types::APPLE_IEEE1394, apple),
+        (link::types::IEEE802_11, four),
+        (link::types::RADIOTAP, radio),
+        (link::types::NFLOG, log),
+    ];
+    for (link, bytes) in cases {
+        agrees(bytes, *link);
+    }
+}
+
+/// The header of Apple's captures: length, kind, link type, name, flags; the rest is not needed.
+fn pktap(link: u32) -> Vec<u8> {
+    let mut header = vec![0; 108];
+    header[..4].copy_from_slice(&108u32.to_le_bytes());
+    header[4..8].copy_from_slice(&1u32.to_le_bytes());
+    header[8..12].copy_from_slice(&link.to_le_bytes());
+    header[12..15].copy_from_slice(b"en0");
+    header
+}
+
+#[test]
+fn apples_header_in_both_forms() {
+    let frame = tcp_packet(0, false, b"payload");
+    for link in [link::types::PKTAP, link::types::PKTAP_OLD] {
+        agrees(&[&pktap(1)[..], &frame].concat(), link);
+        agrees(&[&pktap(12)[..], &frame[14..]].concat(), link);
+        agrees(&[&pktap(0)[..], &[30, 0, 0, 0], &frame[14..]].concat(), link);
+        let mut second = [0; 80];
+        second[0] = 80;
+        second[6..8].copy_from_slice(&1u16.to_le_bytes());
+        second[36..40].copy_from_slice(&0x0008_0000u32.to_le_bytes());
+        agrees(&[&second[..], &frame].concat(), link);
+        // One in another, a header that is no packet's, one that is cut.
+        let nested = [&pktap(258)[..], &pktap(1), &frame].concat();
+        assert_eq!(read(&nested, link), Err(Reason::LinkUnknown));
+        let mut other = pktap(1);
+        other[4] = 2;
+        assert_eq!(read(&[&other[..], &frame].concat(), link), Err(Reason::LinkNotIp));
+        assert_eq!(read(&pktap(1)[..60], link), Err(Reason::LinkTruncated));
+    }
+}
+
+#[test]
+fn four_tags_are_read_and_the_outermost_is_kept() {
+    let frame = tcp_packet(0, false, b"payload");
+    for tags in 0..=4u8 {
+        let kinds = [[0x81, 0], [0x88, 0xa8], [0x91, 0], [0x81, 0]];
+        let all: Vec<u8> = (0..tags).flat_map(|n| [kinds[usize::from(n)], [0x20, 100 + n]].concat()).collect();
+        let bytes = [&frame[..12], &all, &frame[12..]].concat();
+        agrees(&bytes, link::types::ETHERNET);
+        let vlan = read(&bytes, link::types::ETHERNET).unwrap().vlan;
+        assert_eq!(vlan, (tags > 0).then_some(100));
+    }
+    // A tag for priority only is VLAN 0.
+    let bytes = [&frame[..12], &[0x81, 0, 0xe0, 0], &frame[12..]].concat();
+    assert_eq!(read(&bytes, link::types::ETHERNET).unwrap().vlan, Some(0));
+}
+
+#[test]
+fn frames_with_a_length_carry_ip_behind_snap() {
+    let frame = tcp_packet(0, false, b"payload");
+    let snap = |kind: [u8; 2], ip: &[u8]| {
+        let len = (ip.len() as u16 + 8).to_be_bytes();
+        [&frame[..12], &len, &[0xaa, 0xaa, 3, 0, 0, 0], &kind, ip, &[0; 4]].concat()
+    };
+    agrees(&snap([8, 0], &frame[14..]), link::types::ETHERNET);
+    // ARP, another organisation, plain LLC: for whoever reads frames.
+    for bytes in [snap([8, 6], &[0; 28]), snap([0x20, 0], &[0; 28])] {
+        assert_eq!(read(&bytes, link::types::ETHERNET), Err(Reason::LinkLlc));
+    }
+    let spanning_tree = [&frame[..12], &[0, 38, 0x42, 0x42, 3], &[0; 35]].concat();
+    assert_eq!(read(&spanning_tree, link::types::ETHERNET), Err(Reason::LinkLlc));
+}
+
+#[test]
+fn what_is_encrypted_or_no_data_is_not_read() {
+    let ip = tcp_packet(0, false, b"payload")[14..].to_vec();
+    let frame =
+        |control: u8, flags: u8| [&[control, flags][..], &[0; 22], &[0xaa, 0xaa, 3, 0, 0, 0, 8, 0], &ip].concat();
+    assert!(read(&frame(0x08, 0x02), link::types::IEEE802_11).is_ok());
+    for (control, flags) in [(0x80, 0), (0x08, 0x42), (0x48, 0x02), (0xb4, 0)] {
+        assert_eq!(read(&frame(control, flags), link::types::IEEE802_11), Err(Reason::LinkNotIp));
+    }
+}
