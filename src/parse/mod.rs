@@ -52,6 +52,7 @@ pub mod tls;
 pub mod vmware_authd;
 pub mod vmware_heartbeat;
 pub mod vmware_serial;
+pub mod wireguard;
 pub mod xmpp;
 
 #[cfg(test)]
@@ -189,6 +190,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &pan_heartbeat::PROTOCOL,
     &pan_terminal::PROTOCOL,
     &fortitelemetry::PROTOCOL,
+    &wireguard::PROTOCOL,
 ];
 
 /// Protocols that carry any other, each only those that stand behind it here and those that are not here.
