@@ -14,6 +14,7 @@ pub mod dhcpv6;
 pub mod dns;
 pub mod dtls;
 pub mod eap;
+pub mod esp;
 pub mod fgcp;
 pub mod fgfm;
 pub mod fortilink;
@@ -191,6 +192,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &pan_terminal::PROTOCOL,
     &fortitelemetry::PROTOCOL,
     &wireguard::PROTOCOL,
+    &esp::PROTOCOL,
 ];
 
 /// Protocols that carry any other, each only those that stand behind it here and those that are not here.
