@@ -160,6 +160,13 @@ pub enum Refused {
     Piece(Box<Piece>),
 }
 
+impl Refused {
+    /// As [`Reason::is_frame`].
+    pub fn is_frame(&self) -> bool {
+        matches!(self, Refused::Reason(reason) if reason.is_frame())
+    }
+}
+
 impl From<Reason> for Refused {
     fn from(reason: Reason) -> Refused {
         Refused::Reason(reason)

@@ -14,6 +14,7 @@ pub mod dhcpv6;
 pub mod dns;
 pub mod dtls;
 pub mod eap;
+pub mod esp;
 pub mod fgcp;
 pub mod fgfm;
 pub mod fortilink;
@@ -52,6 +53,7 @@ pub mod tls;
 pub mod vmware_authd;
 pub mod vmware_heartbeat;
 pub mod vmware_serial;
+pub mod wireguard;
 pub mod xmpp;
 
 #[cfg(test)]
@@ -189,6 +191,8 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &pan_heartbeat::PROTOCOL,
     &pan_terminal::PROTOCOL,
     &fortitelemetry::PROTOCOL,
+    &wireguard::PROTOCOL,
+    &esp::PROTOCOL,
 ];
 
 /// Protocols that carry any other, each only those that stand behind it here and those that are not here.

@@ -11,9 +11,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bordertap::capture::{Inputs, LinkType, Packet};
-use bordertap::decode::{self, Segment, link::types, tcp};
+use bordertap::decode::{self, Fragmented, Refused, Segment, fragments::Fragments, link::types, tcp};
 use bordertap::fact::{FACT_BYTES_MAX, FACTS_PER_FIELD_MAX, Facts, Flag, Kind, Seen, Side, VALUE_BYTES_MAX};
 use bordertap::flow::key::{Key, protocol as number};
+use bordertap::flow::tunnels::Tunnels;
 use bordertap::parse::{self, Claim, PROTOCOLS, Prefix, Progress, Protocol, Transport};
 use bordertap::policy::{Crossing, Policy};
 use bordertap::record::FlowRecord;
@@ -54,6 +55,10 @@ const LINKS: &[LinkType] = &[
     types::IPV6,
     types::NFLOG,
     types::SLL2,
+    types::PPP,
+    types::PPP_HDLC,
+    types::PPP_ETHER,
+    types::PKTAP,
 ];
 
 /// One flow as the entry `protocol` takes it: a payload of some side after the other.
@@ -260,6 +265,9 @@ fn work(transport: Transport, talk: &Talk) -> Vec<FlowRecord> {
             payload_cut: 0,
             macs: None,
             vlan: None,
+            packets: 1,
+            fragments: Fragmented::No,
+            tunnels: Tunnels::NONE,
         });
         bytes.extend_from_slice(payload);
         next[own] = next[own].wrapping_add(payload.len() as u32 + u32::from(flags & tcp::SYN != 0));
@@ -287,6 +295,7 @@ pub fn decode(data: &[u8]) {
     // The packets stand behind something, so that an offset before their own start would show.
     let mut block = vec![0xee; 7];
     let mut segments = Vec::new();
+    let (mut fragments, mut pieces, mut wholes) = (Fragments::default(), 0u64, 0u64);
     let mut count = 0;
     while let Some((&length, behind)) = rest.split_first_chunk() {
         let (bytes, behind) = behind.split_at(usize::from(u16::from_be_bytes(length)).min(behind.len()));
@@ -308,9 +317,19 @@ pub fn decode(data: &[u8]) {
                 assert!(macs, "addresses outside of their packet: {segment:?}");
                 segments.push(segment);
             }
-            Err(reason) => assert!(!reason.name().is_empty(), "{reason:?} has no name"),
+            Err(Refused::Reason(reason)) => assert!(!reason.name().is_empty(), "{reason:?} has no name"),
+            Err(Refused::Piece(piece)) => {
+                pieces += 1;
+                if let Some(whole) = fragments.take(&piece, &block) {
+                    wholes += 1;
+                    let end = whole.segment.payload + whole.segment.payload_len as usize;
+                    assert!(end <= whole.bytes.len(), "a payload outside of its datagram: {:?}", whole.segment);
+                }
+            }
         }
     }
+    fragments.finish();
+    assert_eq!(pieces, wholes + fragments.counts.iter().sum::<u64>(), "fragments do not add up");
     let mut worker: Worker<Vec<FlowRecord>> = Worker::new(MEMORY, Vec::new(), ());
     worker.take(&segments, &block);
     worker.finish();
@@ -455,6 +474,7 @@ fn record(protocol: &'static Protocol, facts: Facts) -> FlowRecord {
         more: [false; 2],
         macs: None,
         vlan: None,
+        tunnels: Tunnels::NONE,
         protocol: Some(protocol.name),
         facts,
     }

@@ -9,9 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bordertap::capture::{Inputs, Source};
-use bordertap::decode::{self, Segment, tcp};
+use bordertap::decode::{self, Fragmented, Segment, tcp};
 use bordertap::fact::{FACTS_PER_FIELD_MAX, Flag, Side};
 use bordertap::flow::key::{Key, protocol};
+use bordertap::flow::tunnels::Tunnels;
 use bordertap::parse::{PROTOCOLS, Transport, nobody_claims};
 use bordertap::record::FlowRecord;
 use bordertap::time::Time;
@@ -151,6 +152,9 @@ impl Sample {
             payload_cut: 0,
             macs: None,
             vlan: None,
+            packets: 1,
+            fragments: Fragmented::No,
+            tunnels: Tunnels::NONE,
         }
     }
 }
