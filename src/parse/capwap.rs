@@ -3,7 +3,7 @@
 //! In: datagrams, control (port 5246) and data (port 5247). Out: who made the two, and what they
 //! say of themselves while they look for each other: model, serial number, versions, names.
 //! RFC 5415; the message types of RFC 5416. Once a controller is found everything is wrapped in
-//! DTLS, and then only the wrapping is recognised; so is the data channel.
+//! DTLS, of which the handshake is read; the data channel is only recognised.
 //!
 //! Descriptors also come in the form of draft-ietf-capwap-protocol-specification-05, whose
 //! encryption capabilities are two bytes: access points in use still send it.
@@ -19,6 +19,7 @@
 use crate::bytes::Reader;
 use crate::fact::value::is_printable_ascii;
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
+use crate::parse::dtls::Dtls;
 use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
 
 /// Kind of a control message: 1 discovery request, 2 its response, 3 join request.
@@ -67,12 +68,12 @@ pub static PROTOCOL: Protocol = Protocol {
     over: &[Transport::Udp],
     fields: &[&MESSAGE, &VENDOR, &MODEL, &SERIAL, &HARDWARE, &SOFTWARE, &BOOT, &AC_NAME, &WTP_NAME],
     claim: |ports, _, bytes| match datagram(bytes) {
-        Some(Datagram::Control(_) | Datagram::Dtls) => Claim::Yes,
+        Some(Datagram::Control(_) | Datagram::Dtls(_)) => Claim::Yes,
         Some(Datagram::Data) if ports.0 == DATA_PORT || ports.1 == DATA_PORT => Claim::Yes,
         _ => Claim::No,
     },
     embedded: false,
-    parser: |_| Box::new(Capwap { datagrams: 0 }),
+    parser: |_| Box::new(Capwap::default()),
 };
 
 const DATA_PORT: u16 = 5247;
@@ -115,7 +116,8 @@ pub const DATAGRAMS_MAX: u32 = 64;
 enum Datagram<'a> {
     Control(Control<'a>),
     Data,
-    Dtls,
+    /// Records of DTLS.
+    Dtls(&'a [u8]),
 }
 
 /// A control message: its type, and its elements, known to fill it.
@@ -127,14 +129,14 @@ struct Control<'a> {
 fn datagram(bytes: &[u8]) -> Option<Datagram<'_>> {
     let mut reader = Reader::new(bytes);
     match reader.u8()? {
-        PREAMBLE_DTLS => is_dtls(reader).then_some(Datagram::Dtls),
+        PREAMBLE_DTLS => dtls_records(reader).map(Datagram::Dtls),
         PREAMBLE_CLEAR => clear(bytes),
         _ => None,
     }
 }
 
 /// Three reserved bytes, then whole DTLS records of versions 1.0 and 1.2 (RFC 6347 section 4.1).
-fn is_dtls(mut reader: Reader<'_>) -> bool {
+fn dtls_records(mut reader: Reader<'_>) -> Option<&[u8]> {
     let record = |reader: &mut Reader<'_>| {
         let kind = reader.u8()?;
         let version = reader.u16()?;
@@ -143,14 +145,13 @@ fn is_dtls(mut reader: Reader<'_>) -> bool {
         (matches!(kind, 20..=24) && matches!(version, 0xfeff | 0xfefd) && !body.is_empty()).then_some(())
     };
     if reader.u24() != Some(0) || reader.is_empty() {
-        return false;
+        return None;
     }
+    let records = reader.rest();
     while !reader.is_empty() {
-        if record(&mut reader).is_none() {
-            return false;
-        }
+        record(&mut reader)?;
     }
-    true
+    Some(records)
 }
 
 fn clear(bytes: &[u8]) -> Option<Datagram<'_>> {
@@ -225,8 +226,12 @@ fn element<'a>(reader: &mut Reader<'a>) -> Option<(u16, Reader<'a>)> {
     Some((kind, reader.vec16()?))
 }
 
+#[derive(Default)]
 struct Capwap {
     datagrams: u32,
+    /// Reads what is wrapped, until it has seen enough.
+    wrapped: Dtls,
+    wrapped_done: bool,
 }
 
 impl Parser for Capwap {
@@ -241,11 +246,18 @@ impl Parser for Capwap {
                     }
                 }
             }
-            Some(Datagram::Data | Datagram::Dtls) => {}
+            Some(Datagram::Dtls(bytes)) if !self.wrapped_done => {
+                self.wrapped_done = self.wrapped.feed(side, Prefix { bytes, ..prefix }, facts) == Progress::AllDone;
+            }
+            Some(Datagram::Data | Datagram::Dtls(_)) => {}
             None => facts.flags.set(Flag::ParseError),
         }
         self.datagrams = self.datagrams.saturating_add(1);
         if self.datagrams >= DATAGRAMS_MAX { Progress::AllDone } else { Progress::NeedBytes(0) }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.wrapped.heap_bytes()
     }
 }
 
