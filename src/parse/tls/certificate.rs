@@ -257,7 +257,7 @@ fn escape(value: &[u8], text: &mut Vec<u8>) {
     for (at, &byte) in value.iter().enumerate() {
         match byte {
             b'\\' => text.extend_from_slice(b"\\\\"),
-            b',' | b'+' if starts_part(value.get(at + 1..).unwrap_or_default()) => {
+            b',' | b'+' if starts_part(value.get(at.saturating_add(1)..).unwrap_or_default()) => {
                 text.extend_from_slice(if byte == b',' { b"\\2C" } else { b"\\2B" });
             }
             _ => text.push(byte),
