@@ -2,7 +2,7 @@
 //!
 //! In: datagrams, usually from and to port 8116. Out: which version the members speak, the number
 //! of their cluster, which member sent, and what kind of message. The header is that of
-//! wireshark/wireshark: epan/dissectors/packet-cpha.c. Bodies are not read: what is known of them
+//! wireshark/wireshark: packet-cpha.c. Bodies are not read: what is known of them
 //! is twenty years older than the versions in use, and newer ones may be encrypted.
 
 #![deny(
@@ -17,7 +17,7 @@ use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
 use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
 
-const SOURCE: &str = "wireshark/wireshark: epan/dissectors/packet-cpha.c";
+const SOURCE: &str = "wireshark/wireshark: packet-cpha.c";
 
 /// Version of the protocol; grows with the release of the gateway.
 pub static VERSION: Field = Field::new("ccp.version", Kind::Number, "version of a ClusterXL control message", SOURCE);

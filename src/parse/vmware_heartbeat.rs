@@ -2,7 +2,7 @@
 //!
 //! In: datagrams. Out: the build number, which is the exact version of the hypervisor, and the
 //! address the host has for itself. Layout as read by wireshark/wireshark:
-//! epan/dissectors/packet-vmware-hb.c; the mark at the start from ntop/nDPI:
+//! packet-vmware-hb.c; the mark at the start from ntop/nDPI:
 //! src/lib/protocols/vmware.c, which knows its first byte only. Numbers are little-endian:
 //!
 //! | bytes | what |
@@ -31,7 +31,7 @@ use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
 use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
 
-const SOURCE: &str = "wireshark/wireshark: epan/dissectors/packet-vmware-hb.c";
+const SOURCE: &str = "wireshark/wireshark: packet-vmware-hb.c";
 
 /// Build number of the hypervisor: 22380479 is ESXi 8.0 Update 2.
 pub static BUILD: Field =
