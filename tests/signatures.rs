@@ -300,7 +300,7 @@ tcp.port = 443
         };
         assert_eq!(row("tcp.port")[1..4], ["number", "every", "flow"]);
         assert_eq!(row("tls.sni")[1..3], ["name", "tls"]);
-        assert_eq!(row("cdp.software_version")[1..5], ["text", "no", "parser", "yet"]);
+        assert_eq!(row("cdp.software_version")[1..3], ["text", "cdp"]);
     }
 }
 
