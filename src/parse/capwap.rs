@@ -3,7 +3,7 @@
 //! In: datagrams, control (port 5246) and data (port 5247). Out: who made the two, and what they
 //! say of themselves while they look for each other: model, serial number, versions, names.
 //! RFC 5415; the message types of RFC 5416. Once a controller is found everything is wrapped in
-//! DTLS, and then only the wrapping is recognised; so is the data channel.
+//! DTLS, whose hellos and certificates are read; of the data channel only the form is.
 //!
 //! Descriptors also come in the form of draft-ietf-capwap-protocol-specification-05, whose
 //! encryption capabilities are two bytes: access points in use still send it.
@@ -19,7 +19,7 @@
 use crate::bytes::Reader;
 use crate::fact::value::is_printable_ascii;
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, dtls};
 
 /// Kind of a control message: 1 discovery request, 2 its response, 3 join request.
 pub static MESSAGE: Field =
@@ -72,13 +72,15 @@ pub static PROTOCOL: Protocol = Protocol {
         _ => Claim::No,
     },
     embedded: false,
-    parser: |_| Box::new(Capwap { datagrams: 0 }),
+    parser: |transport| Box::new(Capwap { datagrams: 0, wrapped: (dtls::PROTOCOL.parser)(transport) }),
 };
 
 const DATA_PORT: u16 = 5247;
 /// Version 0 and what follows: a CAPWAP header, or DTLS (section 4.1).
 const PREAMBLE_CLEAR: u8 = 0;
 const PREAMBLE_DTLS: u8 = 1;
+/// What stands before DTLS: that preamble, and three reserved bytes (section 4.2).
+const WRAPPED: [u8; 4] = [PREAMBLE_DTLS, 0, 0, 0];
 /// Bytes of a header without its optional parts (section 4.3).
 const HEADER_BYTES: usize = 8;
 /// Bits behind the preamble (section 4.3): sub-identifiers, flags, reserved.
@@ -127,13 +129,13 @@ struct Control<'a> {
 fn datagram(bytes: &[u8]) -> Option<Datagram<'_>> {
     let mut reader = Reader::new(bytes);
     match reader.u8()? {
-        PREAMBLE_DTLS => is_dtls(reader).then_some(Datagram::Dtls),
+        PREAMBLE_DTLS => is_dtls(Reader::new(bytes.strip_prefix(&WRAPPED)?)).then_some(Datagram::Dtls),
         PREAMBLE_CLEAR => clear(bytes),
         _ => None,
     }
 }
 
-/// Three reserved bytes, then whole DTLS records of versions 1.0 and 1.2 (RFC 6347 section 4.1).
+/// Whole DTLS records of versions 1.0 and 1.2 (RFC 6347 section 4.1).
 fn is_dtls(mut reader: Reader<'_>) -> bool {
     let record = |reader: &mut Reader<'_>| {
         let kind = reader.u8()?;
@@ -142,7 +144,7 @@ fn is_dtls(mut reader: Reader<'_>) -> bool {
         let body = reader.vec16()?;
         (matches!(kind, 20..=24) && matches!(version, 0xfeff | 0xfefd) && !body.is_empty()).then_some(())
     };
-    if reader.u24() != Some(0) || reader.is_empty() {
+    if reader.is_empty() {
         return false;
     }
     while !reader.is_empty() {
@@ -227,10 +229,19 @@ fn element<'a>(reader: &mut Reader<'a>) -> Option<(u16, Reader<'a>)> {
 
 struct Capwap {
     datagrams: u32,
+    /// Reads what is wrapped.
+    wrapped: Box<dyn Parser>,
 }
 
 impl Parser for Capwap {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
+        if let Some(bytes) = prefix.bytes.strip_prefix(&WRAPPED) {
+            return match self.wrapped.feed(side, Prefix { bytes, ..prefix }, facts) {
+                Progress::NeedBytes(_) => Progress::NeedBytes(0),
+                // A handshake in the clear is all there is to read.
+                Progress::Done | Progress::AllDone | Progress::NotMine => Progress::AllDone,
+            };
+        }
         match datagram(prefix.bytes) {
             Some(Datagram::Control(mut control)) => {
                 let mut into = Into { side, seen: prefix.seen, facts };
@@ -529,6 +540,19 @@ mod tests {
             assert_eq!(claim(&wrapped[..end]) == Claim::Yes, end == 4 + record.len(), "{end} bytes");
         }
         assert_eq!(claim(&record), Claim::No, "DTLS alone");
+    }
+
+    #[test]
+    fn hellos_inside_are_read() {
+        /// Headers of the file and of its first packet, down to UDP.
+        const BEFORE_HELLO: usize = 24 + 16 + 14 + 20 + 8;
+        const PACKET_BYTES: usize = 285;
+        let capture = include_bytes!("../../fixtures/dtls/openssl-client-certificate.pcap");
+        let hello = &capture[BEFORE_HELLO..24 + 16 + PACKET_BYTES];
+        let wrapped = [&WRAPPED[..], hello].concat();
+        assert_eq!(claim(&wrapped), Claim::Yes);
+        let facts = read(&wrapped);
+        assert_eq!(facts.first(&crate::parse::tls::SNI).unwrap().text(), "gateway.example", "as tshark reads it");
     }
 
     #[test]
