@@ -42,7 +42,8 @@ const PARTS: &[(&str, &str, &str)] = &[
 ];
 
 /// First payloads that two protocols claim, for a reason: the earlier in the registry, the later, and the reason.
-const AMBIGUOUS: &[(&str, &str, &str)] = &[];
+const AMBIGUOUS: &[(&str, &str, &str)] =
+    &[("vmware-authd", "smtp", "on a port of mail any greeting with 220 is one of mail")];
 
 static SAMPLES: LazyLock<BTreeMap<&'static str, Vec<Sample>>> = LazyLock::new(sample::samples);
 

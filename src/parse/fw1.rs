@@ -104,11 +104,11 @@ fn claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
         (None, _) => return Claim::NeedBytes(1),
         _ => return Claim::No,
     }
-    if VERSION_TEXT.starts_with(bytes) {
-        return Claim::NeedBytes(VERSION_TEXT.len());
-    }
     if bytes.starts_with(VERSION_TEXT) || bytes.starts_with(CLIENT) {
         return Claim::Yes;
+    }
+    if VERSION_TEXT.starts_with(bytes) {
+        return Claim::NeedBytes(VERSION_TEXT.len());
     }
     match said(bytes, side) {
         Said::Answer(_) => Claim::Yes,
