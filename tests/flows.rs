@@ -187,7 +187,8 @@ fn a_resolver_flow_without_end_loses_no_question() {
 #[test]
 fn a_claim_of_datagrams_that_is_given_back_leaves_no_name() {
     let nat = Endpoint::new([2, 0, 0, 0, 0, 2], "203.0.113.9", 4500);
-    let esp = [&[0xcb, 0xb7, 0xa0, 0xc6, 0, 0, 0, 7][..], &[0x5a; 40]].concat();
+    let cipher: Vec<u8> = (0_u8..40).map(|n| n.wrapping_mul(37)).collect();
+    let esp = [&[0xcb, 0xb7, 0xa0, 0xc6, 0, 0, 0, 7][..], &cipher].concat();
     let send = |n: u64, payload: &[u8]| datagram(START + n * SECOND, client(50_000), nat, &[], payload);
     let flow = flows(&[send(0, &esp), send(1, &esp)]).remove(0);
     assert_eq!(flow.protocol, Some("ike"));
