@@ -88,7 +88,7 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
         }
         let of_capture = all.entry("capture").or_default();
         if bytes.len() <= CAPTURE_BYTES_MAX {
-            if of_capture.len() % 5 == 0 {
+            if of_capture.len().is_multiple_of(5) {
                 wrapped(&name, &bytes, of_capture);
             }
             of_capture.push((name, bytes));

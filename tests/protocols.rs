@@ -39,6 +39,12 @@ const REPEATED: &[(&str, &str)] =
 const PARTS: &[(&str, &str, &str)] = &[
     ("tls", "http", "a web server answers a hello with its complaint in plain text"),
     ("http", "tls", "behind CONNECT"),
+    ("smtp", "tls", "behind STARTTLS"),
+    ("pop3", "tls", "behind STLS"),
+    ("mysql", "tls", "behind the request for encryption"),
+    ("postgresql", "tls", "behind the request for encryption"),
+    ("socks", "tls", "behind the request"),
+    ("socks", "http", "behind the request"),
 ];
 
 /// First payloads that two protocols claim, for a reason: the earlier in the registry, the later, and the reason.

@@ -223,7 +223,9 @@ fn no_path_of_a_machine_and_no_foreign_words() {
         let text = fs::read_to_string(&path).unwrap();
         for (number, line) in text.lines().enumerate() {
             for word in ["app protocol", "master protocol", "dissector"] {
-                assert!(!line.contains(word), "{}:{}: `{word}`", relative(&path), number + 1);
+                // The file of a source may be called what it likes.
+                let used = line.match_indices(word).any(|(at, _)| !line[..at].ends_with(['/', '_']));
+                assert!(!used, "{}:{}: `{word}`", relative(&path), number + 1);
             }
         }
     }

@@ -26,7 +26,7 @@ use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
 /// Each vendor ID payload.
 pub static VENDOR_ID: Field =
     Field::new("ike.vendor_id", Kind::Hex, "IKE vendor ID payload", "RFC 7296 section 3.12, RFC 2408 section 3.16");
-/// What one security association payload proposes, in the order of the wire: see [`proposal::text`].
+/// What one security association payload proposes, in the order of the wire.
 pub static PROPOSAL: Field = Field::new(
     "ike.proposal",
     Kind::Text,

@@ -25,8 +25,11 @@ use bordertap::stream::PREFIX_BYTES_MAX;
 use bordertap::time::Time;
 use bordertap::worker::Worker;
 
+/// An entry: it gets the bytes of one case.
+pub type Entry = fn(&[u8]);
+
 /// Every entry with its name.
-pub const ENTRIES: &[(&str, fn(&[u8]))] =
+pub const ENTRIES: &[(&str, Entry)] =
     &[("protocol", protocol), ("decode", decode), ("capture", capture), ("signatures", signatures), ("policy", policy)];
 
 /// The environment variable that names the protocol whose parser is forced; without it the first byte chooses.
@@ -444,7 +447,7 @@ fn check_facts(facts: &Facts) {
         bytes += fact.value.len();
         assert!(fact.value.len() <= VALUE_BYTES_MAX, "{name}: {} bytes", fact.value.len());
         let has = |protocol: &&Protocol| protocol.fields.iter().any(|field| **field == *fact.field);
-        assert!(PROTOCOLS.iter().any(|p| has(p)), "{name} is a field of no protocol");
+        assert!(PROTOCOLS.iter().any(has), "{name} is a field of no protocol");
         match fact.field.kind {
             Kind::Number => assert_eq!(fact.value.len(), 8, "{name} is no number"),
             Kind::Address => assert!(matches!(fact.value.len(), 4 | 16), "{name} is no address"),
