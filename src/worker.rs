@@ -415,9 +415,9 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         let before = cold.heap_bytes();
         self.spare.lend(cold);
         let Some(reading) = &mut cold.reading else { return };
-        let seen = Seen { time: segment.time, packet: segment.number };
+        let (seen, cut) = (Seen { time: segment.time, packet: segment.number }, segment.payload_cut > 0);
         self.watch.lap(Stage::Flow);
-        let verdict = reading.datagram(transport, side, payload, ports, seen, &mut cold.facts);
+        let verdict = reading.datagram(transport, side, payload, cut, ports, seen, &mut cold.facts);
         self.watch.lap(Stage::Parse);
         cold.protocol = reading.protocol_name();
         let after = cold.heap_bytes();

@@ -123,6 +123,9 @@ fn said(bytes: &[u8], side: Side) -> Said<'_> {
     if bytes.starts_with(VERSION_TEXT) {
         return Said::Version([0x51, 0, 0, 0]);
     }
+    if !bytes.is_empty() && VERSION_TEXT.starts_with(bytes) {
+        return Said::Need(VERSION_TEXT.len());
+    }
     if side == Side::Destination && (bytes.starts_with(AGREED) || AGREED.starts_with(bytes)) {
         return answer(bytes);
     }

@@ -107,7 +107,8 @@ pub struct Prefix<'a> {
     pub bytes: &'a [u8],
     /// Packet that completed these bytes, for the facts found now.
     pub seen: Seen,
-    /// No more bytes will come: the flow ended, the prefix is full or a gap follows.
+    /// No more bytes will come: the flow ended, the prefix is full or a gap follows. Of a datagram: it is whole, the
+    /// capture did not cut it.
     pub last: bool,
     /// The bytes came in more than one segment.
     pub split: bool,

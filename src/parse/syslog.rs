@@ -144,7 +144,9 @@ struct Syslog {
 impl Parser for Syslog {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
         if self.transport != Transport::Tcp {
-            read(prefix.bytes, side, prefix, facts);
+            if prefix.last {
+                read(prefix.bytes, side, prefix, facts);
+            }
             return Progress::NeedBytes(0);
         }
         let [source, destination] = &mut self.halves;

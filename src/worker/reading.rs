@@ -97,12 +97,15 @@ impl Reading {
         self.halves[side.index()] = half;
     }
 
-    /// One datagram, or the payload of one packet or frame of a transport without a stream.
+    /// One datagram, or the payload of one packet or frame of a transport without a stream. `cut`: the capture holds
+    /// only the front of it.
+    #[allow(clippy::too_many_arguments)]
     pub fn datagram(
         &mut self,
         transport: Transport,
         side: Side,
         datagram: &[u8],
+        cut: bool,
         ports: (u16, u16),
         seen: Seen,
         facts: &mut Facts,
@@ -113,7 +116,7 @@ impl Reading {
             self.parser = Some((protocol.parser)(transport));
         }
         let Some(parser) = &mut self.parser else { return Verdict::Reading };
-        match parser.feed(side, Prefix { bytes: datagram, seen, last: true, split: false }, facts) {
+        match parser.feed(side, Prefix { bytes: datagram, seen, last: !cut, split: false }, facts) {
             Progress::NeedBytes(_) => Verdict::Reading,
             Progress::Done | Progress::AllDone => Verdict::Done,
             Progress::NotMine => {
