@@ -213,9 +213,9 @@ impl Gather for Collector {
         if let Some(spool) = &mut self.spool {
             spool.push(record, known.map_or(&[], |gist| &gist.whens));
         }
-        match known.map(|gist| gist.ours) {
-            Some(Some(host)) => self.add(record, host, gist),
-            Some(None) if !record.key.is_frame() => self.gathered.transit_flows.0 += 1,
+        match known.map(|gist| (gist.ours, gist.tls)) {
+            Some((Some(host), is_tls)) => self.add(record, host, is_tls, gist),
+            Some((None, _)) if !record.key.is_frame() => self.gathered.transit_flows.0 += 1,
             _ => {}
         }
     }
@@ -248,7 +248,7 @@ impl Collector {
         key.clear();
         let inside = [Side::Source, Side::Destination].map(|side| u8::from(ends.is_inside(side)));
         let hidden = u8::from(record.facts.flags.has(Flag::Ech));
-        key.extend_from_slice(&[values.protocol, inside[0], inside[1], hidden]);
+        key.extend_from_slice(&[values.protocol, inside[0], inside[1], hidden, u8::from(has_tls(record))]);
         key.extend_from_slice(&values.port.to_le_bytes());
         let mut named = [false; NAME_FIELDS.len()];
         for fact in record.facts.iter() {
@@ -300,6 +300,7 @@ impl Collector {
             remote_inside: ours.is_some_and(|side| ends.is_inside(side.other())),
             via_proxy: record.facts.has(&http::CONNECT_HOST) || record.facts.has(&socks::HOST),
             hidden: record.facts.flags.has(Flag::Ech),
+            tls: has_tls(record),
             whens: whens.into(),
             candidates: candidates.into(),
         }
@@ -386,11 +387,10 @@ impl Collector {
     }
 
     /// Adds a flow of one of our hosts to the sums.
-    fn add(&mut self, record: &FlowRecord, host: Side, gist: u32) {
+    fn add(&mut self, record: &FlowRecord, host: Side, is_tls: bool, gist: u32) {
         let remote = host.other();
         let (h, r) = (host.index(), remote.index());
         let volume = Volume { bytes_out: Tally(record.bytes[h]), bytes_in: Tally(record.bytes[r]) };
-        let is_tls = record.protocol == Some(tls::PROTOCOL.name) || record.facts.has(&tls::JA3);
         let one = |yes: bool| Tally(u64::from(yes));
         let flags = record.facts.flags;
         // A hello alone is a handshake: data follows it.
@@ -479,6 +479,11 @@ fn evidence(gathered: &mut Gathered, host: IpAddr, when: u32, field: &'static st
         }
         Entry::Vacant(_) => gathered.limit("evidence.limit"),
     }
+}
+
+/// Whether a TLS client shook hands in a flow, also inside another protocol.
+fn has_tls(record: &FlowRecord) -> bool {
+    record.protocol == Some(tls::PROTOCOL.name) || record.facts.has(&tls::JA3)
 }
 
 /// What a flow says about names: (side that told it, address, name as it stood).

@@ -34,6 +34,8 @@ pub struct Gist {
     pub via_proxy: bool,
     /// The server name is hidden or may be (ECH).
     pub hidden: bool,
+    /// TLS shakes hands in it: only what comes behind that is traffic.
+    pub tls: bool,
     /// Conditions that hold, by dense number, sorted.
     pub whens: Box<[u32]>,
     /// Those of them that are channels.
