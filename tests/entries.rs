@@ -188,11 +188,12 @@ fn a_talk_comes_back_as_it_was_written() {
     assert_eq!(Talk::read(&talk.write()), Some(talk));
 }
 
-/// Not a test: writes the seeds for `fuzz/run`, those of a protocol into a folder of its own.
+/// The seeds for `fuzz/run`, those of a protocol in a folder of its own; without a folder for them, in one that is gone
+/// afterwards.
 #[test]
-#[ignore = "writes files; for fuzz/run"]
-fn write_seeds() {
-    let folder = PathBuf::from(std::env::var_os(SEEDS_VARIABLE).expect("a folder in BORDERTAP_SEEDS"));
+fn seeds_are_written_for_every_entry_and_protocol() {
+    let passing = tempfile::tempdir().unwrap();
+    let folder = std::env::var_os(SEEDS_VARIABLE).map_or(passing.path().to_owned(), PathBuf::from);
     for (entry, seeds) in seeds() {
         for (name, seed) in seeds {
             let folder = match name.rsplit_once('-').filter(|_| entry == "protocol") {
@@ -203,7 +204,14 @@ fn write_seeds() {
             fs::write(folder.join(name), seed).unwrap();
         }
     }
+    let files = |folder: PathBuf| fs::read_dir(folder).unwrap().count();
+    let samples = sample::samples();
     for protocol in PROTOCOLS {
         fs::create_dir_all(folder.join("protocol").join(protocol.name)).unwrap();
+        let wanted = samples.get(protocol.name).map_or(0, Vec::len);
+        assert!(files(folder.join("protocol").join(protocol.name)) >= wanted, "{}", protocol.name);
+    }
+    for (entry, _) in ENTRIES {
+        assert!(files(folder.join(entry)) > 0, "no seeds of {entry}");
     }
 }
