@@ -38,6 +38,22 @@ impl Side {
         self as usize
     }
 
+    /// What belongs to it, of a pair in the order of [`Side::index`].
+    pub fn of<T>(self, [source, destination]: &[T; 2]) -> &T {
+        match self {
+            Side::Source => source,
+            Side::Destination => destination,
+        }
+    }
+
+    /// What belongs to it, of a pair in the order of [`Side::index`].
+    pub fn of_mut<T>(self, [source, destination]: &mut [T; 2]) -> &mut T {
+        match self {
+            Side::Source => source,
+            Side::Destination => destination,
+        }
+    }
+
     /// The word in records: `source` or `destination`.
     pub fn name(self) -> &'static str {
         match self {

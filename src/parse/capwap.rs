@@ -20,7 +20,7 @@ use crate::bytes::Reader;
 use crate::fact::value::is_printable_ascii;
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
 use crate::parse::dtls::Dtls;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// Kind of a control message: 1 discovery request, 2 its response, 3 join request.
 pub static MESSAGE: Field =
@@ -69,7 +69,7 @@ pub static PROTOCOL: Protocol = Protocol {
     fields: &[&MESSAGE, &VENDOR, &MODEL, &SERIAL, &HARDWARE, &SOFTWARE, &BOOT, &AC_NAME, &WTP_NAME],
     claim: |ports, _, bytes| match datagram(bytes) {
         Some(Datagram::Control(_) | Datagram::Dtls(_)) => Claim::Yes,
-        Some(Datagram::Data) if ports.0 == DATA_PORT || ports.1 == DATA_PORT => Claim::Yes,
+        Some(Datagram::Data) if is_at(ports, &[DATA_PORT]) => Claim::Yes,
         _ => Claim::No,
     },
     embedded: false,

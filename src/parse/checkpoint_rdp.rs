@@ -15,7 +15,7 @@
 )]
 
 use crate::fact::{Facts, Field, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// The four bytes that begin each message; always the same.
 pub static MAGIC: Field = Field::new(
@@ -39,7 +39,7 @@ const PORT: u16 = 259;
 const MAGIC_BYTES: &[u8] = &[0xf0, 0x01, 0xcc, 0xcc];
 
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
-    let port = ports.0 == PORT || ports.1 == PORT;
+    let port = is_at(ports, &[PORT]);
     if bytes.starts_with(MAGIC_BYTES) && port { Claim::Yes } else { Claim::No }
 }
 

@@ -16,7 +16,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// Host name that a client gives itself.
 pub static HOSTNAME: Field =
@@ -112,7 +112,7 @@ mod kind {
 /// The magic cookie stands at its place; on a port that is not DHCP's, all options must fit too.
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
     let Some(message) = Message::parse(bytes) else { return Claim::No };
-    let known_port = PORTS.contains(&ports.0) || PORTS.contains(&ports.1);
+    let known_port = is_at(ports, &PORTS);
     if known_port || message.options().is_some_and(|options| options.message().is_some()) {
         Claim::Yes
     } else {

@@ -17,7 +17,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// Name that a client wants to have in DNS.
 pub static FQDN: Field =
@@ -82,7 +82,7 @@ mod code {
 
 /// All options of a message fit, and one that every message has is among them.
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
-    let known_port = [ports.0, ports.1].iter().any(|port| [CLIENT_PORT, SERVER_PORT].contains(port));
+    let known_port = is_at(ports, &[CLIENT_PORT, SERVER_PORT]);
     let usual = [code::CLIENT_ID, code::SERVER_ID, code::ELAPSED_TIME];
     let is_one = || {
         let message = Message::parse(bytes)?;

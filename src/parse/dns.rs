@@ -24,7 +24,7 @@ use std::net::IpAddr;
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 use message::Trust;
 
 /// Name in a question, `.` for the root. Labels keep their bytes and case; a dot inside a label
@@ -113,10 +113,10 @@ pub fn unpack_ech(value: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 /// The bytes may be a datagram or the start of a stream; a message is told apart from a message
 /// with its length before it by its counts, which do not fit when read two bytes off.
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
-    if ports.0 == NETBIOS_PORT || ports.1 == NETBIOS_PORT {
+    if is_at(ports, &[NETBIOS_PORT]) {
         return Claim::No;
     }
-    let known_port = KNOWN_PORTS.contains(&ports.0) || KNOWN_PORTS.contains(&ports.1);
+    let known_port = is_at(ports, &KNOWN_PORTS);
     let trust = if known_port { Trust::Start } else { Trust::Whole };
     if message::is_dns(bytes, trust) {
         return Claim::Yes;
@@ -161,8 +161,7 @@ impl Parser for Dns {
 
 impl Dns {
     fn stream(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
-        let [source, destination] = &mut self.next;
-        let next = if side == Side::Source { source } else { destination };
+        let next = side.of_mut(&mut self.next);
         loop {
             let mut reader = Reader::new(prefix.bytes.get(*next..).unwrap_or_default());
             let Some(length) = reader.u16().map(usize::from) else {

@@ -174,8 +174,7 @@ impl End {
 /// Reads both sides of one flow.
 #[derive(Default)]
 pub struct Dtls {
-    source: End,
-    destination: End,
+    ends: [End; 2],
     /// The side of a ClientHello, or the other one of a ServerHello.
     client: Option<Side>,
     /// The server wants to hear the hello again.
@@ -206,7 +205,7 @@ impl Parser for Dtls {
                 _ => {}
             }
         }
-        if self.source.messages.is_empty() && self.destination.messages.is_empty() {
+        if self.ends.iter().all(|end| end.messages.is_empty()) {
             facts.flags.clear(Flag::Gap);
         } else {
             facts.flags.set(Flag::Gap);
@@ -231,7 +230,7 @@ impl Parser for Dtls {
     }
 
     fn heap_bytes(&self) -> usize {
-        let messages = self.source.messages.iter().chain(&self.destination.messages);
+        let messages = self.ends.iter().flat_map(|end| &end.messages);
         let bytes = messages.map(|message| size_of::<Message>().saturating_add(message.bytes.heap_bytes()));
         bytes.fold(size_of::<Dtls>(), usize::saturating_add)
     }
@@ -239,17 +238,11 @@ impl Parser for Dtls {
 
 impl Dtls {
     fn end(&self, side: Side) -> &End {
-        match side {
-            Side::Source => &self.source,
-            Side::Destination => &self.destination,
-        }
+        side.of(&self.ends)
     }
 
     fn end_mut(&mut self, side: Side) -> &mut End {
-        match side {
-            Side::Source => &mut self.source,
-            Side::Destination => &mut self.destination,
-        }
+        side.of_mut(&mut self.ends)
     }
 
     /// Nothing more is wanted of either side.

@@ -73,8 +73,7 @@ impl Parser for Eapol {
 #[derive(Default)]
 pub struct Conversation {
     tls: TlsParser,
-    source: Half,
-    destination: Half,
+    halves: [Half; 2],
     over: bool,
 }
 
@@ -122,10 +121,7 @@ impl Conversation {
         if self.over || reader.is_empty() {
             return;
         }
-        let half = match side {
-            Side::Source => &mut self.source,
-            Side::Destination => &mut self.destination,
-        };
+        let half = side.of_mut(&mut self.halves);
         if half.done || half.last.replace(id) == Some(id) {
             return;
         }

@@ -99,8 +99,7 @@ struct Fgfm {
 
 impl Parser for Fgfm {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
-        let [source, destination] = &mut self.next;
-        let next = if side == Side::Source { source } else { destination };
+        let next = side.of_mut(&mut self.next);
         loop {
             let rest = prefix.bytes.get(*next..).unwrap_or_default();
             if rest.len() < HEADER_BYTES {

@@ -14,7 +14,7 @@
 
 use crate::fact::{Facts, Field, Kind, Side};
 use crate::parse::lines::{self, Lines, Next};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// A line of the server's greeting, without its code.
 pub static BANNER: Field =
@@ -41,7 +41,7 @@ const GREETING_LINES_MAX: usize = 8;
 const SECOND_REPLIES: [&[u8]; 5] = [b"331", b"332", b"234", b"230", b"215"];
 
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
-    let known_port = ports.0 == PORT || ports.1 == PORT;
+    let known_port = is_at(ports, &[PORT]);
     match bytes.first() {
         Some(b'2') => claim_reply(known_port, bytes),
         Some(b'A' | b'a' | b'F' | b'f' | b'S' | b's' | b'U' | b'u') => claim_command(known_port, bytes),

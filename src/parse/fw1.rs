@@ -24,7 +24,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 const TOPOLOGY: &str = "zmap/zgrab2: modules/checkpoint";
 
@@ -98,7 +98,7 @@ struct Answer<'a> {
 }
 
 fn claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
-    let usual = PORTS.contains(&ports.0) || PORTS.contains(&ports.1);
+    let usual = is_at(ports, &PORTS);
     match (bytes.first(), bytes.get(1)) {
         (Some(0 | 0x41 | 0x51 | b'Y'), Some(0) | None) => {}
         (None, _) => return Claim::NeedBytes(1),

@@ -119,8 +119,7 @@ impl Http {
     }
 
     fn half(&mut self, side: Side) -> &mut Half {
-        let [source, destination] = &mut self.halves;
-        if side == Side::Source { source } else { destination }
+        side.of_mut(&mut self.halves)
     }
 
     fn stream(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {

@@ -111,16 +111,12 @@ struct Half {
 
 #[derive(Default)]
 struct Http2 {
-    source: Half,
-    destination: Half,
+    halves: [Half; 2],
 }
 
 impl Parser for Http2 {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
-        let half = match side {
-            Side::Source => &mut self.source,
-            Side::Destination => &mut self.destination,
-        };
+        let half = side.of_mut(&mut self.halves);
         loop {
             match half.frame(side, prefix, facts) {
                 Some(0) => {}

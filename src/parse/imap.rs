@@ -14,7 +14,7 @@
 
 use crate::fact::{Facts, Field, Kind, Side};
 use crate::parse::lines::{self, Lines, Next};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// The server's greeting without `* OK` and without a list of capabilities.
 pub static BANNER: Field = Field::new("imap.banner", Kind::Text, "greeting of an IMAP server", "RFC 9051 section 7.1");
@@ -44,7 +44,7 @@ const EARLY: &[&[u8]] = &[b"OK", b"NO", b"BAD", b"PREAUTH", b"BYE", b"CAPABILITY
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
     let more = Claim::NeedBytes(bytes.len().saturating_add(1));
     let Some(first) = bytes.first() else { return more };
-    let known_port = ports.0 == PORT || ports.1 == PORT;
+    let known_port = is_at(ports, &[PORT]);
     if *first == b'*' {
         let fits = [&b"* OK "[..], b"* PREAUTH ", b"* BYE "];
         if !fits.iter().any(|start| bytes.starts_with(start) || start.starts_with(bytes)) {

@@ -13,7 +13,7 @@
 )]
 
 use crate::fact::{Facts, Side};
-use crate::parse::{CARRIERS, Claim, PROTOCOLS, Parser, Prefix, Progress, Protocol, Transport, tls};
+use crate::parse::{self, CARRIERS, Claim, Parser, Prefix, Progress, Protocol, Transport, tls};
 
 /// Bytes of a side behind a proxy that nobody claims, after which nobody will.
 pub const UNCLAIMED_BYTES_MAX: usize = 4096;
@@ -39,8 +39,7 @@ struct Part {
 pub struct Inner {
     candidates: Candidates,
     parser: Option<Box<dyn Parser>>,
-    source: Part,
-    destination: Part,
+    parts: [Part; 2],
     over: bool,
     /// Port that is asked for inside: a hint for claims, 0 when it is not known.
     pub port: u16,
@@ -65,15 +64,11 @@ impl Inner {
     }
 
     fn of(candidates: Candidates) -> Inner {
-        let [source, destination] = [Part::default(); 2];
-        Inner { candidates, parser: None, source, destination, over: false, port: 0 }
+        Inner { candidates, parser: None, parts: Default::default(), over: false, port: 0 }
     }
 
     fn part(&mut self, side: Side) -> &mut Part {
-        match side {
-            Side::Source => &mut self.source,
-            Side::Destination => &mut self.destination,
-        }
+        side.of_mut(&mut self.parts)
     }
 
     /// Whether this side has been taken over.
@@ -99,35 +94,33 @@ impl Inner {
         claim
     }
 
+    /// As [`Inner::begins`], and reads on when something does; without it this side has nothing more to say.
+    pub fn enter(&mut self, side: Side, at: usize, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
+        match self.begins(side, at, prefix) {
+            Claim::Yes => self.feed(side, prefix, facts),
+            Claim::NeedBytes(bytes) => Progress::NeedBytes(bytes),
+            Claim::No => Progress::Done,
+        }
+    }
+
     fn claim(&mut self, side: Side, at: usize, rest: &[u8]) -> Claim {
         let ports = (0, self.port);
-        let mut wanted: Option<usize> = None;
-        let mut ask = |protocol: &'static Protocol| match (protocol.claim)(ports, side, rest) {
-            Claim::Yes => true,
-            Claim::No => false,
-            Claim::NeedBytes(bytes) => {
-                let bytes = bytes.max(rest.len().saturating_add(1));
-                wanted = Some(wanted.map_or(bytes, |fewest| fewest.min(bytes)));
-                false
-            }
-        };
-        let found = match self.candidates {
-            Candidates::One(protocol) => ask(protocol).then_some(protocol),
+        let asked = match self.candidates {
+            Candidates::One(protocol) => parse::ask([protocol], ports, side, rest),
             Candidates::Behind(rank) => {
-                let may = |protocol: &&&'static Protocol| {
-                    let mut carriers = CARRIERS.iter().take(rank.saturating_add(1));
-                    protocol.over.contains(&Transport::Tcp) && carriers.all(|carrier| carrier.name != protocol.name)
-                };
-                PROTOCOLS.iter().filter(may).copied().find(|protocol| ask(protocol))
+                let forbidden = CARRIERS.get(..=rank).unwrap_or(CARRIERS);
+                let is_forbidden = |protocol: &Protocol| forbidden.iter().any(|carrier| carrier.name == protocol.name);
+                let may = parse::over(Transport::Tcp).iter().copied().filter(|protocol| !is_forbidden(protocol));
+                parse::ask(may, ports, side, rest)
             }
         };
-        match (found, wanted) {
-            (Some(protocol), _) => {
+        match asked {
+            Ok(protocol) => {
                 self.parser.get_or_insert_with(|| (protocol.parser)(Transport::Tcp));
                 Claim::Yes
             }
-            (None, Some(bytes)) => Claim::NeedBytes(bytes.saturating_add(at)),
-            (None, None) => Claim::No,
+            Err(Some(bytes)) => Claim::NeedBytes(bytes.max(rest.len().saturating_add(1)).saturating_add(at)),
+            Err(None) => Claim::No,
         }
     }
 
@@ -156,7 +149,7 @@ impl Inner {
 
     /// Hands the bytes of a side that was taken over to the protocol inside.
     pub fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
-        let both = self.source.begun.is_some() && self.destination.begun.is_some();
+        let both = self.parts.iter().all(|part| part.begun.is_some());
         let part = self.part(side);
         let (at, split) = (part.begun.unwrap_or(0), part.split);
         part.split = true;

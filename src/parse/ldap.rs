@@ -176,8 +176,7 @@ impl Parser for Ldap {
         if self.inner.has_begun(side) {
             return self.inner.feed(side, prefix, facts);
         }
-        let [source, destination] = &mut self.halves;
-        let half = if side == Side::Source { source } else { destination };
+        let half = side.of_mut(&mut self.halves);
         loop {
             let bytes = prefix.bytes.get(half.at..).unwrap_or_default();
             let more = half.at.max(prefix.bytes.len()).saturating_add(1);

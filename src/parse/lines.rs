@@ -41,23 +41,19 @@ struct Half {
 
 /// The lines of both sides.
 pub struct Lines {
-    source: Half,
-    destination: Half,
+    halves: [Half; 2],
     inner: Inner,
 }
 
 impl Default for Lines {
     fn default() -> Lines {
-        Lines { source: Half::default(), destination: Half::default(), inner: Inner::tls() }
+        Lines { halves: Default::default(), inner: Inner::tls() }
     }
 }
 
 impl Lines {
     fn half(&mut self, side: Side) -> &mut Half {
-        match side {
-            Side::Source => &mut self.source,
-            Side::Destination => &mut self.destination,
-        }
+        side.of_mut(&mut self.halves)
     }
 
     /// Nothing more is wanted of this side.

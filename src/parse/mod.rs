@@ -59,6 +59,8 @@ pub mod xmpp;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use std::sync::LazyLock;
+
 use crate::fact::{Facts, Field, Seen, Side};
 
 /// What carries a payload.
@@ -199,15 +201,71 @@ pub static PROTOCOLS: &[&Protocol] = &[
 /// Protocols that carry any other, each only those that stand behind it here and those that are not here.
 pub static CARRIERS: &[&Protocol] = &[&proxy::PROTOCOL, &socks::PROTOCOL];
 
+/// The protocols that something can carry, in their order: sorted out once, because many flows are nobody's.
+pub fn over(transport: Transport) -> &'static [&'static Protocol] {
+    static BY_TRANSPORT: LazyLock<[Vec<&'static Protocol>; 4]> = LazyLock::new(|| {
+        [Transport::Tcp, Transport::Udp, Transport::Ip, Transport::Frame]
+            .map(|transport| PROTOCOLS.iter().copied().filter(|protocol| protocol.over.contains(&transport)).collect())
+    });
+    let [tcp, udp, ip, frame] = &*BY_TRANSPORT;
+    match transport {
+        Transport::Tcp => tcp,
+        Transport::Udp => udp,
+        Transport::Ip => ip,
+        Transport::Frame => frame,
+    }
+}
+
+/// The protocols over TCP that may begin inside a flow that began as something else.
+pub fn embedded() -> &'static [&'static Protocol] {
+    static EMBEDDED: LazyLock<Vec<&'static Protocol>> =
+        LazyLock::new(|| over(Transport::Tcp).iter().copied().filter(|protocol| protocol.embedded).collect());
+    &EMBEDDED
+}
+
+/// The first of these protocols that claims the first bytes of a side, or the fewest bytes that it takes to know.
+///
+/// # Errors
+/// `None`: no more bytes will make them anybody's.
+#[inline]
+pub fn ask(
+    protocols: impl IntoIterator<Item = &'static Protocol>,
+    ports: (u16, u16),
+    side: Side,
+    bytes: &[u8],
+) -> Result<&'static Protocol, Option<usize>> {
+    let mut wanted: Option<usize> = None;
+    for protocol in protocols {
+        match (protocol.claim)(ports, side, bytes) {
+            Claim::Yes => return Ok(protocol),
+            Claim::No => {}
+            Claim::NeedBytes(bytes) => wanted = Some(wanted.map_or(bytes, |fewest| fewest.min(bytes))),
+        }
+    }
+    Err(wanted)
+}
+
+/// Whether one of these ports is among the known ones.
+#[inline]
+pub fn is_at((from, to): (u16, u16), known: &[u16]) -> bool {
+    known.iter().any(|port| *port == from || *port == to)
+}
+
+/// The protocol whose the first bytes of a side are: see [`ask`].
+#[inline]
+pub fn claim(
+    transport: Transport,
+    ports: (u16, u16),
+    side: Side,
+    bytes: &[u8],
+) -> Result<&'static Protocol, Option<usize>> {
+    ask(over(transport).iter().copied(), ports, side, bytes)
+}
+
 /// Whether every protocol refuses these first bytes.
 pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
-    let refuses = |claim| match claim {
-        Claim::Yes => false,
-        Claim::No => true,
-        // There are no more bytes in a datagram.
-        Claim::NeedBytes(_) => transport != Transport::Tcp,
-    };
-    PROTOCOLS.iter().filter(|p| p.over.contains(&transport)).all(|p| refuses((p.claim)(ports, side, bytes)))
+    // There are no more bytes in a datagram.
+    claim(transport, ports, side, bytes).is_err_and(|wanted| wanted.is_none() || transport != Transport::Tcp)
 }
 
 /// Every field a signature may use: those of the flow, of the protocols, and the planned ones.

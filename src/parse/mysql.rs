@@ -118,11 +118,7 @@ impl Parser for MySql {
             Packet::Need(bytes) if !prefix.last => return Progress::NeedBytes(bytes),
             Packet::Need(_) | Packet::Other => return Progress::Done,
         };
-        match self.inner.begins(side, end, prefix) {
-            Claim::Yes => self.inner.feed(side, prefix, facts),
-            Claim::NeedBytes(bytes) => Progress::NeedBytes(bytes),
-            Claim::No => Progress::Done,
-        }
+        self.inner.enter(side, end, prefix, facts)
     }
 }
 

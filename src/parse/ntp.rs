@@ -18,7 +18,7 @@ use std::net::Ipv4Addr;
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// Version in the packets.
 pub static VERSION: Field = Field::new("ntp.version", Kind::Number, "NTP version", "RFC 5905 section 7.3");
@@ -84,7 +84,7 @@ const OPERATION_LAST: u8 = 31;
 const VARIABLE_BYTES_MAX: usize = 128;
 
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
-    let usual = ports.0 == PORT || ports.1 == PORT;
+    let usual = is_at(ports, &[PORT]);
     let mine = match bytes.first().map(|first| first & 7) {
         Some(SYMMETRIC..=BROADCAST) => Packet::read(bytes).is_some_and(|packet| usual || packet.is_sure()),
         Some(CONTROL) => usual && Control::read(bytes).is_some(),
@@ -102,8 +102,7 @@ impl Parser for Ntp {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
         if let Some(packet) = Packet::read(prefix.bytes) {
             packet.tell(side, prefix.seen, facts);
-            let [source, destination] = &mut self.heard;
-            *(if side == Side::Source { source } else { destination }) = true;
+            *side.of_mut(&mut self.heard) = true;
             // The next hours say the same.
             return if self.heard == [true; 2] { Progress::AllDone } else { Progress::NeedBytes(0) };
         }

@@ -14,7 +14,7 @@
 
 use crate::fact::{Facts, Field, Kind, Side};
 use crate::parse::lines::{self, Lines, Next};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// The server's greeting without `+OK` and without the time stamp for APOP.
 pub static BANNER: Field = Field::new("pop3.banner", Kind::Text, "greeting of a POP3 server", "RFC 1939 section 4");
@@ -39,7 +39,7 @@ const CLAIM_BYTES_MAX: usize = 512;
 
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
     let more = Claim::NeedBytes(bytes.len().saturating_add(1));
-    let known_port = ports.0 == PORT || ports.1 == PORT;
+    let known_port = is_at(ports, &[PORT]);
     let mut complete = lines::complete(bytes);
     let first = complete.next();
     match bytes.first() {

@@ -130,8 +130,7 @@ impl Parser for PostgreSql {
             };
             match step {
                 Step::To(next) => {
-                    let [source, destination] = &mut self.at;
-                    *(if side == Side::Source { source } else { destination }) = next;
+                    *side.of_mut(&mut self.at) = next;
                 }
                 Step::Need(bytes) if !prefix.last => return Progress::NeedBytes(bytes),
                 Step::Need(_) | Step::Done => return Progress::Done,

@@ -28,7 +28,7 @@ use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
 use crate::fingerprint::ja4::Transport as HelloTransport;
 use crate::parse::tls::hello::{ClientHello, ServerHello};
 use crate::parse::tls::{self, CLIENT_HELLO, Carrier, SERVER_HELLO};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 use crate::stream::{PREFIX_BYTES_MAX, Stream};
 use frame::Pieces;
 use initial::{Keys, Role};
@@ -84,7 +84,7 @@ const USUAL_PORT: u16 = 443;
 /// A version that can be opened or is known not to be, in a header whose lengths fit.
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
     let Some(&first) = bytes.first() else { return Claim::No };
-    let usual_port = ports.0 == USUAL_PORT || ports.1 == USUAL_PORT;
+    let usual_port = is_at(ports, &[USUAL_PORT]);
     let is_quic = match packet::read(bytes) {
         Some((Packet::Long(_), _)) => packet::is_fixed(first),
         Some((Packet::Negotiation(list), _)) => {
@@ -181,8 +181,7 @@ fn stream_from(offset: u32) -> Stream {
 
 /// Reads both sides of one flow.
 struct Quic {
-    source: Half,
-    destination: Half,
+    halves: [Half; 2],
     /// The side whose Initial packet could be opened as a client's.
     client: Option<Side>,
     /// The connection id from which all keys come.
@@ -230,16 +229,15 @@ impl Parser for Quic {
     }
 
     fn heap_bytes(&self) -> usize {
-        let streams = self.source.stream.heap_bytes().saturating_add(self.destination.stream.heap_bytes());
-        size_of::<Quic>().saturating_add(streams)
+        let streams = self.halves.iter().map(|half| half.stream.heap_bytes());
+        streams.fold(size_of::<Quic>(), usize::saturating_add)
     }
 }
 
 impl Quic {
     fn new() -> Quic {
         Quic {
-            source: Half::new(),
-            destination: Half::new(),
+            halves: [Half::new(), Half::new()],
             client: None,
             first_to: SmallVec::new(),
             retry: false,
@@ -250,17 +248,11 @@ impl Quic {
     }
 
     fn half(&self, side: Side) -> &Half {
-        match side {
-            Side::Source => &self.source,
-            Side::Destination => &self.destination,
-        }
+        side.of(&self.halves)
     }
 
     fn half_mut(&mut self, side: Side) -> &mut Half {
-        match side {
-            Side::Source => &mut self.source,
-            Side::Destination => &mut self.destination,
-        }
+        side.of_mut(&mut self.halves)
     }
 
     /// Nothing more is wanted of this side.
@@ -291,7 +283,7 @@ impl Quic {
         self.read_hellos(side, prefix.seen, facts);
         let half = self.half_mut(side);
         half.split |= half.is_waiting();
-        if self.source.is_waiting() || self.destination.is_waiting() {
+        if self.halves.iter().any(Half::is_waiting) {
             facts.flags.set(Flag::Gap);
         } else {
             facts.flags.clear(Flag::Gap);
@@ -330,8 +322,7 @@ impl Quic {
         // After a Retry the client begins anew, with the connection id that it was given.
         let keys = self.derive(packet, packet.to, Role::Client, facts)?;
         let (number, frames) = keys.open(packet, 0, buffer)?;
-        self.source = Half::new();
-        self.destination = Half::new();
+        self.halves = [Half::new(), Half::new()];
         self.retry = false;
         self.client = Some(side);
         self.first_to = SmallVec::from_slice(packet.to);

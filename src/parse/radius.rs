@@ -15,7 +15,7 @@
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
 use crate::parse::eap::Conversation;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// Name of the access server.
 pub static NAS_IDENTIFIER: Field =
@@ -79,7 +79,7 @@ fn packet(bytes: &[u8]) -> Option<(u8, u8, &[u8])> {
 }
 
 fn claim(ports: (u16, u16), bytes: &[u8]) -> Claim {
-    let known_port = PORTS.contains(&ports.0) || PORTS.contains(&ports.1);
+    let known_port = is_at(ports, &PORTS);
     let Some((code, _, rest)) = packet(bytes) else { return Claim::No };
     let exact = bytes.len() == rest.len().saturating_add(HEAD_BYTES);
     if !matches!(code, 1..=5 | 11..=13 | 40..=45) || !exact && !known_port {

@@ -16,7 +16,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// Service type that the sender looks for.
 pub static REQUEST: Field =
@@ -258,7 +258,7 @@ fn authentication(reader: &mut Reader<'_>) -> Option<()> {
 }
 
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
-    let usual = ports.0 == PORT || ports.1 == PORT;
+    let usual = is_at(ports, &[PORT]);
     if bytes.first().is_some_and(|version| *version != VERSION) {
         return Claim::No;
     }
@@ -305,8 +305,7 @@ impl Slp {
 
     fn stream(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
         loop {
-            let [source, destination] = self.at;
-            let at = if side == Side::Source { source } else { destination };
+            let at = *side.of(&self.at);
             let rest = prefix.bytes.get(at..).unwrap_or_default();
             if self.messages >= MESSAGES_MAX {
                 return Progress::AllDone;
@@ -323,8 +322,7 @@ impl Slp {
             if !self.read(whole, side, prefix, facts) {
                 return Progress::Done;
             }
-            let [source, destination] = &mut self.at;
-            *if side == Side::Source { source } else { destination } = next;
+            *side.of_mut(&mut self.at) = next;
         }
     }
 }

@@ -14,7 +14,7 @@
 
 use crate::fact::{Facts, Field, Kind, Side};
 use crate::parse::lines::{self, Lines, Next};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// A line of the server's greeting, without its code.
 pub static BANNER: Field =
@@ -72,7 +72,7 @@ fn claim_reply(ports: (u16, u16), bytes: &[u8]) -> Claim {
             _ => return Claim::No,
         }
     }
-    let known_port = KNOWN_PORTS.contains(&ports.1) || KNOWN_PORTS.contains(&ports.0);
+    let known_port = is_at(ports, &KNOWN_PORTS);
     if greeted && known_port { Claim::Yes } else { more }
 }
 

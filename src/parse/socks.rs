@@ -260,8 +260,7 @@ struct Socks {
 
 impl Parser for Socks {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
-        let [source, destination] = &mut self.ends;
-        let end = if side == Side::Source { source } else { destination };
+        let end = side.of_mut(&mut self.ends);
         let at = match end {
             Some(at) => *at,
             None => {

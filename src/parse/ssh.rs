@@ -18,7 +18,7 @@ use md5::{Digest, Md5};
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// Identification line, with its comment, without its end.
 pub static BANNER: Field = Field::new("ssh.banner", Kind::Text, "SSH identification line", "RFC 4253 section 4.2");
@@ -78,7 +78,7 @@ fn claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
             .strip_prefix(START)
             .is_some_and(|rest| rest.len() < VERSION_BYTES_MAX && rest.iter().all(is_of_version));
     // A server on the usual port may greet with other lines first.
-    let usual = side == Side::Destination && (ports.0 == PORT || ports.1 == PORT);
+    let usual = side == Side::Destination && is_at(ports, &[PORT]);
     if begins && (before == 0 || usual) || usual && !line.starts_with(START) { more } else { Claim::No }
 }
 
@@ -132,8 +132,7 @@ struct Ssh {
 
 impl Parser for Ssh {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
-        let [source, destination] = &mut self.halves;
-        let half = if side == Side::Source { source } else { destination };
+        let half = side.of_mut(&mut self.halves);
         if half.at == 0 {
             let more = Progress::NeedBytes(prefix.bytes.len().saturating_add(1));
             let Some(before) = preface(prefix.bytes) else {

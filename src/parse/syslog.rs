@@ -149,8 +149,7 @@ impl Parser for Syslog {
             }
             return Progress::NeedBytes(0);
         }
-        let [source, destination] = &mut self.halves;
-        let half = if side == Side::Source { source } else { destination };
+        let half = side.of_mut(&mut self.halves);
         while half.messages < MESSAGES_MAX {
             let rest = prefix.bytes.get(half.at..).unwrap_or_default();
             let blank = rest.iter().take_while(|byte| is_end(byte)).count();

@@ -80,11 +80,7 @@ impl Parser for Authd {
             }
             at = end.saturating_add(1);
         }
-        match self.tls.begins(side, at, prefix) {
-            Claim::Yes => self.tls.feed(side, prefix, facts),
-            Claim::NeedBytes(bytes) => Progress::NeedBytes(bytes),
-            Claim::No => Progress::Done,
-        }
+        self.tls.enter(side, at, prefix, facts)
     }
 }
 

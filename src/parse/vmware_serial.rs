@@ -107,8 +107,7 @@ enum Piece<'a> {
 
 impl Parser for Serial {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
-        let [source, destination] = &mut self.at;
-        let at = if side == Side::Source { source } else { destination };
+        let at = side.of_mut(&mut self.at);
         loop {
             let rest = prefix.bytes.get(*at..).unwrap_or_default();
             if *at >= SIDE_BYTES_MAX {

@@ -15,7 +15,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// WireGuard.
 pub static PROTOCOL: Protocol = Protocol {
@@ -43,7 +43,7 @@ const KEY_BYTES: usize = 32;
 
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
     let &[kind, 0, 0, 0, ..] = bytes else { return Claim::No };
-    let at_port = ports.0 == PORT || ports.1 == PORT;
+    let at_port = is_at(ports, &[PORT]);
     let fits = match kind {
         INITIATION => bytes.len() == INITIATION_BYTES && has_key_at(bytes, 8),
         RESPONSE => bytes.len() == RESPONSE_BYTES && has_key_at(bytes, 12),

@@ -108,8 +108,7 @@ impl Parser for Xmpp {
         if self.inner.has_begun(side) {
             return self.inner.feed(side, prefix, facts);
         }
-        let [source, destination] = &mut self.headed;
-        let headed = if side == Side::Source { source } else { destination };
+        let headed = side.of_mut(&mut self.headed);
         if !*headed {
             match stream_head(prefix.bytes) {
                 Head::Cut if prefix.bytes.len() <= HEAD_BYTES_MAX => {}
@@ -124,18 +123,13 @@ impl Parser for Xmpp {
                 Head::Cut | Head::Other => *headed = true,
             }
         }
-        let [source, destination] = &mut self.scanned;
-        let scanned = if side == Side::Source { source } else { destination };
+        let scanned = side.of_mut(&mut self.scanned);
         let unread = prefix.bytes.get(*scanned..).unwrap_or_default();
         let found = unread.iter().position(|byte| *byte < b' ' && !byte.is_ascii_whitespace());
         *scanned = scanned.saturating_add(found.unwrap_or(unread.len()));
         let at = *scanned;
         if found.is_some() {
-            return match self.inner.begins(side, at, prefix) {
-                Claim::Yes => self.inner.feed(side, prefix, facts),
-                Claim::NeedBytes(bytes) => Progress::NeedBytes(bytes),
-                Claim::No => Progress::Done,
-            };
+            return self.inner.enter(side, at, prefix, facts);
         }
         if at > SCAN_BYTES_MAX {
             facts.flags.set(Flag::LimitReached);

@@ -47,7 +47,8 @@ impl Spare {
         }
     }
 
-    /// Nobody reads a flow any more: takes back what it does not need while it rests. Of facts that are not needed the flags are kept.
+    /// Nobody reads a flow any more: takes back what it does not need while it rests. Of facts that are not needed the
+    /// flags are kept.
     pub(super) fn settle(&mut self, cold: &mut Cold, without_facts: bool) {
         self.keep_reading(cold.reading.take());
         let facts = if without_facts { cold.facts.flags.into() } else { cold.facts.clone() };

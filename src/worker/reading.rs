@@ -5,7 +5,7 @@
 //! arrives late, before it is given up.
 
 use crate::fact::{Facts, Flag, Seen, Side};
-use crate::parse::{Claim, PROTOCOLS, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{self, Parser, Prefix, Progress, Protocol, Transport};
 use crate::stream::Stream;
 
 /// Datagrams of a flow that protocols may look at before the flow is given up.
@@ -47,26 +47,7 @@ pub struct Reading {
 
 /// The protocol that begins in the middle of a flow with these bytes.
 pub fn late_claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Option<&'static Protocol> {
-    let mut embedded = PROTOCOLS.iter().filter(|p| p.embedded && p.over.contains(&Transport::Tcp));
-    embedded.find(|p| (p.claim)(ports, side, bytes) == Claim::Yes).copied()
-}
-
-/// The protocol that claims these first bytes, or how many more it takes to know.
-fn claim(
-    transport: Transport,
-    ports: (u16, u16),
-    side: Side,
-    bytes: &[u8],
-) -> Result<&'static Protocol, Option<usize>> {
-    let mut wanted: Option<usize> = None;
-    for protocol in PROTOCOLS.iter().filter(|p| p.over.contains(&transport)) {
-        match (protocol.claim)(ports, side, bytes) {
-            Claim::Yes => return Ok(protocol),
-            Claim::No => {}
-            Claim::NeedBytes(n) => wanted = Some(wanted.map_or(n, |w| w.min(n))),
-        }
-    }
-    Err(wanted)
+    parse::ask(parse::embedded().iter().copied(), ports, side, bytes).ok()
 }
 
 impl Reading {
@@ -111,7 +92,7 @@ impl Reading {
         facts: &mut Facts,
     ) -> Verdict {
         if self.parser.is_none() {
-            let Ok(protocol) = claim(transport, ports, side, datagram) else { return Verdict::Reading };
+            let Ok(protocol) = parse::claim(transport, ports, side, datagram) else { return Verdict::Reading };
             self.protocol = Some(protocol);
             self.parser = Some((protocol.parser)(transport));
         }
@@ -203,7 +184,7 @@ impl Reading {
             return Verdict::Reading;
         }
         if self.parser.is_none() {
-            match claim(Transport::Tcp, ports, side, bytes) {
+            match parse::claim(Transport::Tcp, ports, side, bytes) {
                 Ok(protocol) => {
                     self.protocol = Some(protocol);
                     self.parser = Some((protocol.parser)(Transport::Tcp));
