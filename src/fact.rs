@@ -166,17 +166,6 @@ pub static ETH_OUI: Field =
 /// Fields that are true of every flow and come from its key, not from a parser.
 pub static FLOW_FIELDS: &[&Field] = &[&TCP_PORT, &UDP_PORT, &IP_DST, &IP_ASN, &ETH_OUI];
 
-macro_rules! planned {
-    ($($id:ident $name:literal $kind:ident $about:literal $source:literal;)*) => {
-        $(static $id: Field = Field::new($name, Kind::$kind, $about, $source);)*
-        /// Words that signatures may already use although no parser fills them yet.
-        /// A `when` block that needs one of them cannot match; `signatures check` says so.
-        pub static PLANNED_FIELDS: &[&Field] = &[$(&$id),*];
-    };
-}
-
-planned! {}
-
 /// Where a fact was first seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seen {

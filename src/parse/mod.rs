@@ -268,13 +268,9 @@ pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes:
     claim(transport, ports, side, bytes).is_err_and(|wanted| wanted.is_none() || transport != Transport::Tcp)
 }
 
-/// Every field a signature may use: those of the flow, of the protocols, and the planned ones.
+/// Every field a signature may use: those of the flow and of the protocols.
 pub fn fields() -> impl Iterator<Item = &'static Field> {
-    crate::fact::FLOW_FIELDS
-        .iter()
-        .chain(PROTOCOLS.iter().flat_map(|p| p.fields))
-        .chain(crate::fact::PLANNED_FIELDS)
-        .copied()
+    crate::fact::FLOW_FIELDS.iter().chain(PROTOCOLS.iter().flat_map(|p| p.fields)).copied()
 }
 
 /// The field of this name.

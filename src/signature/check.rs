@@ -14,9 +14,8 @@ use super::index::{Index, WhenId, cost};
 use super::pattern::{self, Pattern};
 use super::select::{FlowValues, Scratch, rank};
 use super::words::{Function, Region};
-use crate::fact::{ETH_OUI, Facts, Field, IP_ASN, IP_DST, PLANNED_FIELDS, Seen, Side, TCP_PORT, UDP_PORT};
+use crate::fact::{ETH_OUI, Facts, Field, IP_ASN, IP_DST, Seen, Side, TCP_PORT, UDP_PORT};
 use crate::flow::key::protocol;
-use crate::parse;
 
 /// Days after which a file should be compared with its sources again.
 pub const CHECKED_DAYS_MAX: i32 = 365;
@@ -77,8 +76,8 @@ pub struct Coverage {
     pub channels: BTreeMap<Function, usize>,
     /// Documented traffic that nothing can tell apart yet.
     pub gaps: usize,
-    /// `when` blocks, and those among them that no parser can satisfy yet.
-    pub whens: (usize, usize),
+    /// `when` blocks.
+    pub whens: usize,
     /// Distinct host names, exact and with all below them.
     pub names: usize,
 }
@@ -113,14 +112,14 @@ impl fmt::Display for Report {
             writeln!(f)?;
         }
         for coverage in &self.coverage {
-            let (whens, waiting) = coverage.whens;
             writeln!(
                 f,
-                "{}: {} identities, {} channels, {} gaps; {whens} conditions ({waiting} wait for a parser), {} host names",
+                "{}: {} identities, {} channels, {} gaps; {} conditions, {} host names",
                 coverage.vendor,
                 coverage.identities,
                 coverage.channels.values().sum::<usize>(),
                 coverage.gaps,
+                coverage.whens,
                 coverage.names,
             )?;
             for (function, channels) in &coverage.channels {
@@ -146,7 +145,6 @@ pub fn check(files: &[VendorFile], index: &Index, today: Option<Date>) -> Report
         for entry in &file.entries {
             checks.from(file, entry, &identities);
             checks.evidence(file, entry);
-            checks.planned(file, entry);
         }
     }
     checks.samples();
@@ -263,24 +261,6 @@ impl<'a> Checks<'a> {
                 warn("`dns.answer` is sent by a name server; it does not say who asked".to_owned());
             }
         }
-    }
-
-    /// Says which `when` blocks wait for a parser.
-    fn planned(&mut self, file: &VendorFile, entry: &Entry) {
-        let waiting: Vec<&When> = entry.whens.iter().filter(|when| waits(when)).collect();
-        let Some(first) = waiting.first() else { return };
-        let conditions = waiting.iter().flat_map(|when| &when.conditions);
-        let words: BTreeSet<&str> =
-            conditions.filter(|c| c.fields.iter().all(|f| is_planned(f))).map(|c| c.word.as_str()).collect();
-        let words: Vec<&str> = words.into_iter().collect();
-        let reason = format!(
-            "{}: {} of {} `when` cannot match yet: no parser fills {}",
-            entry.id,
-            waiting.len(),
-            entry.whens.len(),
-            words.join(", ")
-        );
-        self.remark(Level::Note, file, first.line, reason);
     }
 
     /// Examples match their entry with the region they state; counterexamples do not match.
@@ -430,16 +410,6 @@ impl<'a> Checks<'a> {
     }
 }
 
-/// No parser fills this field yet.
-pub fn is_planned(field: &Field) -> bool {
-    PLANNED_FIELDS.contains(&field) && !parse::PROTOCOLS.iter().any(|p| p.fields.contains(&field))
-}
-
-/// A condition needs a field that no parser fills.
-fn waits(when: &When) -> bool {
-    when.conditions.iter().any(|condition| condition.fields.iter().all(|field| is_planned(field)))
-}
-
 /// The condition that lets the fewest flows through.
 fn selective(when: &When) -> Option<&Condition> {
     when.conditions.iter().min_by_key(|condition| (cost(condition), condition.word.as_str()))
@@ -537,7 +507,7 @@ fn coverage(file: &VendorFile) -> Coverage {
         identities: file.entries.iter().filter(|entry| entry.role.is_identity()).count(),
         channels,
         gaps: file.gaps.len(),
-        whens: (whens.len(), whens.iter().filter(|when| waits(when)).count()),
+        whens: whens.len(),
         names: names.len(),
     }
 }

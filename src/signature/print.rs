@@ -8,7 +8,6 @@ use std::fmt::{self, Write};
 
 use serde::Serialize;
 
-use super::check::is_planned;
 use super::file::{Entry, Gap, Role, Sample, VendorFile, When};
 use super::words::{Basis, Data, Function, Region};
 use super::{Signatures, pattern::Pattern};
@@ -140,7 +139,7 @@ fn filled_by(field: &'static Field) -> String {
     }
     let protocols = parse::PROTOCOLS.iter().filter(|p| p.fields.contains(&field));
     let names: Vec<&str> = protocols.map(|p| p.name).collect();
-    if is_planned(field) || names.is_empty() { "no parser yet".to_owned() } else { names.join(", ") }
+    names.join(", ")
 }
 
 fn what(entry: &Entry) -> &'static str {
@@ -191,9 +190,7 @@ fn explain_entry(out: &mut String, file: &VendorFile, entry: &Entry) -> fmt::Res
         let region = when.region.map_or(String::new(), |region| format!(", region {region}"));
         writeln!(out, "  {}:{}  confidence {}{region}", file.file, when.line, when.confidence)?;
         for condition in &when.conditions {
-            let waits = condition.fields.iter().all(|field| is_planned(field));
-            let waits = if waits { "   (no parser yet)" } else { "" };
-            writeln!(out, "    {} = {}{waits}", condition.word, patterns(&condition.patterns).join(" | "))?;
+            writeln!(out, "    {} = {}", condition.word, patterns(&condition.patterns).join(" | "))?;
         }
         if !when.from.is_empty() {
             writeln!(out, "    from = {}", when.from.join(" | "))?;

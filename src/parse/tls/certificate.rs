@@ -254,6 +254,9 @@ fn print_chars(chars: impl Iterator<Item = char>, text: &mut Vec<u8>) {
 
 /// Adds a value so that no part of it can be taken for another attribute.
 fn escape(value: &[u8], text: &mut Vec<u8>) {
+    if !value.iter().any(|byte| matches!(byte, b'\\' | b',' | b'+')) {
+        return text.extend_from_slice(value);
+    }
     for (at, &byte) in value.iter().enumerate() {
         match byte {
             b'\\' => text.extend_from_slice(b"\\\\"),
