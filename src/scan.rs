@@ -10,17 +10,13 @@ use std::sync::Arc;
 
 use crate::capture::{Damage, Source};
 use crate::collect::{Collector, Gathered};
-use crate::fact::{Facts, Seen, Side};
-use crate::flow::key::protocol;
 use crate::join::{Context, Joined, join};
 use crate::merge::Merge;
-use crate::parse::tls;
 use crate::place::{self, Places};
 use crate::policy::{Location, Policy};
-use crate::record::normal_name;
 use crate::report::{DamageLine, FORMAT, Gap, Header, Report, SignatureSummary};
 use crate::run::{ByInput, Done, Settings, State, run, run_watched, with_threads};
-use crate::signature::{FlowValues, Scratch, Signatures};
+use crate::signature::Signatures;
 use crate::watch::Watch;
 
 pub use flows::Flows;
@@ -209,32 +205,25 @@ pub fn place_of(what: &str, signatures: &Signatures, places: &Places, policy: &P
     lines.join("\n") + "\n"
 }
 
-/// The channels that a host name belongs to, best first.
+/// The channels and identities that a host name belongs to, best first.
 fn name_lines(name: &str, signatures: &Signatures) -> Vec<String> {
-    let mut facts = Facts::default();
-    facts.add(&tls::SNI, Side::Source, Seen::default(), normal_name(name).as_bytes());
-    let values = FlowValues {
-        destination: IpAddr::from([0, 0, 0, 0]),
-        protocol: protocol::TCP,
-        port: 443,
-        asn: None,
-        ouis: [None; 2],
-    };
-    let mut scratch = Scratch::default();
-    let verdicts = signatures.select(&facts, &values, &mut scratch);
-    let mut found: Vec<_> = verdicts.iter().filter_map(|hit| signatures.when(hit.when)).collect();
-    found.sort_by_key(|w| (std::cmp::Reverse(w.when.confidence), w.entry.id.clone()));
+    let found = signatures.naming(name);
     if found.is_empty() {
         return vec![format!("{name}: no signature knows this name, and names are never resolved")];
     }
     let mut lines = vec![name.to_owned()];
     for when in found {
-        let region = match when.when.region {
-            Some(region) => format!("declared region {region}"),
+        let what = match when.entry.role.channel() {
+            Some(channel) => format!("function {}", channel.function.name()),
             None => "identity".to_owned(),
         };
+        let region = when.when.region.map(|region| format!(", declared region {region}")).unwrap_or_default();
+        let mut more = when.when.besides_names();
+        if !more.is_empty() {
+            more = format!(", only together with {more}");
+        }
         lines.push(format!(
-            "{} {}: {region}, confidence {} ({}, {})",
+            "{} {}: {what}{region}, confidence {}{more} ({}, {})",
             when.file.vendor,
             when.entry.product,
             when.when.confidence,

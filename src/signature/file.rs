@@ -143,6 +143,34 @@ pub struct When {
     pub confidence: u8,
 }
 
+impl When {
+    /// Whether it speaks of this host name.
+    pub fn names(&self, name: &[u8]) -> bool {
+        let names = self.conditions.iter().filter(|condition| condition.is_host());
+        names.flat_map(|condition| &condition.patterns).any(|pattern| pattern.matches(name))
+    }
+
+    /// Whether it asks for anything that is no host name.
+    pub fn asks_besides_names(&self) -> bool {
+        !self.from.is_empty() || self.conditions.iter().any(|condition| !condition.is_host())
+    }
+
+    /// What it asks for that is no host name, in words; empty when that is nothing.
+    pub fn besides_names(&self) -> String {
+        let others = self.conditions.iter().filter(|condition| !condition.is_host());
+        let mut parts: Vec<String> = others
+            .map(|condition| {
+                let patterns: Vec<String> = condition.patterns.iter().map(Pattern::to_string).collect();
+                format!("{} {}", condition.word, patterns.join(" or "))
+            })
+            .collect();
+        if !self.from.is_empty() {
+            parts.push(format!("a sender known as {}", self.from.join(" or ")));
+        }
+        parts.join(" and ")
+    }
+}
+
 /// One field (or `host`) and the patterns of which any must match.
 #[derive(Clone, Debug)]
 pub struct Condition {
@@ -154,6 +182,13 @@ pub struct Condition {
     pub fields: Vec<&'static Field>,
     /// Any of these.
     pub patterns: Vec<Pattern>,
+}
+
+impl Condition {
+    /// Whether it is about the name a host wants to reach.
+    pub fn is_host(&self) -> bool {
+        self.fields.iter().all(|field| HOST_FIELDS.contains(&field.name))
+    }
 }
 
 /// An example or counterexample.

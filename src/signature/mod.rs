@@ -18,10 +18,13 @@ pub mod words;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+
+use crate::record::normal_name;
 
 pub use check::Report;
 pub use file::{Entry, Mistake, VendorFile, When};
@@ -176,6 +179,22 @@ impl Signatures {
     /// An identity or channel by its id.
     pub fn entry(&self, id: &str) -> Option<(&VendorFile, &Entry)> {
         self.files.iter().find_map(|file| file.entries.iter().find(|entry| entry.id == id).map(|entry| (file, entry)))
+    }
+
+    /// The entries that a host name alone, or with other evidence, belongs to: of each the condition
+    /// that asks for the least besides the name, then the surest; entries in the same order.
+    pub fn naming(&self, name: &str) -> Vec<WhenRef<'_>> {
+        let name = normal_name(name);
+        let mut found = Vec::new();
+        for file in &self.files {
+            for entry in &file.entries {
+                let whens = entry.whens.iter().filter(|when| when.names(name.as_bytes()));
+                let best = whens.min_by_key(|when| (when.asks_besides_names(), Reverse(when.confidence), when.line));
+                found.extend(best.map(|when| WhenRef { file, entry, when }));
+            }
+        }
+        found.sort_by_key(|w| (w.when.asks_besides_names(), Reverse(w.when.confidence), &w.entry.id));
+        found
     }
 
     /// Looks for mistakes; `today` is for the age of the files.
