@@ -1,10 +1,18 @@
-//! Tells the program how it was built; `bordertap bench` reports it.
+//! Unpacks the country database, so that a start does not have to, and tells the program how it was
+//! built; `bordertap bench` reports it.
 
-use std::env;
+use std::path::PathBuf;
 use std::process::Command;
+use std::{env, fs};
 
-fn main() {
+const COUNTRIES: &str = "signatures/place/country.mmdb.zst";
+const UNPACKED_BYTES_MAX: usize = 64 << 20;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed={COUNTRIES}");
+    let unpacked = zstd::bulk::decompress(&fs::read(COUNTRIES)?, UNPACKED_BYTES_MAX)?;
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("country.mmdb"), unpacked)?;
     let variable = |name: &str| env::var(name).unwrap_or_default();
     let compiler = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())).arg("--version").output();
     let compiler = compiler.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
@@ -24,4 +32,5 @@ fn main() {
     ] {
         println!("cargo:rustc-env=BORDERTAP_BUILD_{name}={value}");
     }
+    Ok(())
 }

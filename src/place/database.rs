@@ -5,6 +5,7 @@
 //! tree points to; so a damaged file is refused with a reason and a look-up cannot fail later.
 //! Layout: <https://maxmind.github.io/MaxMind-DB/>.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -101,7 +102,7 @@ pub struct Answer {
 /// A checked database.
 #[derive(Debug)]
 pub struct Database {
-    reader: Reader<Vec<u8>>,
+    reader: Reader<Cow<'static, [u8]>>,
     title: String,
 }
 
@@ -146,11 +147,11 @@ impl Database {
         }
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let title = format!("user database {}", name.replace(char::is_control, "?"));
-        Database::sound(bytes, title).map_err(|e| damaged(e.to_string()))
+        Database::sound(bytes.into(), title).map_err(|e| damaged(e.to_string()))
     }
 
     /// Takes bytes that are known to be sound: the built-in database, which the tests check.
-    pub(super) fn sound(bytes: Vec<u8>, title: String) -> Result<Database, maxminddb::MaxMindDbError> {
+    pub(super) fn sound(bytes: Cow<'static, [u8]>, title: String) -> Result<Database, maxminddb::MaxMindDbError> {
         let reader = Reader::from_source(bytes)?;
         let mut database = Database { reader, title };
         database.title = format!("{} of {}", database.title, database.built().month());

@@ -276,16 +276,13 @@ pub fn explain(places: &Places, address: IpAddr) -> Vec<String> {
     lines
 }
 
+/// `signatures/place/country.mmdb.zst`, unpacked by `build.rs`. Only the pages that are asked are read.
+const BUILT_IN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/country.mmdb"));
+
 /// The built-in database; `None` only if the bytes in the program are damaged.
 fn built_in() -> Option<&'static Database> {
-    const PACKED: &[u8] = include_bytes!("../../signatures/place/country.mmdb.zst");
-    const UNPACKED_BYTES_MAX: usize = 64 << 20;
     static DATABASE: OnceLock<Option<Database>> = OnceLock::new();
-    let unpack = || {
-        let bytes = zstd::bulk::decompress(PACKED, UNPACKED_BYTES_MAX).ok()?;
-        Database::sound(bytes, "built-in database".into()).ok()
-    };
-    DATABASE.get_or_init(unpack).as_ref()
+    DATABASE.get_or_init(|| Database::sound(BUILT_IN.into(), "built-in database".into()).ok()).as_ref()
 }
 
 /// The address whose place counts.
