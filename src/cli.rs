@@ -108,9 +108,9 @@ pub struct JudgeArgs {
     #[arg(long, value_name = "PREFIX,..", value_delimiter = ',')]
     pub inside: Option<Vec<String>>,
 
-    /// Use these signature files as well; a vendor that is built in is replaced
-    #[arg(long, value_name = "DIR")]
-    pub signatures: Option<PathBuf>,
+    /// Which signatures
+    #[command(flatten)]
+    pub signatures: SignatureArgs,
 
     /// Country database in MaxMind format (one is built in)
     #[arg(long, value_name = "FILE")]
@@ -309,14 +309,34 @@ pub enum SignatureCommand {
     },
     /// The words that conditions may use
     Fields,
+    /// Put a folder of signature files into one pack, to be signed with `minisign -S -m PACK`
+    Pack {
+        /// The folder
+        dir: PathBuf,
+        /// Grows with every pack: the date as YYYYMMDD and two digits
+        #[arg(long, value_name = "N")]
+        serial: u64,
+        /// The pack; - for standard output
+        #[arg(short, long, value_name = "PATH")]
+        out: PathBuf,
+    },
 }
 
 /// Which signatures.
 #[derive(Debug, Args)]
 pub struct SignatureArgs {
-    /// Use these signature files as well; a vendor that is built in is replaced
-    #[arg(long, value_name = "DIR")]
+    /// Use these signatures as well: a folder of files, or a signed pack; a vendor that is built in
+    /// is replaced
+    #[arg(long, value_name = "DIR|PACK")]
     pub signatures: Option<PathBuf>,
+
+    /// The minisign public key that must have signed the pack: base64, or the file with it
+    #[arg(long, value_name = "KEY", requires = "signatures")]
+    pub signature_key: Option<String>,
+
+    /// Remember the serial of the pack in this file, and refuse an older pack next time
+    #[arg(long, value_name = "FILE", requires = "signature_key")]
+    pub last_pack: Option<PathBuf>,
 }
 
 /// How a list is printed.

@@ -268,13 +268,18 @@ impl Collector {
     }
 
     /// A DNS flow carries many questions: each is judged as if it stood alone, and so is the flow
-    /// to the resolver itself.
+    /// to the resolver itself. Of a single one it is known what the answers say.
     fn questions(&mut self, record: &FlowRecord, ends: &Ends) -> u32 {
         let mut all = Vec::new();
         let mut alone = Facts::default();
-        for question in record.facts.of(&dns::QNAME).filter(|f| f.side == Side::Source) {
+        let asked = || record.facts.of(&dns::QNAME).filter(|f| f.side == Side::Source);
+        let is_single = asked().nth(1).is_none();
+        for question in asked() {
             alone.clear();
             alone.add(&dns::QNAME, question.side, question.seen, question.value);
+            for fact in record.facts.iter().filter(|fact| is_single && *fact.field != dns::QNAME) {
+                alone.add(fact.field, fact.side, fact.seen, fact.value);
+            }
             let matched = self.matched(record, ends, &alone);
             all.extend(matched.all);
             if ends.is_inside(Side::Source) && !matched.channels.is_empty() {

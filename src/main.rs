@@ -16,7 +16,7 @@ use bordertap::place::Places;
 use bordertap::policy::Policy;
 use bordertap::report::{jsonl, text};
 use bordertap::scan::{self, Scan, Scanned};
-use bordertap::signature::{Signatures, print};
+use bordertap::signature::{Key, Pack, Signatures, Used, print, read_dir};
 use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -120,7 +120,7 @@ impl Log {
 fn judge(args: &JudgeArgs) -> Result<(Signatures, Places, Policy), Failure> {
     let policy = Policy::new(args.policy.as_deref(), args.home.as_deref(), args.inside.as_deref())
         .map_err(|e| Failure::Usage(e.to_string()))?;
-    let signatures = load_signatures(args.signatures.as_deref())?;
+    let signatures = load_signatures(&args.signatures)?;
     let mut places = Places::builtin();
     if let Some(path) = &args.country_db {
         places = places.with_country_db(path).map_err(|e| Failure::Useless(e.to_string()))?;
@@ -131,12 +131,34 @@ fn judge(args: &JudgeArgs) -> Result<(Signatures, Places, Policy), Failure> {
     Ok((signatures, places, policy))
 }
 
-fn load_signatures(dir: Option<&Path>) -> Result<Signatures, Failure> {
-    match dir {
-        None => Signatures::builtin(),
-        Some(dir) => Signatures::with_dir(dir),
+fn load_signatures(args: &SignatureArgs) -> Result<Signatures, Failure> {
+    let loaded = match (args.signatures.as_deref(), args.signature_key.as_deref()) {
+        (None, _) => Signatures::builtin(),
+        (Some(dir), None) if !dir.is_file() => Signatures::with_dir(dir),
+        (Some(pack), Some(key)) if !pack.is_dir() => return load_pack(pack, key, args.last_pack.as_deref()),
+        (Some(pack), None) => {
+            let pack = pack.display();
+            return Err(Failure::Usage(format!("{pack}: a signed pack needs --signature-key with the maker's key")));
+        }
+        (Some(dir), Some(_)) => {
+            return Err(Failure::Usage(format!(
+                "{}: a folder is not signed; --signature-key is for packs",
+                dir.display()
+            )));
+        }
+    };
+    loaded.map_err(|e| Failure::Useless(e.to_string()))
+}
+
+fn load_pack(path: &Path, key: &str, last: Option<&Path>) -> Result<Signatures, Failure> {
+    let key = Key::new(key).map_err(Failure::Usage)?;
+    let pack = Pack::open(path, &key).map_err(|e| Failure::Useless(e.to_string()))?;
+    let used = last.map(Used::remembered).transpose().map_err(Failure::Useless)?.flatten();
+    let signatures = Signatures::with_pack(pack, used.as_slice()).map_err(|e| Failure::Useless(e.to_string()))?;
+    if let (Some(last), Some(pack)) = (last, &signatures.pack) {
+        Used::remember(last, pack).map_err(Failure::Useless)?;
     }
-    .map_err(|e| Failure::Useless(e.to_string()))
+    Ok(signatures)
 }
 
 fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
@@ -270,7 +292,7 @@ fn measure(args: &BenchArgs) -> Result<u8, Failure> {
 }
 
 fn signatures(command: &SignatureCommand) -> Result<u8, Failure> {
-    let with = |args: &SignatureArgs| load_signatures(args.signatures.as_deref());
+    let with = load_signatures;
     let (text, status) = match command {
         SignatureCommand::List { which, format } => {
             let format = match format {
@@ -290,6 +312,12 @@ fn signatures(command: &SignatureCommand) -> Result<u8, Failure> {
             None => return Err(Failure::Useless(format!("no signature has the id `{id}`"))),
         },
         SignatureCommand::Fields => (print::fields(), 0),
+        SignatureCommand::Pack { dir, serial, out } => {
+            Signatures::with_dir(dir).map_err(|e| Failure::Useless(e.to_string()))?;
+            let files = read_dir(dir).map_err(|e| Failure::Useless(e.to_string()))?;
+            to(out, |out| out.write_all(&Pack::bytes(*serial, &files)))?;
+            return Ok(0);
+        }
     };
     to(Path::new("-"), |out| out.write_all(text.as_bytes()))?;
     Ok(status)

@@ -22,6 +22,7 @@ use crate::record::{
     AsNumber, Channel, CountryBytes, Destination, Evidence, Finding, FindingAsset, Gist, Loss, Rollup, RollupKey,
     Volume,
 };
+use crate::signature::words::Function;
 use crate::signature::{FlowValues, Scratch};
 
 /// The id of a finding for traffic that no signature explains.
@@ -383,8 +384,9 @@ impl<'a> Finder<'a> {
         };
         let ship = assets::by_channel(&channel.product, evidence);
         let asset = found_asset(ip, mac, channel, &ship);
-        // A weak name (a vendor's whole domain) or a question alone makes no appliance.
-        let known = channel.confidence >= CONFIDENCE_ENOUGH && !sum.name_only;
+        // A weak name (a vendor's whole domain), a question alone or a page that somebody opens makes no appliance.
+        let by_people = Function::from_word(&channel.function).is_none_or(Function::is_opened_by_people);
+        let known = channel.confidence >= CONFIDENCE_ENOUGH && !sum.name_only && !by_people;
         (asset, known.then(|| ((group.host, channel.vendor.clone()), ship)))
     }
 }

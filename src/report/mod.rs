@@ -76,6 +76,21 @@ pub struct SignatureSummary {
     pub channels: usize,
     /// The oldest date at which a vendor's file was checked.
     pub oldest_check: String,
+    /// The signed pack that some of them came in.
+    pub pack: Option<PackSummary>,
+}
+
+/// A signed pack of signatures.
+#[derive(Clone, Debug, Serialize)]
+pub struct PackSummary {
+    /// Its file name.
+    pub name: String,
+    /// Its serial.
+    pub serial: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+    /// The id of the key that signed it.
+    pub key_id: String,
 }
 
 /// Something in an input that could not be read.

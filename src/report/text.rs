@@ -85,6 +85,12 @@ impl Page<'_> {
             signatures.oldest_check,
             header.country_database,
         );
+        writeln!(self.out, "{}", self.paint(DIM, &line))?;
+        let Some(pack) = &signatures.pack else { return Ok(()) };
+        let line = format!(
+            "signature pack {}, serial {}, signed by the key {}, SHA-256 {}",
+            pack.name, pack.serial, pack.key_id, pack.sha256
+        );
         writeln!(self.out, "{}", self.paint(DIM, &line))
     }
 

@@ -144,10 +144,11 @@ pub struct When {
 }
 
 impl When {
-    /// Whether it speaks of this host name.
-    pub fn names(&self, name: &[u8]) -> bool {
+    /// The longest known text with which it speaks of this host name; nothing when it does not.
+    pub fn literal_of(&self, name: &[u8]) -> Option<usize> {
         let names = self.conditions.iter().filter(|condition| condition.is_host());
-        names.flat_map(|condition| &condition.patterns).any(|pattern| pattern.matches(name))
+        let patterns = names.flat_map(|condition| &condition.patterns);
+        patterns.filter(|pattern| pattern.matches(name)).map(Pattern::literal_len).max()
     }
 
     /// Whether it asks for anything that is no host name.

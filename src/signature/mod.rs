@@ -4,11 +4,12 @@
 //! the facts of a flow which identities and channels match. `file` has the types of a file and
 //! `read` fills them, strictly; `pattern` is one value of a condition, `index` finds what matches,
 //! `select` chooses, `check` looks for mistakes, `print` shows the files to people, `words` are the
-//! closed lists. `signatures/README.md` describes the format.
+//! closed lists, `pack` reads files that somebody signed. `signatures/README.md` describes the format.
 
 pub mod check;
 pub mod file;
 pub mod index;
+pub mod pack;
 pub mod pattern;
 pub mod print;
 mod read;
@@ -19,24 +20,38 @@ pub mod words;
 mod tests;
 
 use std::cmp::Reverse;
-use std::fmt::{self, Write as _};
+use std::fmt::{self, Write};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use crate::fact::value;
 use crate::record::normal_name;
 
 pub use check::Report;
 pub use file::{Entry, Mistake, VendorFile, When};
 pub use index::{Index, WhenId};
+pub use pack::{Key, Pack, Used};
 pub use select::{Evidence, FlowValues, Hit, Scratch, Verdicts};
 
 /// The files that are built in, one line a vendor, by name.
 const BUILTIN: &[(&str, &str)] = &[
+    ("cato.toml", include_str!("../../signatures/cato.toml")),
     ("check-point.toml", include_str!("../../signatures/check-point.toml")),
+    ("claroty.toml", include_str!("../../signatures/claroty.toml")),
+    ("crowdstrike.toml", include_str!("../../signatures/crowdstrike.toml")),
+    ("cyberark.toml", include_str!("../../signatures/cyberark.toml")),
     ("fortinet.toml", include_str!("../../signatures/fortinet.toml")),
+    ("imperva.toml", include_str!("../../signatures/imperva.toml")),
+    ("mandiant.toml", include_str!("../../signatures/mandiant.toml")),
+    ("orca.toml", include_str!("../../signatures/orca.toml")),
     ("palo-alto.toml", include_str!("../../signatures/palo-alto.toml")),
+    ("rapid7.toml", include_str!("../../signatures/rapid7.toml")),
+    ("recorded-future.toml", include_str!("../../signatures/recorded-future.toml")),
+    ("sentinelone.toml", include_str!("../../signatures/sentinelone.toml")),
+    ("trellix.toml", include_str!("../../signatures/trellix.toml")),
     ("vmware.toml", include_str!("../../signatures/vmware.toml")),
+    ("wiz.toml", include_str!("../../signatures/wiz.toml")),
 ];
 
 /// Files read from one folder.
@@ -57,6 +72,8 @@ pub struct Signatures {
     /// SHA-256 of all files, in lower-case hex: for each, by name, its name, a zero byte, its
     /// length in eight bytes big-endian, and its bytes.
     pub digest: String,
+    /// The pack that some of them came in.
+    pub pack: Option<Pack>,
 }
 
 /// Why signatures were not loaded: every mistake that was found.
@@ -110,10 +127,42 @@ impl Signatures {
     /// # Errors
     /// Every mistake: files that cannot be read, and what [`check::check`] calls an error.
     pub fn with_dir(dir: &Path) -> Result<Signatures, Refused> {
-        let read = read_dir(dir).map_err(|mistake| Refused(vec![mistake]))?;
+        Signatures::with_files(&read_dir(dir).map_err(|mistake| Refused(vec![mistake]))?)
+    }
+
+    /// The built-in files and those of a pack, which replace as those of a folder do. It may not be
+    /// older than the built-in ones, nor than any of `used`.
+    ///
+    /// # Errors
+    /// As [`Signatures::with_dir`], and when it is older.
+    pub fn with_pack(pack: Pack, used: &[Used]) -> Result<Signatures, Refused> {
+        let refused = |reason| Refused(vec![Mistake { file: pack.name.clone(), line: 0, reason }]);
+        for used in used.iter().chain([&Signatures::builtin()?.as_used()]) {
+            pack.may_follow(used).map_err(refused)?;
+        }
+        let signatures = Signatures::with_files(&pack.files)?;
+        Ok(Signatures { pack: Some(pack), ..signatures })
+    }
+
+    /// What a pack may not be older than: the pack of these, else the day on which the newest of
+    /// the files was checked.
+    pub fn as_used(&self) -> Used {
+        if let Some(pack) = &self.pack {
+            let what = format!("the pack {} in use", pack.name);
+            return Used { serial: pack.serial, sha256: Some(pack.sha256.clone()), what };
+        }
+        let newest = self.files.iter().map(|file| file.checked).max().unwrap_or_default();
+        let day = u64::from(newest.year().unsigned_abs()) * 10_000
+            + u64::from(newest.month().unsigned_abs()) * 100
+            + u64::from(newest.day().unsigned_abs());
+        Used { serial: day * 100, sha256: None, what: format!("the signatures built in, of {newest}") }
+    }
+
+    /// The built-in files and these, given by name and text.
+    fn with_files(read: &[(String, String)]) -> Result<Signatures, Refused> {
         let mut mistakes = Vec::new();
         let mut vendors = Vec::new();
-        for (name, text) in &read {
+        for (name, text) in read {
             match file::parse(name, text) {
                 Ok(file) => vendors.push(file.vendor.to_lowercase()),
                 Err(found) => mistakes.extend(found),
@@ -161,11 +210,7 @@ impl Signatures {
         if !mistakes.is_empty() {
             return Err(Refused(mistakes));
         }
-        let mut hex = String::with_capacity(64);
-        for byte in digest.finalize() {
-            let _ = write!(hex, "{byte:02x}");
-        }
-        Ok(Signatures { index: Index::build(&files), files, digest: hex })
+        Ok(Signatures { index: Index::build(&files), files, digest: value::hex(&digest.finalize()), pack: None })
     }
 
     /// A `when` block by its number.
@@ -182,18 +227,23 @@ impl Signatures {
     }
 
     /// The entries that a host name alone, or with other evidence, belongs to: of each the condition
-    /// that asks for the least besides the name, then the surest; entries in the same order.
+    /// that asks for the least besides the name. Those that ask for nothing come first, then as
+    /// [`Signatures::select`] would choose among them.
     pub fn naming(&self, name: &str) -> Vec<WhenRef<'_>> {
         let name = normal_name(name);
+        let rank = |when: &When| {
+            let conditions = when.conditions.len() + usize::from(!when.from.is_empty());
+            let literal = when.literal_of(name.as_bytes());
+            (when.asks_besides_names(), Reverse((when.confidence, conditions, literal)), when.line)
+        };
         let mut found = Vec::new();
         for file in &self.files {
             for entry in &file.entries {
-                let whens = entry.whens.iter().filter(|when| when.names(name.as_bytes()));
-                let best = whens.min_by_key(|when| (when.asks_besides_names(), Reverse(when.confidence), when.line));
-                found.extend(best.map(|when| WhenRef { file, entry, when }));
+                let whens = entry.whens.iter().filter(|when| when.literal_of(name.as_bytes()).is_some());
+                found.extend(whens.min_by_key(|when| rank(when)).map(|when| WhenRef { file, entry, when }));
             }
         }
-        found.sort_by_key(|w| (w.when.asks_besides_names(), Reverse(w.when.confidence), &w.entry.id));
+        found.sort_by_key(|w| (rank(w.when), w.entry.id.clone()));
         found
     }
 
@@ -204,7 +254,10 @@ impl Signatures {
 }
 
 /// The `.toml` files of a folder with their texts, by name.
-fn read_dir(dir: &Path) -> Result<Vec<(String, String)>, Mistake> {
+///
+/// # Errors
+/// What cannot be read, and when there is none.
+pub fn read_dir(dir: &Path) -> Result<Vec<(String, String)>, Mistake> {
     let mistake = |path: &Path, reason: String| Mistake { file: path.display().to_string(), line: 0, reason };
     let entries = std::fs::read_dir(dir).map_err(|error| mistake(dir, error.to_string()))?;
     let mut files = Vec::new();

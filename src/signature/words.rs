@@ -66,6 +66,13 @@ words! {
     }
 }
 
+impl Function {
+    /// Whether people open it themselves, in a browser: it does not tell that a product is there.
+    pub fn is_opened_by_people(self) -> bool {
+        matches!(self, Function::CloudManagement | Function::Support | Function::Other)
+    }
+}
+
 words! {
     /// How something is known.
     Basis {
