@@ -309,6 +309,12 @@ pub enum SignatureCommand {
     },
     /// The words that conditions may use
     Fields,
+    /// Vendor by function, how each is known, what is missing: a Markdown page
+    Coverage {
+        /// Which signatures
+        #[command(flatten)]
+        which: SignatureArgs,
+    },
     /// Put a folder of signature files into one pack, to be signed with `minisign -S -m PACK`
     Pack {
         /// The folder

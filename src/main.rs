@@ -312,6 +312,7 @@ fn signatures(command: &SignatureCommand) -> Result<u8, Failure> {
             None => return Err(Failure::Useless(format!("no signature has the id `{id}`"))),
         },
         SignatureCommand::Fields => (print::fields(), 0),
+        SignatureCommand::Coverage { which } => (with(which)?.coverage(), 0),
         SignatureCommand::Pack { dir, serial, out } => {
             Signatures::with_dir(dir).map_err(|e| Failure::Useless(e.to_string()))?;
             let files = read_dir(dir).map_err(|e| Failure::Useless(e.to_string()))?;

@@ -169,6 +169,19 @@ mod built_in {
             ]
             .map(String::into_bytes)
             .into(),
+            Pattern::Label(name) => {
+                let filled = |with: &str| name.replace('*', with);
+                [
+                    filled("a"),
+                    filled("A-1").to_uppercase(),
+                    filled(""),
+                    filled("a.b"),
+                    format!("x{}", filled("a")),
+                    filled("a") + ".org",
+                ]
+                .map(String::into_bytes)
+                .into()
+            }
             Pattern::Text(text) => {
                 [text.replace('*', ""), text.replace('*', ",x="), format!("x{text}"), format!("{text}x")]
                     .map(String::into_bytes)

@@ -486,6 +486,11 @@ fn covering(pattern: &Pattern) -> Vec<Pattern> {
             let dots = name.bytes().enumerate().filter(|(_, b)| *b == b'.').map(|(at, _)| at + 1);
             wider.extend(std::iter::once(0).chain(dots).map(|at| Pattern::Below(name[at..].into())));
         }
+        Pattern::Label(name) => {
+            let behind = pattern::behind_label(name);
+            let dots = behind.bytes().enumerate().filter(|(_, b)| *b == b'.').map(|(at, _)| at + 1);
+            wider.extend(std::iter::once(0).chain(dots).map(|at| Pattern::Below(behind[at..].into())));
+        }
         Pattern::Prefix(network, bits) => {
             wider.extend((0..*bits).map(|bits| Pattern::Prefix(pattern::masked(*network, bits), bits)));
         }
@@ -501,7 +506,8 @@ fn coverage(file: &VendorFile) -> Coverage {
     }
     let whens: Vec<&When> = file.entries.iter().flat_map(|entry| &entry.whens).collect();
     let patterns = whens.iter().flat_map(|when| &when.conditions).flat_map(|condition| &condition.patterns);
-    let names: BTreeSet<&Pattern> = patterns.filter(|p| matches!(p, Pattern::Name(_) | Pattern::Below(_))).collect();
+    let is_name = |pattern: &&Pattern| matches!(pattern, Pattern::Name(_) | Pattern::Below(_) | Pattern::Label(_));
+    let names: BTreeSet<&Pattern> = patterns.filter(is_name).collect();
     Coverage {
         vendor: file.vendor.clone(),
         identities: file.entries.iter().filter(|entry| entry.role.is_identity()).count(),

@@ -318,7 +318,8 @@ impl<K: Hash + Eq + Ord + Clone, T: Clone> Groups<K, T> {
 #[derive(Debug, Default)]
 struct Names {
     exact: Groups<Box<[u8]>, Posting>,
-    below: Groups<Box<[u8]>, Posting>,
+    /// With all below; or what stands behind a label with a `*`, and the whole pattern.
+    below: Groups<Box<[u8]>, (Posting, Option<Pattern>)>,
 }
 
 impl Names {
@@ -330,17 +331,25 @@ impl Names {
         let tail = &mut lower[..name.len() - cut];
         tail.copy_from_slice(&name[cut..]);
         tail.make_ascii_lowercase();
-        let mut report = |postings: &[Posting]| {
-            postings.iter().filter(|posting| posting.field == field).for_each(|posting| hit(posting.atom));
-        };
         if cut == 0 {
-            report(self.exact.get(&*tail));
+            self.exact
+                .get(&*tail)
+                .iter()
+                .filter(|posting| posting.field == field)
+                .for_each(|posting| hit(posting.atom));
         }
+        let mut report = |part: &[u8]| {
+            for (posting, whole) in self.below.get(part) {
+                if posting.field == field && whole.as_ref().is_none_or(|pattern| pattern.matches(name)) {
+                    hit(posting.atom);
+                }
+            }
+        };
         if cut == 0 || name[cut - 1] == b'.' {
-            report(self.below.get(&*tail));
+            report(tail);
         }
         for (at, _) in tail.iter().enumerate().filter(|(_, byte)| **byte == b'.') {
-            report(self.below.get(&tail[at + 1..]));
+            report(&tail[at + 1..]);
         }
     }
 }
@@ -455,7 +464,7 @@ struct Build {
     condition_count: u32,
     rules: Vec<Rule>,
     exact_names: Vec<(Box<[u8]>, Posting)>,
-    names_below: Vec<(Box<[u8]>, Posting)>,
+    names_below: Vec<(Box<[u8]>, (Posting, Option<Pattern>))>,
     exact_texts: Vec<(Box<[u8]>, Posting)>,
     wild_texts: Vec<(Posting, Pattern)>,
     hexes: Vec<(Box<[u8]>, HexPosting)>,
@@ -524,7 +533,11 @@ impl Build {
     fn posting(&mut self, posting: Posting, pattern: &Pattern) {
         match pattern {
             Pattern::Name(name) => self.exact_names.push((name.as_bytes().into(), posting)),
-            Pattern::Below(name) => self.names_below.push((name.as_bytes().into(), posting)),
+            Pattern::Below(name) => self.names_below.push((name.as_bytes().into(), (posting, None))),
+            Pattern::Label(name) => {
+                let behind = pattern::behind_label(name).as_bytes().into();
+                self.names_below.push((behind, (posting, Some(pattern.clone()))));
+            }
             Pattern::Text(text) if text.contains('*') => self.wild_texts.push((posting, pattern.clone())),
             Pattern::Text(text) => self.exact_texts.push((text.as_bytes().into(), posting)),
             Pattern::Hex(hex) => self.hexes.push((hex.head().into(), (posting, hex.clone()))),

@@ -46,6 +46,8 @@ pub enum Pattern {
     Name(Box<str>),
     /// This host name and all below it; lower case, no leading and no trailing dot.
     Below(Box<str>),
+    /// A host name with one `*`, which stands for at least one byte and no dot; lower case, no trailing dot.
+    Label(Box<str>),
     /// Text; `*` stands for any run of bytes, also none.
     Text(Box<str>),
     /// Bytes.
@@ -110,6 +112,7 @@ impl Pattern {
         match self {
             Pattern::Name(name) => bare(value).eq_ignore_ascii_case(name.as_bytes()),
             Pattern::Below(name) => is_below(bare(value), name.as_bytes()),
+            Pattern::Label(name) => label_matches(name, bare(value)),
             Pattern::Text(text) => text_matches(text, value),
             Pattern::Hex(hex) => hex.matches(value),
             Pattern::Number(low, high) => number(value).is_some_and(|n| (*low..=*high).contains(&n)),
@@ -123,7 +126,7 @@ impl Pattern {
         match self {
             Pattern::Name(name) => name.len() + 1,
             Pattern::Below(name) => name.len(),
-            Pattern::Text(text) => text.bytes().filter(|b| *b != b'*').count(),
+            Pattern::Label(text) | Pattern::Text(text) => text.bytes().filter(|b| *b != b'*').count(),
             Pattern::Hex(hex) => hex.bytes.iter().flatten().count(),
             Pattern::Number(low, high) => (high - low).leading_zeros() as usize / 8,
             Pattern::Prefix(_, bits) => usize::from(*bits),
@@ -137,6 +140,8 @@ impl Pattern {
             (Pattern::Below(wide), Pattern::Name(name) | Pattern::Below(name)) => {
                 is_below(name.as_bytes(), wide.as_bytes())
             }
+            (Pattern::Below(wide), Pattern::Label(name)) => is_below(behind_label(name).as_bytes(), wide.as_bytes()),
+            (Pattern::Label(wide), Pattern::Name(name)) => label_matches(wide, name.as_bytes()),
             (Pattern::Number(low, high), Pattern::Number(from, to)) => low <= from && to <= high,
             (Pattern::Prefix(network, bits), Pattern::Prefix(inner, longer)) => {
                 bits <= longer && in_prefix(*inner, *network, *bits)
@@ -159,7 +164,7 @@ impl fmt::Display for Pattern {
     /// As it is written in a file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Pattern::Name(name) => f.write_str(name),
+            Pattern::Name(name) | Pattern::Label(name) => f.write_str(name),
             Pattern::Below(name) => write!(f, ".{name}"),
             Pattern::Text(text) => f.write_str(text),
             Pattern::Hex(hex) if hex.open || hex.bytes.contains(&None) => {
@@ -237,6 +242,20 @@ fn is_below(value: &[u8], name: &[u8]) -> bool {
     end.eq_ignore_ascii_case(name) && (above.is_empty() || above.ends_with(b"."))
 }
 
+/// What stands behind the label with the `*`.
+pub fn behind_label(pattern: &str) -> &str {
+    pattern.split_once('*').and_then(|(_, after)| after.split_once('.')).map_or("", |(_, behind)| behind)
+}
+
+/// `pattern` has one `*`, which takes one byte or more of one label. `value` without trailing dot.
+fn label_matches(pattern: &str, value: &[u8]) -> bool {
+    let Some((first, last)) = pattern.split_once('*') else { return false };
+    let Some(ends) = value.len().checked_sub(last.len()).filter(|ends| *ends > first.len()) else { return false };
+    let (value, end) = value.split_at(ends);
+    let (start, taken) = value.split_at(first.len());
+    start.eq_ignore_ascii_case(first.as_bytes()) && end.eq_ignore_ascii_case(last.as_bytes()) && !taken.contains(&b'.')
+}
+
 /// `pattern` is anchored at both ends; each `*` takes any run of bytes.
 fn text_matches(pattern: &str, value: &[u8]) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern.as_bytes() == value };
@@ -257,12 +276,45 @@ fn find(value: &[u8], piece: &[u8]) -> Option<usize> {
 
 fn name_pattern(text: &str) -> Result<Pattern, String> {
     if text.contains('*') {
-        return Err(format!("`{text}`: a name takes no `*`; `.name.example` means the name and all below it"));
+        return label_pattern(text);
     }
     let (below, name) = match text.strip_prefix('.') {
         Some(name) => (true, name),
         None => (false, text),
     };
+    let name = host_name(text, name)?;
+    let suffix = psl::suffix_str(&name).unwrap_or(&name);
+    if !name.contains('.') || below && suffix.len() == name.len() {
+        return Err(format!("`{text}` is too broad: a public suffix, under which anybody may have names"));
+    }
+    Ok(if below { Pattern::Below(name.into()) } else { Pattern::Name(name.into()) })
+}
+
+/// A name with a `*` in one of its labels.
+fn label_pattern(text: &str) -> Result<Pattern, String> {
+    let wrong = |why: &str| Err(format!("`{text}`: {why}"));
+    let Some((before, after)) = text.split_once('*').filter(|(_, after)| !after.contains('*')) else {
+        return wrong("a name takes one `*` at most");
+    };
+    let alone = (before.is_empty() || before.ends_with('.')) && after.starts_with('.');
+    if alone && before.is_empty() {
+        return wrong("a whole first label is no condition; `.name.example` means the name and all below it");
+    }
+    // Any letter in the place of the `*` shows whether the rest is a name.
+    let name = host_name(text, &format!("{before}x{after}"))?;
+    let behind = after.split_once('.').map_or("", |(_, behind)| behind).to_ascii_lowercase();
+    let behind = behind.strip_suffix('.').unwrap_or(&behind);
+    if behind.is_empty() || psl::suffix_str(behind).is_none_or(|suffix| suffix.len() == behind.len()) {
+        return wrong(
+            "too broad: behind the label with `*` stands a public suffix, under which anybody may have names",
+        );
+    }
+    let (before, after) = name.split_at(before.len());
+    Ok(Pattern::Label(format!("{before}*{}", after.get(1..).unwrap_or("")).into()))
+}
+
+/// A whole name in lower case without its trailing dot; `text` is what stands in the file.
+fn host_name(text: &str, name: &str) -> Result<String, String> {
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     if name.len() > NAME_BYTES_MAX {
         return Err(format!("a name has at most {NAME_BYTES_MAX} bytes, this one has {}", name.len()));
@@ -276,11 +328,7 @@ fn name_pattern(text: &str) -> Result<Pattern, String> {
     if !name.bytes().all(allowed) {
         return Err(format!("`{text}` is no host name (letters, digits, `-`, `_`; others in their xn-- form)"));
     }
-    let suffix = psl::suffix_str(&name).unwrap_or(&name);
-    if !name.contains('.') || below && suffix.len() == name.len() {
-        return Err(format!("`{text}` is too broad: a public suffix, under which anybody may have names"));
-    }
-    Ok(if below { Pattern::Below(name.into()) } else { Pattern::Name(name.into()) })
+    Ok(name)
 }
 
 fn text_pattern(text: &str) -> Result<Pattern, String> {

@@ -204,7 +204,19 @@ fn explain_entry(out: &mut String, file: &VendorFile, entry: &Entry) -> fmt::Res
     for sample in &entry.counterexamples {
         explain_sample(out, file, sample)?;
     }
-    Ok(())
+    writeln!(out, "\nproved by")?;
+    let mut proofs = proofs(&entry.id).peekable();
+    if proofs.peek().is_none() {
+        writeln!(out, "  no capture that may be passed on; the examples above are checked with every change")?;
+    }
+    proofs.try_for_each(|(capture, how)| writeln!(out, "  fixtures/{capture}  ({how})"))
+}
+
+/// The captures in which an entry was found, and whether each was recorded or made.
+fn proofs(id: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    const PROOFS: &str = include_str!("../../signatures/proof.tsv");
+    let rows = PROOFS.lines().filter_map(|line| line.split_once('\t'));
+    rows.filter(move |(proved, _)| *proved == id).filter_map(|(_, rest)| rest.split_once('\t'))
 }
 
 fn explain_gap(out: &mut String, file: &VendorFile, gap: &Gap) -> fmt::Result {

@@ -110,6 +110,34 @@ mod patterns {
     }
 
     #[test]
+    fn a_star_in_a_name_takes_a_part_of_one_label() {
+        let begins = pattern(Kind::Name, "CC-*.traps.example.com");
+        assert_eq!(begins.to_string(), "cc-*.traps.example.com");
+        for yes in ["cc-acme.traps.example.com", "CC-A.Traps.Example.COM.", "cc--.traps.example.com"] {
+            assert!(begins.matches(yes.as_bytes()), "{yes}");
+        }
+        for no in [
+            "cc-.traps.example.com",
+            "cc-a.b.traps.example.com",
+            "x.cc-a.traps.example.com",
+            "xcc-a.traps.example.com",
+            "cc-a.traps.example.com.org",
+            "cc-atraps.example.com",
+            "traps.example.com",
+            "",
+        ] {
+            assert!(!begins.matches(no.as_bytes()), "{no}");
+        }
+        let within = pattern(Kind::Name, "api.soc.*.example.com");
+        assert!(within.matches(b"api.soc.us-east-1.example.com") && !within.matches(b"api.soc.a.b.example.com"));
+        assert!(!within.matches(b"api.soc.example.com") && !within.matches(b"x.api.soc.a.example.com"));
+        let below = pattern(Kind::Name, ".example.com");
+        assert!(below.covers(&begins) && !begins.covers(&below));
+        assert!(begins.covers(&pattern(Kind::Name, "cc-acme.traps.example.com")));
+        assert!(begins.literal_len() > pattern(Kind::Name, ".traps.example.com").literal_len());
+    }
+
+    #[test]
     fn text_is_anchored_unless_a_star_says_otherwise() {
         let subject = pattern(Kind::Text, "*CN=*,OU=FortiGate,O=Fortinet*");
         // Subjects as recog lists them (xml/x509_subjects.xml).
@@ -154,7 +182,12 @@ mod patterns {
     #[test]
     fn mistakes_are_named() {
         let cases = [
-            (Kind::Name, "*.example.com", "takes no `*`"),
+            (Kind::Name, "*.example.com", "a whole first label is no condition"),
+            (Kind::Name, "a-*.*.example.com", "one `*` at most"),
+            (Kind::Name, "a-*", "too broad"),
+            (Kind::Name, "a-*.com", "too broad"),
+            (Kind::Name, "acme-*.s3.amazonaws.com", "too broad"),
+            (Kind::Name, "a b*.example.com", "no host name"),
             (Kind::Name, ".com", "too broad"),
             (Kind::Name, ".co.uk", "too broad"),
             (Kind::Name, ".cloudfront.net", "too broad"),
@@ -454,7 +487,7 @@ source  = ["the vendor's manual"]
             ),
             ("udp.port   = [8888, \"9000-9002\"]", "udp.port = [8888, 8888]", 38, "`8888` stands here twice"),
             ("\".rate.acme.example\"]", "\n\".com\"]", 33, "host: `.com` is too broad"),
-            ("\".rate.acme.example\"]", "\n\"*.acme.example\"]", 33, "a name takes no `*`"),
+            ("\".rate.acme.example\"]", "\n\"*.acme.example\"]", 33, "a whole first label is no condition"),
             ("  region  = \"US\"\n", "", 42, "[[channel.example]] has no `region`"),
             ("what    = \"Logs", "that = \"Logs", 58, "unknown key `that` in [[gap]]"),
             ("[[gap]]", "[gap]", 55, "`gap` must be written as [[gap]]"),
