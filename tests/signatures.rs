@@ -71,7 +71,8 @@ mod built_in {
         let report = builtin().check(None);
         assert_eq!(report.errors(), []);
         assert_eq!(report.coverage.len(), builtin_names().len());
-        assert!(report.coverage.iter().all(|vendor| vendor.identities > 0 && vendor.channels.len() > 2));
+        // Of some vendors nothing shows itself on the wire; then a gap says so.
+        assert!(report.coverage.iter().all(|vendor| vendor.identities + vendor.gaps > 0 && vendor.channels.len() > 1));
     }
 
     #[test]
@@ -346,7 +347,11 @@ mod folder {
         let signatures =
             with_files(&[("acme.toml", &new), ("mine.toml", &mine), ("README.md", "not a signature")]).unwrap();
         let files: Vec<&str> = signatures.files.iter().map(|file| file.file.as_str()).collect();
-        assert_eq!(files, ["acme.toml", "check-point.toml", "mine.toml", "palo-alto.toml", "vmware.toml"]);
+        let mut expected = builtin_names();
+        expected.retain(|name| *name != "fortinet.toml");
+        expected.extend(["acme.toml", "mine.toml"]);
+        expected.sort_unstable();
+        assert_eq!(files, expected);
         assert_ne!(signatures.digest, built_in.digest);
         let sni = |name: &str| facts(&[("tls.sni", name.as_bytes())]);
         let values = flow("192.0.2.1", TCP, 443);
