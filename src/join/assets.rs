@@ -32,6 +32,10 @@ const BY_CHANNEL_MAX: u8 = 60;
 pub struct Vendorship {
     /// The product of the best identity.
     pub product: String,
+    /// The model, where a value shows it.
+    pub model: Option<String>,
+    /// The version, where a value shows it.
+    pub version: Option<String>,
     /// All kinds together, 0 to 99.
     pub confidence: u8,
     /// Best first.
@@ -148,6 +152,7 @@ fn one_host(pieces: &[(&EvidenceKey, Seen)], context: Context<'_>) -> Identified
     for (id, pieces) in by_identity {
         identified.identities.insert(id.to_owned(), fuse(pieces.into_iter()));
     }
+    let mut words = words_read(pieces, context);
     for (vendor, mut pieces) in by_vendor {
         // Best first; of equals a certificate's subject says most exactly what the thing is.
         pieces.sort_by_cached_key(|(e, ..)| {
@@ -158,9 +163,28 @@ fn one_host(pieces: &[(&EvidenceKey, Seen)], context: Context<'_>) -> Identified
         let confidence = fuse(counted.map(|(e, ..)| (kind(&e.field), e.confidence)));
         let product = pieces.first().map(|(_, product, _)| (*product).to_owned()).unwrap_or_default();
         let evidence = pieces.into_iter().map(|(e, ..)| e).take(EVIDENCE_MAX).collect();
-        identified.vendors.insert(vendor.to_owned(), Vendorship { product, confidence, evidence });
+        let [model, version] = words.remove(vendor).unwrap_or_default();
+        identified.vendors.insert(vendor.to_owned(), Vendorship { product, model, version, confidence, evidence });
     }
     identified
+}
+
+/// Model and version by vendor: of several the surest, then the one that was seen first latest, because devices are
+/// updated.
+fn words_read<'a>(pieces: &[(&EvidenceKey, Seen)], context: Context<'a>) -> BTreeMap<&'a str, [Option<String>; 2]> {
+    let mut best: BTreeMap<&str, [Option<(u8, Seen, String)>; 2]> = BTreeMap::new();
+    for (key, seen) in pieces {
+        let Some(when) = context.signatures.when(key.when) else { continue };
+        if when.when.model.is_empty() && when.when.version.is_empty() {
+            continue;
+        }
+        let value = printed(key);
+        let read = when.when.read(&value).map(|word| word.map(|word| (when.when.confidence, *seen, word.to_owned())));
+        for (best, read) in best.entry(&when.file.vendor).or_default().iter_mut().zip(read) {
+            *best = best.take().max(read);
+        }
+    }
+    best.into_iter().map(|(vendor, words)| (vendor, words.map(|word| word.map(|(.., word)| word)))).collect()
 }
 
 fn printed(key: &EvidenceKey) -> String {
@@ -185,7 +209,7 @@ pub type ByChannel = BTreeMap<(IpAddr, String), Vendorship>;
 /// What a channel says of the host that uses it.
 pub fn by_channel(product: &str, evidence: Evidence) -> Vendorship {
     let confidence = evidence.confidence.min(BY_CHANNEL_MAX);
-    Vendorship { product: product.to_owned(), confidence, evidence: vec![evidence] }
+    Vendorship { product: product.to_owned(), model: None, version: None, confidence, evidence: vec![evidence] }
 }
 
 /// The assets of the report, sorted by address and vendor.
@@ -228,7 +252,8 @@ pub fn list(
                 mac: neighbours.mac(host).map(|mac| value::mac(&mac)),
                 vendor,
                 product: ship.product,
-                version: None,
+                model: ship.model,
+                version: ship.version,
                 confidence: ship.confidence,
                 evidence: ship.evidence,
                 shared_address: hosts.get(&host).is_some_and(|h| h.shared),

@@ -75,6 +75,8 @@ pub struct Asset {
     pub vendor: String,
     /// What it is.
     pub product: String,
+    /// The model, when it stood in clear.
+    pub model: Option<String>,
     /// Firmware or software version, when it stood in clear.
     pub version: Option<String>,
     /// 0 to 100.

@@ -178,9 +178,13 @@ impl Page<'_> {
         self.title("", &format!("Products recognised ({})", assets.len()))?;
         for asset in assets {
             let shared = if asset.shared_address { ", an address that several hosts share" } else { "" };
-            let version = asset.version.as_ref().map(|v| format!(" {v}")).unwrap_or_default();
+            let words = [
+                asset.model.as_deref().map(|m| format!(", {m}")),
+                asset.version.as_deref().map(|v| format!(", version {v}")),
+            ];
+            let words = words.into_iter().flatten().collect::<String>();
             let vendor = if asset.product.starts_with(&asset.vendor) { "" } else { &format!("{} ", asset.vendor) };
-            let name = self.paint(BOLD, &format!("{vendor}{}{version}", asset.product));
+            let name = self.paint(BOLD, &format!("{vendor}{}{words}", asset.product));
             let mac = asset.mac.as_ref().map(|m| format!(", {m}")).unwrap_or_default();
             writeln!(self.out, "  {}  {name}  {} % sure{mac}{shared}", asset.ip, asset.confidence)?;
             for evidence in asset.evidence.iter().take(EVIDENCE_LINES_MAX) {

@@ -12,7 +12,7 @@ use jiff::civil::Date;
 use super::file::{Condition, Entry, Mistake, Sample, VendorFile, WEAK_CONFIDENCE_MAX, When};
 use super::index::{Index, WhenId, cost};
 use super::pattern::{self, Pattern};
-use super::select::{FlowValues, Scratch, rank};
+use super::select::{FlowValues, Scratch, holds, rank};
 use super::words::{Function, Region};
 use crate::fact::{ETH_OUI, Facts, Field, IP_ASN, IP_DST, Seen, Side, TCP_PORT, UDP_PORT};
 use crate::flow::key::protocol;
@@ -305,7 +305,7 @@ impl<'a> Checks<'a> {
             return Some((Level::Error, reason));
         }
         if entry.role.is_identity() {
-            return None;
+            return self.words_read(entry, sample);
         }
         let (winner, _) = self.best(sample, &|_| true, scratch)?;
         if own(winner) {
@@ -315,6 +315,26 @@ impl<'a> Checks<'a> {
         let better = &self.files[place.file as usize].entries[place.entry as usize];
         let at = format!("{}:{}", self.files[place.file as usize].file, self.line(winner));
         Some((Level::Warning, format!("this example of {} goes to {} ({at})", entry.id, better.id)))
+    }
+
+    /// Whether the model and version that an example states are those that are read from it, and the other way round.
+    fn words_read(&self, entry: &Entry, sample: &Sample) -> Option<(Level, String)> {
+        let (facts, values) = flow_of(sample);
+        let whens = entry.whens.iter().filter(|when| holds(when, &facts, &values));
+        let mut found: [Option<String>; 2] = [None, None];
+        for (when, fact) in whens.flat_map(|when| sample.facts.iter().map(move |fact| (when, fact))) {
+            if !when.conditions.iter().any(|condition| condition.fields.contains(&fact.field)) {
+                continue;
+            }
+            for (found, word) in found.iter_mut().zip(when.read(&fact.written.to_string())) {
+                *found = found.take().or(word.map(str::to_owned));
+            }
+        }
+        let stated = [&sample.model, &sample.version];
+        let differs = ["model", "version"].into_iter().zip(stated.into_iter().zip(&found)).find(|(_, (a, b))| a != b);
+        let (what, (stated, found)) = differs?;
+        let [stated, found] = [stated, found].map(|word| word.as_deref().unwrap_or("none").to_owned());
+        Some((Level::Error, format!("this example of {} states {what} {stated}, what is read is {found}", entry.id)))
     }
 
     fn line(&self, when: WhenId) -> u32 {

@@ -9,6 +9,7 @@ use std::fmt;
 use jiff::civil::Date;
 
 use super::pattern::{Pattern, Written};
+use super::template::Template;
 use super::words::{Basis, Data, Function, Region};
 use crate::fact::Field;
 
@@ -141,9 +142,18 @@ pub struct When {
     pub region: Option<Region>,
     /// 1 to 100.
     pub confidence: u8,
+    /// Where the model stands in a value of these conditions; identities only. The first that fits counts.
+    pub model: Vec<Template>,
+    /// Where the version stands.
+    pub version: Vec<Template>,
 }
 
 impl When {
+    /// The model and the version in a value of its conditions.
+    pub fn read<'v>(&self, value: &'v str) -> [Option<&'v str>; 2] {
+        [&self.model, &self.version].map(|templates| templates.iter().find_map(|template| template.read(value)))
+    }
+
     /// The longest known text with which it speaks of this host name; nothing when it does not.
     pub fn literal_of(&self, name: &[u8]) -> Option<usize> {
         let names = self.conditions.iter().filter(|condition| condition.is_host());
@@ -203,6 +213,10 @@ pub struct Sample {
     pub from: Vec<String>,
     /// The region that must come out.
     pub region: Option<Region>,
+    /// The model that must come out.
+    pub model: Option<String>,
+    /// The version that must come out.
+    pub version: Option<String>,
     /// Why it must not match.
     pub why: Option<String>,
 }

@@ -3,7 +3,7 @@
 //! In: the built-in files of `signatures/` and those of a folder. Out: [`Signatures`], which say of
 //! the facts of a flow which identities and channels match. `file` has the types of a file and
 //! `read` fills them, strictly; `pattern` is one value of a condition, `index` finds what matches,
-//! `select` chooses, `check` looks for mistakes, `print` and `coverage` show the files to people, `words` are the
+//! `select` chooses, `template` reads model and version, `check` looks for mistakes, `print` and `coverage` show the files to people, `words` are the
 //! closed lists, `pack` reads files that somebody signed. `signatures/README.md` describes the format.
 
 pub mod check;
@@ -15,6 +15,7 @@ pub mod pattern;
 pub mod print;
 mod read;
 pub mod select;
+pub mod template;
 pub mod words;
 
 #[cfg(test)]

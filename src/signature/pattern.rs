@@ -257,7 +257,7 @@ fn label_matches(pattern: &str, value: &[u8]) -> bool {
 }
 
 /// `pattern` is anchored at both ends; each `*` takes any run of bytes.
-fn text_matches(pattern: &str, value: &[u8]) -> bool {
+pub(super) fn text_matches(pattern: &str, value: &[u8]) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern.as_bytes() == value };
     let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
     let Some(value) = value.strip_prefix(first.as_bytes()) else { return false };

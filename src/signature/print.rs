@@ -195,6 +195,11 @@ fn explain_entry(out: &mut String, file: &VendorFile, entry: &Entry) -> fmt::Res
         if !when.from.is_empty() {
             writeln!(out, "    from = {}", when.from.join(" | "))?;
         }
+        for (what, templates) in [("model", &when.model), ("version", &when.version)] {
+            for template in templates {
+                writeln!(out, "    {what} = {template}")?;
+            }
+        }
     }
     writeln!(out, "\nexamples")?;
     for sample in &entry.examples {
@@ -233,7 +238,9 @@ fn explain_sample(out: &mut String, file: &VendorFile, sample: &Sample) -> fmt::
     let facts = sample.facts.iter().map(|fact| format!("{} = {}", fact.field.name, fact.written));
     let from = sample.from.iter().map(|id| format!("from = {id}"));
     let region = sample.region.iter().map(|region| format!("region = {region}"));
-    let parts: Vec<String> = facts.chain(from).chain(region).collect();
+    let model = sample.model.iter().map(|model| format!("model = {model}"));
+    let version = sample.version.iter().map(|version| format!("version = {version}"));
+    let parts: Vec<String> = facts.chain(from).chain(region).chain(model).chain(version).collect();
     let why = sample.why.as_ref().map_or(String::new(), |why| format!("  ({why})"));
     writeln!(out, "  {}:{}  {}{why}", file.file, sample.line, parts.join(", "))
 }

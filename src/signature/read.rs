@@ -17,6 +17,7 @@ use super::file::{
     VendorFile, When,
 };
 use super::pattern::{self, Pattern, Written};
+use super::template::Template;
 use super::words::{Basis, Data, Function, GROUPS, Region};
 use crate::fact::{FLOW_FIELDS, Field, IP_ASN, Kind, TCP_PORT, UDP_PORT};
 use crate::parse;
@@ -66,6 +67,8 @@ const CHANNEL_KEYS: &[&str] = &[
     "example",
     "counterexample",
 ];
+const MODEL: &str = "model";
+const VERSION: &str = "version";
 const GAP_KEYS: &[&str] = &["id", "product", "what", "source"];
 
 fn line_starts(text: &str) -> Vec<usize> {
@@ -192,7 +195,7 @@ impl<'a> Reader<'a> {
     }
 
     fn when(&mut self, part: &Part<'a>, identity: bool) -> Option<When> {
-        let keys: &[&str] = if identity { &["confidence"] } else { &["confidence", "region", "from"] };
+        let keys: &[&str] = if identity { &["confidence", MODEL, VERSION] } else { &["confidence", "region", "from"] };
         let fields = self.flat(part, keys);
         let confidence = match self.value(part, "confidence").map(|value| (value, number(value))) {
             Some((_, Some(confidence @ 1..=100))) => Some(confidence as u8),
@@ -200,6 +203,8 @@ impl<'a> Reader<'a> {
             None => None,
         };
         let region = if identity { None } else { Some(self.region(part)) };
+        let [model, version] =
+            [MODEL, VERSION].map(|key| if identity { self.templates(part, key) } else { Vec::new() });
         let from = self.from(part, identity);
         let from_line = part.table.get_key_value("from").map_or(part.line, |(key, _)| self.line(key.span().start));
         let mut conditions = Vec::new();
@@ -223,7 +228,7 @@ impl<'a> Reader<'a> {
             None => None,
             Some(region) => Some(region?),
         };
-        Some(When { line: part.line, conditions, from, from_line, region, confidence: confidence? })
+        Some(When { line: part.line, conditions, from, from_line, region, confidence: confidence?, model, version })
     }
 
     fn condition(&mut self, word: String, line: u32, value: &Spanned<DeValue<'a>>) -> Option<Condition> {
@@ -255,9 +260,22 @@ impl<'a> Reader<'a> {
         Some(Condition { word, line, fields, patterns })
     }
 
+    /// The texts that say where a word stands; none when the key is missing.
+    fn templates(&mut self, part: &Part<'a>, key: &str) -> Vec<Template> {
+        let Some(value) = part.table.get(key) else { return Vec::new() };
+        let mut templates = Vec::new();
+        for (written, line) in self.written(key, value).unwrap_or_default() {
+            match Template::parse(&written.to_string()) {
+                Ok(template) => templates.push(template),
+                Err(reason) => self.mistake(line, format!("{key}: {reason}")),
+            }
+        }
+        templates
+    }
+
     fn sample(&mut self, part: &Part<'a>, identity: bool, example: bool) -> Option<Sample> {
         let keys: &[&str] = match (identity, example) {
-            (true, true) => &[],
+            (true, true) => &[MODEL, VERSION],
             (true, false) => &["why"],
             (false, true) => &["region", "from"],
             (false, false) => &["why", "from"],
@@ -292,7 +310,9 @@ impl<'a> Reader<'a> {
         }
         let why = if example { None } else { Some(self.string(part, "why")?) };
         let region = if example && !identity { Some(self.region(part)?) } else { None };
-        Some(Sample { line: part.line, facts, from: self.from(part, identity), region, why })
+        let [model, version] =
+            [MODEL, VERSION].map(|key| if identity && example { self.optional_string(part, key) } else { None });
+        Some(Sample { line: part.line, facts, from: self.from(part, identity), region, model, version, why })
     }
 
     fn region(&mut self, part: &Part<'a>) -> Option<Region> {
