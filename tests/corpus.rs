@@ -304,6 +304,44 @@ mod banners {
     }
 }
 
+mod words {
+    use super::*;
+
+    /// Model and version as other tools read them from the same values.
+    #[test]
+    fn model_and_version_are_those_that_others_read() {
+        let signatures = Signatures::builtin().unwrap();
+        let rows = table("models.tsv");
+        assert!(rows.len() >= 10, "{}", rows.len());
+        for row in rows {
+            let [name, value, vendor, model, version] = row.as_slice() else { panic!("{row:?}") };
+            let mut facts = Facts::default();
+            facts.add(field(name).unwrap(), Side::Source, Seen::default(), value.as_bytes());
+            let destination = Ipv4Addr::new(192, 0, 2, 1).into();
+            let values = FlowValues { destination, protocol: TCP, port: 443, asn: None, ouis: [None; 2] };
+            let mut scratch = Scratch::default();
+            let found = signatures.index.matches(&facts, &values, &mut scratch);
+            let mut read = [None, None];
+            for when in found.iter().map(|when| signatures.when(*when).unwrap()).filter(|w| w.file.vendor == *vendor) {
+                for (read, word) in read.iter_mut().zip(when.when.read(value)) {
+                    *read = read.or(word);
+                }
+            }
+            assert_eq!(read.map(|word| word.unwrap_or("-")), [model.as_str(), version.as_str()], "{row:?}");
+        }
+    }
+
+    /// The certificate of the demonstration's FortiGate begins with its serial number, and that with the model's code.
+    #[test]
+    fn a_report_names_the_model() {
+        let report = report(&root("fixtures/demo/four-vendors.pcapng"));
+        let fortigate = array(&report["assets"]).iter().find(|asset| asset["vendor"] == "Fortinet").unwrap();
+        let subject = array(&fortigate["evidence"]).iter().find(|piece| piece["field"] == "x509.subject").unwrap();
+        let (_, serial) = subject["value"].as_str().unwrap().split_once("CN=").unwrap();
+        assert_eq!(fortigate["model"].as_str(), serial.get(..6), "{subject}");
+    }
+}
+
 mod captures {
     use super::*;
 

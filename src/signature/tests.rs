@@ -536,6 +536,44 @@ source  = ["the vendor's manual"]
     }
 
     /// Errors that need more than one entry, or examples: pieces of the good file changed, as above.
+    /// A file whose identity reads the model, in one line with what its example states.
+    fn reading(template: &str, stated: &str) -> String {
+        let template = format!("x509.subject = \"CN=*,O=Acme*\"\n  model = {template}");
+        let stated = format!("x509.subject = \"CN=AB-7-00012,O=Acme\"{stated}");
+        GOOD.replacen("x509.subject = \"CN=*,O=Acme*\"", &template, 1).replacen(
+            "x509.subject = \"CN=1,O=Acme\"",
+            &stated,
+            1,
+        )
+    }
+
+    #[test]
+    fn an_example_states_the_words_that_are_read() {
+        let stated = "\n  model = \"AB-7\"";
+        for (template, stated, expected) in [
+            ("\"CN={4}*,O=Acme*\"", stated, None),
+            ("[\"CN={}/*\", \"CN={4}*,O=Acme*\"]", stated, None),
+            ("\"CN={4}*,O=Acme*\"", "", Some("states model none, what is read is AB-7")),
+            ("\"CN={5}*,O=Acme*\"", stated, Some("states model AB-7, what is read is AB-7-")),
+            ("\"OU={}\"", stated, Some("states model AB-7, what is read is none")),
+        ] {
+            let text = reading(template, stated);
+            let signatures = super::super::Signatures::from_texts(vec![("acme.toml", &text)]).unwrap();
+            let errors = signatures.check(None).errors();
+            match expected {
+                None => assert_eq!(errors, [], "{template}"),
+                Some(reason) => {
+                    assert_eq!(errors.len(), 1, "{template}: {errors:?}");
+                    assert!(errors[0].reason.contains(reason), "{template}: {errors:?}");
+                }
+            }
+        }
+        let mistakes = parse("acme.toml", &reading("\"CN=AB\"", "")).unwrap_err();
+        assert!(mistakes[0].to_string().starts_with("acme.toml:13: model: `CN=AB`: no `{}`"), "{mistakes:?}");
+        let of_channel = GOOD.replacen("  region     = \"US\"", "  region = \"US\"\n  model = \"{}\"", 1);
+        assert!(parse("acme.toml", &of_channel).unwrap_err()[0].reason.contains("unknown field `model`"));
+    }
+
     #[test]
     fn checks_find_what_they_are_for() {
         let copy =
