@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::fact::{Facts, Flag, Seen, Side, value};
+use crate::flow::key::link_local;
 use crate::merge::{self, By, Few, First, Map, Merge, Rows, Span, Tally};
 use crate::parse::{dhcp, dns, http, socks, tls};
 use crate::place::Places;
@@ -167,6 +168,12 @@ struct Ends {
 impl Ends {
     fn address(&self, side: Side) -> IpAddr {
         self.addresses[side.index()]
+    }
+
+    /// Who sends from 0.0.0.0 or :: on this segment, by the hardware address, as a frame's sender is.
+    fn without_address(&self, side: Side) -> Option<IpAddr> {
+        let macs = self.macs.filter(|_| side == Side::Source && self.address(side).is_unspecified())?;
+        Some(link_local(macs[side.index()]).into())
     }
 
     fn is_inside(&self, side: Side) -> bool {
@@ -332,12 +339,13 @@ impl Collector {
                 continue;
             }
             // A device that inspects TLS signs for hosts outside: only our own hosts are assets.
-            let ours = record.key.is_frame() || ends.is_inside(hit.side);
+            let nameless = ends.without_address(hit.side);
+            let ours = record.key.is_frame() || ends.is_inside(hit.side) || nameless.is_some();
             if !ours || hit.conditional {
                 continue;
             }
             matched.evidence = true;
-            let host = ends.address(hit.side);
+            let host = nameless.unwrap_or_else(|| ends.address(hit.side));
             for piece in verdicts.evidence(hit) {
                 let seen = piece.seen.unwrap_or(first);
                 evidence(&mut self.gathered, host, hit.when, piece.field.name, piece.value, seen);

@@ -239,6 +239,18 @@ fn who_speaks_to_all_on_the_link_has_the_address() {
     network.has_just(BOX, &["10.0.0.1"], "Fortinet");
 }
 
+/// A Check Point cluster member probes from 0.0.0.0, as `fixtures/built/ccp.txt` has it.
+#[test]
+fn who_sends_without_an_address_stands_under_its_hardware_address() {
+    const PROBE: &[u8] = b"\x1a\x90\x02\x1d\x07\xd1\x00\x03\x00\x03\x03\x09\x00\x01\xff\xfe\x10\x92\0\0\0\0\0\x02";
+    let mut network = Network::default();
+    network.udp((HOST, "0.0.0.0", 8116), ([1, 0, 0x5e, 0x15, 3, 1], "172.21.3.0", 8116), PROBE);
+    network.has_just(HOST, &["fe80::ff:fe00:1"], "Check Point");
+    let mut network = Network::default();
+    network.udp((HOST, "203.0.113.9", 8116), (BOX, "172.21.3.1", 8116), PROBE);
+    assert!(network.assets().iter().all(|(.., vendor)| vendor != "Check Point"), "somebody outside is no asset");
+}
+
 /// A DHCP message as RFC 2131, figure 1, draws it.
 fn dhcp(operation: u8, client: Mac, gives: [u8; 4], options: &[(u8, &[u8])]) -> Vec<u8> {
     let mut bytes = vec![0; 236];
