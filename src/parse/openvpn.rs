@@ -220,11 +220,14 @@ impl OpenVpn {
             return true;
         }
         let Some(Wrap::Signed(signature)) = self.wrap else { return false };
-        if kind != CONTROL || *half.session.get_or_insert(*session) != *session {
+        if ![CONTROL, CLIENT_RESET, SERVER_RESET].contains(&kind) || *half.session.get_or_insert(*session) != *session {
             return false;
         }
         let Some((number, piece)) = piece(rest, signature) else { return false };
-        half.take(number, piece, facts);
+        match kind {
+            CONTROL => half.take(number, piece, facts),
+            _ => half.begin_behind(number, facts),
+        }
         if half.done || half.stream.len() < half.wanted {
             return true;
         }
@@ -259,6 +262,18 @@ impl Half {
             return;
         }
         self.early.entry(number).or_insert_with(|| piece.into());
+        self.advance(facts);
+    }
+
+    /// A reset that nobody answered is sent again under the next number.
+    fn begin_behind(&mut self, number: u32, facts: &mut Facts) {
+        if self.stream.is_empty() && number <= RESETS_MAX {
+            self.taken = self.taken.max(number);
+            self.advance(facts);
+        }
+    }
+
+    fn advance(&mut self, facts: &mut Facts) {
         while let Some(next) = self.early.remove(&self.taken.saturating_add(1)) {
             self.taken = self.taken.saturating_add(1);
             if self.stream.len().saturating_add(next.len()) > TLS_BYTES_MAX {
@@ -373,6 +388,26 @@ mod tests {
         client.insert(1, (C, other));
         client.insert(1, (C, packet(CONTROL, C, 0, WINDOW + 1, b"far")));
         assert_eq!(hellos(&read(&client)), [1, 0]);
+    }
+
+    /// As in a flow of OpenVPN 2.5: two resets, the second acknowledging, and TLS behind the number of the last.
+    #[test]
+    fn resets_that_are_repeated_take_numbers() {
+        let mut all = packets(C, 72);
+        let pieces = all.split_off(1);
+        all.push(packet(CLIENT_RESET, C, 72, 1, &[]));
+        for piece in pieces {
+            let mut piece = piece;
+            let at = 1 + SESSION_BYTES + 72 + 1;
+            let number = u32::from_be_bytes(piece[at..at + 4].try_into().unwrap()) + 1;
+            piece[at..at + 4].copy_from_slice(&number.to_be_bytes());
+            all.push(piece);
+        }
+        let talk = Talk::new(&PROTOCOL).drip(C, &framed(&all)).end();
+        assert_eq!(hellos(&talk.facts), [1, 0]);
+        let mut datagrams: Vec<_> = all.into_iter().map(|packet| (C, packet)).collect();
+        datagrams[1..].reverse();
+        assert_eq!(hellos(&read(&datagrams)), [1, 0]);
     }
 
     #[test]
