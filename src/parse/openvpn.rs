@@ -43,7 +43,8 @@ const SESSION_BYTES: usize = 8;
 /// Type, session, no acknowledgement, number 0; the server acknowledges that and repeats the session.
 const CLIENT_RESET_BYTES: usize = 14;
 const SERVER_RESET_BYTES: usize = 26;
-const RESET_BYTES_MAX: usize = SERVER_RESET_BYTES + 72;
+/// Of a reset, with the longest signature.
+const RESET_LENGTHS: std::ops::RangeInclusive<u8> = 14..=26 + 72;
 /// A signature's number and time.
 const STAMP_BYTES: usize = 8;
 /// What a signature adds with its stamp: none, MD5, SHA-1, SHA-224, SHA-256, SHA-384, SHA-512.
@@ -112,23 +113,22 @@ fn stamp(mut reader: Reader<'_>) -> Option<()> {
     ((1..=RESETS_MAX).contains(&number) && TIMES.contains(&time)).then_some(())
 }
 
+#[inline]
 fn claim(bytes: &[u8]) -> Claim {
-    // Over TCP the length stands before each packet, and is less than the type shifted up.
-    let Some(&first) = bytes.first() else { return Claim::No };
-    if first != 0 {
-        return if reset(bytes).is_some() { Claim::Yes } else { Claim::No };
-    }
-    let mut reader = Reader::new(bytes);
-    let Some(length) = reader.u16().map(usize::from) else { return Claim::NeedBytes(LENGTH_BYTES) };
-    if !(CLIENT_RESET_BYTES..=RESET_BYTES_MAX).contains(&length)
-        || reader.rest().first().is_some_and(|kind| ![CLIENT_RESET, SERVER_RESET].contains(kind))
-    {
-        return Claim::No;
-    }
-    match reader.take(length).map(reset) {
-        Some(Some(_)) => Claim::Yes,
-        Some(None) => Claim::No,
-        None => Claim::NeedBytes(LENGTH_BYTES.saturating_add(length)),
+    match *bytes {
+        [CLIENT_RESET | SERVER_RESET, ..] if reset(bytes).is_some() => Claim::Yes,
+        // Over TCP the length stands before each packet.
+        [0] => Claim::NeedBytes(LENGTH_BYTES),
+        [0, length] if RESET_LENGTHS.contains(&length) => Claim::NeedBytes(LENGTH_BYTES.saturating_add(length.into())),
+        [0, length, CLIENT_RESET | SERVER_RESET, ..] if RESET_LENGTHS.contains(&length) => {
+            let end = LENGTH_BYTES.saturating_add(length.into());
+            match bytes.get(LENGTH_BYTES..end).map(reset) {
+                Some(Some(_)) => Claim::Yes,
+                Some(None) => Claim::No,
+                None => Claim::NeedBytes(end),
+            }
+        }
+        _ => Claim::No,
     }
 }
 
