@@ -141,6 +141,13 @@ pub struct OutputArgs {
     pub json: Option<PathBuf>,
 }
 
+impl OutputArgs {
+    /// Whether one was asked for.
+    pub fn any(&self) -> bool {
+        [&self.findings, &self.assets, &self.json, &self.flows].iter().any(|path| path.is_some())
+    }
+}
+
 /// How much is said on standard error, and how.
 #[derive(Debug, Args)]
 pub struct TalkArgs {

@@ -12,6 +12,7 @@ use bordertap::cli::{
     BenchArgs, Cli, Command, JudgeArgs, ListFormat, LogFormat, OutputArgs, ScanArgs, SignatureArgs, SignatureCommand,
     TalkArgs, When, WhereArgs,
 };
+use bordertap::ledger::Ledger;
 use bordertap::place::Places;
 use bordertap::policy::Policy;
 use bordertap::report::{jsonl, text};
@@ -195,7 +196,12 @@ fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
         log.error("the ledger does not add up; please report this");
     }
     if !usable {
-        return Err(Failure::Useless("nothing could be read from the input".to_owned()));
+        let message = nothing_read(&scanned.report.ledger);
+        // Why every packet was refused is worth having; a report of nothing is not.
+        if scanned.report.ledger.received > 0 && args.outputs.any() {
+            write_outputs(&args.outputs, &args.talk, scanned)?;
+        }
+        return Err(Failure::Useless(message));
     }
     write_outputs(&args.outputs, &args.talk, scanned)?;
     Ok(match (args.fail_on_finding && leaves, damaged) {
@@ -203,6 +209,15 @@ fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
         (false, true) => status::DAMAGED,
         (false, false) => 0,
     })
+}
+
+/// That no packet became part of a flow, and why.
+fn nothing_read(ledger: &Ledger) -> String {
+    let reasons: Vec<String> = ledger.not_decoded.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    match reasons.as_slice() {
+        [] => "nothing could be read from the input".to_owned(),
+        _ => format!("nothing could be read from the input: {}", reasons.join(", ")),
+    }
 }
 
 fn progress_bar(talk: &TalkArgs, total: Option<u64>) -> Option<ProgressBar> {
@@ -240,7 +255,7 @@ fn write_outputs(outputs: &OutputArgs, talk: &TalkArgs, scanned: Scanned) -> Res
     if let Some(path) = &outputs.flows {
         to(path, |out| flows.write(out))?;
     }
-    if [&outputs.findings, &outputs.assets, &outputs.json, &outputs.flows].iter().all(|path| path.is_none()) {
+    if !outputs.any() {
         let style = text::Style { color: has_color(talk.color), verbose: talk.verbose > 0 };
         to(Path::new("-"), |out| text::write(&report, style, out))?;
     }

@@ -239,6 +239,7 @@ fn alone<G: Gather, W: Watch>(mut reader: Reader<'_>, memory: usize, gather: G, 
         counts.finish_block(&block, refused);
         worker.watch.block_ends();
     }
+    take(&mut worker, &[], &[], &joining.end());
     let state = State::of(&worker);
     worker.finish();
     let (ledger, inputs) = counts.into_ledger(worker.counters);
@@ -253,7 +254,7 @@ enum Part {
     End(u64),
 }
 
-/// The segments of a block that are of one shard, and datagrams that its fragments completed.
+/// The segments of a block that are of one shard, and what its fragments came to.
 struct Share {
     bytes: Bytes,
     segments: Vec<Segment>,
@@ -370,8 +371,12 @@ impl Shared<'_> {
             (reader.next(), reader.blocks)
         };
         let Some((number, block)) = taken else {
+            let mut order = lock(&self.order);
+            order.end(blocks);
+            self.hand_out(&mut order);
             for sender in &self.senders {
-                let _ = sender.send(Part::End(blocks));
+                // One more, with what is left of fragments.
+                let _ = sender.send(Part::End(blocks + 1));
             }
             return;
         };
@@ -388,8 +393,12 @@ impl Shared<'_> {
             parts.into_iter().map(|segments| Share { bytes: block.bytes.clone(), segments, wholes: Vec::new() });
         let mut order = lock(&self.order);
         order.add(number, joining::Dealt { input: block.input, pieces, shares: shares.collect() });
-        // Whoever closes a gap hands out what waited behind it.
-        while let Some((number, shares)) = order.next(|segment| self.shard(segment)) {
+        self.hand_out(&mut order);
+    }
+
+    /// Whoever closes a gap hands out what waited behind it.
+    fn hand_out(&self, order: &mut Order) {
+        while let Some((number, shares)) = order.next(self.senders.len(), |segment| self.shard(segment)) {
             for (sender, share) in self.senders.iter().zip(shares) {
                 let _ = sender.send(Part::Share(number, share));
             }

@@ -252,6 +252,12 @@ fn nothing_usable_is_never_a_success() {
         let name = path.file_name().unwrap().to_str().unwrap();
         assert!(text(&output.stderr).contains(name), "{}", text(&output.stderr));
     }
+    let path = unknown.to_str().unwrap();
+    let output = run(&["scan", path, "--json", "-"]);
+    assert_eq!(status(&output), 1);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ledger"]["not_decoded"]["link.unknown-type"], 1, "the ledger says why");
+    assert!(text(&output.stderr).contains("link.unknown-type 1"), "{}", text(&output.stderr));
     // Beside a good input it is told and does not stop the rest.
     let output = run(&["scan", DEMO, unknown.to_str().unwrap(), "--findings", "-"]);
     assert_eq!(status(&output), 3);

@@ -2,8 +2,9 @@
 //!
 //! In: fragments in capture order, as the network layer tells them apart. Out: a whole datagram as soon as nothing of it
 //! is missing, and by name what became of every other fragment. Bytes that came first stand; bytes that contradict them
-//! are flagged, never taken. Nothing with a hole is given out. One table for a whole run, fed in capture order, so that
-//! the answer does not depend on the number of workers.
+//! are flagged, never taken. Of a datagram that is given up the first fragment is read as if the capture had cut it
+//! there: it says who talks to whom. One table for a whole run, fed in capture order, so that the answer does not depend
+//! on the number of workers.
 //! Sources: RFC 791 section 3.2, RFC 8200 section 4.5, RFC 5722 (overlaps), RFC 6946 (atomic fragments), RFC 6864 (what
 //! an ID is good for).
 
@@ -101,10 +102,11 @@ pub struct Piece {
     pub conflict: bool,
 }
 
-/// The segment of a datagram that was put together, and the bytes it points into.
+/// The segment of a datagram that was put together or given up, and the bytes it points into.
 #[derive(Clone, Debug)]
 pub struct Whole {
-    /// Its transport payload; the time and the number are those of the packet that completed it.
+    /// Its transport payload; the time and the number are those of the packet that completed it, or of the first
+    /// fragment.
     pub segment: Segment,
     /// What the offsets point into.
     pub bytes: Vec<u8>,
@@ -142,6 +144,8 @@ struct Open {
     packets: u32,
     ip_bytes: u32,
     conflict: bool,
+    /// The packet with the first part: time, number, bytes.
+    start: Option<(Time, u64, u32)>,
 }
 
 #[derive(Debug)]
@@ -178,6 +182,8 @@ pub struct Fragments {
     bytes: usize,
     bytes_max: usize,
     prints: RandomState,
+    /// First fragments of datagrams that were given up.
+    fronts: Vec<Whole>,
     /// Fragments that did not become part of a flow, by reason.
     pub counts: [u64; REASONS.len()],
 }
@@ -197,6 +203,7 @@ impl Fragments {
             bytes: 0,
             bytes_max,
             prints: RandomState::new(),
+            fronts: Vec::new(),
             counts: [0; REASONS.len()],
         }
     }
@@ -225,15 +232,48 @@ impl Fragments {
         None
     }
 
+    /// The first fragments of datagrams that were given up since the last call.
+    #[inline]
+    pub fn fronts(&mut self) -> Vec<Whole> {
+        std::mem::take(&mut self.fronts)
+    }
+
     /// The source is over: what is not whole never will be.
     pub fn finish(&mut self) {
-        for datagram in std::mem::take(&mut self.datagrams).into_values() {
+        let mut left: Vec<(Id, Datagram)> = std::mem::take(&mut self.datagrams).into_iter().collect();
+        left.sort_unstable_by_key(|(id, datagram)| match &datagram.state {
+            State::Open(open) => (open.start.map_or(0, |(_, number, _)| number), id.number),
+            State::Done(_) => (0, 0),
+        });
+        for (id, datagram) in left {
             if let State::Open(open) = datagram.state {
-                self.count(Reason::FragmentIncomplete, open.packets);
+                self.give_up(&id, *open, Reason::FragmentIncomplete);
             }
         }
         self.queue.clear();
         self.bytes = 0;
+    }
+
+    /// What is missing of a datagram will not come: reads its first fragment, when there is one, as the only packet.
+    fn give_up(&mut self, id: &Id, open: Open, reason: Reason) {
+        let (Some((time, number, ip_bytes)), Some(part)) = (open.start, open.parts.get(&0)) else {
+            return self.count(reason, open.packets);
+        };
+        self.count(reason, open.packets.saturating_sub(1));
+        let end = open.parts.last_key_value().map_or(0, |(at, part)| at.saturating_add(part.len));
+        // At least a byte is missing, or it would be whole.
+        let cut = open.end.unwrap_or(end).saturating_sub(part.bytes.len() as u32).max(1);
+        let bytes = open.macs.iter().flatten().chain(&*part.bytes).copied().collect();
+        match open.read(id, bytes, Origin { time, number, total: ip_bytes, cut, packets: 1 }) {
+            (Ok(mut segment), bytes) => {
+                if segment.fragments == Fragmented::Joined {
+                    segment.fragments = Fragmented::First;
+                }
+                self.fronts.push(Whole { segment, bytes });
+            }
+            (Err(Refused::Reason(reason)), _) => self.count(reason, 1),
+            (Err(Refused::Piece(_)), _) => self.count(reason, 1),
+        }
     }
 
     /// Bytes of memory, about.
@@ -292,13 +332,10 @@ impl Fragments {
                 added
             }
             State::Done(prints) if !is_late && prints.binary_search(&print).is_ok() => Added::Duplicate,
-            State::Open(open) => {
-                let packets = open.packets;
-                self.count(Reason::FragmentIncomplete, packets);
-                self.begin(piece, payload, bytes, print);
-                Added::Kept
-            }
-            State::Done(_) => {
+            state => {
+                if let State::Open(open) = std::mem::replace(state, State::Done(Box::default())) {
+                    self.give_up(&piece.id, *open, Reason::FragmentIncomplete);
+                }
                 self.begin(piece, payload, bytes, print);
                 Added::Kept
             }
@@ -319,6 +356,7 @@ impl Fragments {
             packets: 0,
             ip_bytes: 0,
             conflict: false,
+            start: None,
         };
         open.add(piece, payload, print);
         let size = DATAGRAM_OVERHEAD.saturating_add(PART_OVERHEAD).saturating_add(payload.len());
@@ -367,38 +405,9 @@ impl Fragments {
             return None;
         }
         self.count(Reason::FragmentJoined, open.packets.saturating_sub(1));
-        let ip = Ip {
-            from,
-            to,
-            version,
-            protocol: open.protocol,
-            total: open.ip_bytes,
-            cut,
-            packets: open.packets.min(u32::from(u16::MAX)) as u16,
-        };
-        let frame = Frame {
-            bytes: &whole,
-            at: start,
-            time: piece.time,
-            number: piece.number,
-            macs: open.macs.map(|_| 0),
-            vlan: piece.id.vlan,
-            tunnels: piece.id.tunnels,
-            outer: piece.id.outer,
-        };
-        let conflict = open.conflict || piece.conflict;
-        let result = match network::whole(ip, frame) {
-            Ok(mut segment) => {
-                segment.fragments = if conflict { Fragmented::Conflict } else { Fragmented::Joined };
-                Ok(segment)
-            }
-            Err(Refused::Piece(mut inner)) => {
-                inner.conflict |= conflict;
-                Err(Refused::Piece(inner))
-            }
-            refused => refused,
-        };
-        Some((result, whole))
+        let packets = open.packets.min(u32::from(u16::MAX)) as u16;
+        let total = open.ip_bytes;
+        Some(open.read(&piece.id, whole, Origin { time: piece.time, number: piece.number, total, cut, packets }))
     }
 
     /// Keeps the budget: the datagrams that were begun first go.
@@ -415,13 +424,53 @@ impl Fragments {
             if let State::Open(open) = datagram.state {
                 let old = now.0.saturating_sub(datagram.last.0) > FRAGMENT_SECONDS.saturating_mul(SECOND);
                 let reason = if old { Reason::FragmentIncomplete } else { Reason::FragmentBudget };
-                self.count(reason, open.packets);
+                self.give_up(&id, *open, reason);
             }
         }
     }
 }
 
+/// How a datagram came.
+struct Origin {
+    time: Time,
+    number: u64,
+    /// Bytes of the packets that count for it.
+    total: u32,
+    /// Bytes of its payload that are not there.
+    cut: u32,
+    packets: u16,
+}
+
 impl Open {
+    /// Reads the hardware addresses, if any, and the payload behind them.
+    fn read(&self, id: &Id, bytes: Vec<u8>, origin: Origin) -> (Result<Segment, Refused>, Vec<u8>) {
+        let Origin { time, number, total, cut, packets } = origin;
+        let Id { from, to, version, .. } = *id;
+        let ip = Ip { from, to, version, protocol: self.protocol, total, cut, packets };
+        let frame = Frame {
+            bytes: &bytes,
+            at: self.macs.map_or(0, |macs| macs.len()),
+            time,
+            number,
+            macs: self.macs.map(|_| 0),
+            vlan: id.vlan,
+            tunnels: id.tunnels,
+            outer: id.outer,
+        };
+        let result = match network::whole(ip, frame) {
+            Ok(mut segment) => {
+                segment.fragments = if self.conflict { Fragmented::Conflict } else { Fragmented::Joined };
+                Ok(segment)
+            }
+            Err(Refused::Piece(mut inner)) => {
+                inner.conflict |= self.conflict;
+                Err(Refused::Piece(inner))
+            }
+            refused => refused,
+        };
+        (result, bytes)
+    }
+
     fn add(&mut self, piece: &Piece, payload: &[u8], print: Print) -> Added {
         let end = piece.offset.saturating_add(piece.len);
         let known_end = self.parts.last_key_value().map_or(0, |(at, part)| at.saturating_add(part.len));
@@ -447,6 +496,7 @@ impl Open {
         }
         if piece.offset == 0 && !has_start {
             self.protocol = piece.protocol;
+            self.start = Some((piece.time, piece.number, piece.ip_bytes));
         }
         if !piece.more {
             self.end = Some(end);

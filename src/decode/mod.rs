@@ -84,6 +84,8 @@ pub enum Fragmented {
     Joined,
     /// It was put together from fragments that contradict each other.
     Conflict,
+    /// It is the first fragment of one that never became whole.
+    First,
 }
 
 /// TCP flag bits (RFC 9293, section 3.1).
@@ -126,7 +128,7 @@ reasons! {
     Ipv6Depth "ipv6.depth" "More extension headers than are read.";
     FragmentJoined "fragment.joined" "A fragment that went into a datagram, which counts with its last fragment.";
     FragmentDuplicate "fragment.duplicate" "A fragment that came before.";
-    FragmentIncomplete "fragment.incomplete" "A fragment of a datagram of which others never came.";
+    FragmentIncomplete "fragment.incomplete" "A fragment of a datagram of which others never came; its first fragment is read.";
     FragmentMixed "fragment.mixed" "Fragments of two datagrams under one ID, as the checksum tells.";
     FragmentMalformed "fragment.malformed" "A fragment of a length or at a place that cannot be.";
     FragmentBudget "fragment.budget" "A fragment given up because the budget of fragments ran out.";

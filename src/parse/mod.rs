@@ -35,6 +35,7 @@ pub mod mysql;
 pub mod netbios;
 pub mod netflow;
 pub mod ntp;
+pub mod openvpn;
 pub mod pan_heartbeat;
 pub mod pan_terminal;
 pub mod pop3;
@@ -194,6 +195,7 @@ pub static PROTOCOLS: &[&Protocol] = &[
     &pan_heartbeat::PROTOCOL,
     &pan_terminal::PROTOCOL,
     &fortitelemetry::PROTOCOL,
+    &openvpn::PROTOCOL,
     &wireguard::PROTOCOL,
     &esp::PROTOCOL,
 ];

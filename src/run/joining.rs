@@ -1,12 +1,14 @@
 //! Where the fragments of a run meet: one table, fed in capture order.
 //!
 //! In: the fragments of decoded blocks, whoever decoded them. Out: the datagrams that they complete, each with the block
-//! that holds its last fragment, and blocks in their order. So what a worker gets does not depend on how many there are.
+//! that holds its last fragment, the first fragments of those that were given up, and blocks in their order, one more
+//! than there were for what is left at the end. So what a worker gets does not depend on how many there are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{ByInput, Share};
+use crate::capture::Bytes;
 use crate::decode::Segment;
 use crate::decode::fragments::{Fragments, Piece, Whole};
 use crate::ledger::Ledger;
@@ -19,11 +21,13 @@ use crate::worker::{Gather, Worker};
 pub(super) struct Joining {
     fragments: Fragments,
     inputs: ByInput,
+    /// From which packet on fragments are of which input.
+    starts: Vec<(u64, Arc<str>)>,
 }
 
 impl Joining {
     /// Takes fragments of an input whose offsets point into `bytes`. The datagrams that are whole now, in the order of
-    /// the packets that completed them.
+    /// the packets that completed them, and behind them those that were given up.
     #[inline]
     pub(super) fn join(&mut self, input: &Arc<str>, pieces: &mut Vec<Piece>, bytes: &[u8]) -> Vec<Whole> {
         if pieces.is_empty() { Vec::new() } else { self.join_some(input, pieces, bytes) }
@@ -31,15 +35,34 @@ impl Joining {
 
     #[cold]
     fn join_some(&mut self, input: &Arc<str>, pieces: &mut Vec<Piece>, bytes: &[u8]) -> Vec<Whole> {
+        if self.starts.last().is_none_or(|(_, last)| last != input) {
+            self.starts.push((pieces.first().map_or(0, |piece| piece.number), input.clone()));
+        }
         let wholes: Vec<Whole> = pieces.drain(..).filter_map(|piece| self.fragments.take(&piece, bytes)).collect();
-        let [_, decoded] = self.inputs.entry(input.clone()).or_default();
-        decoded.merge(Tally(wholes.len() as u64));
+        self.count(wholes)
+    }
+
+    /// The source is over: what is left of datagrams that never became whole.
+    pub(super) fn end(&mut self) -> Vec<Whole> {
+        self.fragments.finish();
+        self.count(Vec::new())
+    }
+
+    /// Counts datagrams for their inputs, those that were given up among them.
+    fn count(&mut self, mut wholes: Vec<Whole>) -> Vec<Whole> {
+        wholes.append(&mut self.fragments.fronts());
+        for whole in &wholes {
+            let behind = self.starts.partition_point(|(start, _)| *start <= whole.segment.number);
+            if let Some((_, input)) = behind.checked_sub(1).and_then(|at| self.starts.get(at)) {
+                let [_, decoded] = self.inputs.entry(input.clone()).or_default();
+                decoded.merge(Tally(1));
+            }
+        }
         wholes
     }
 
-    /// The source is over.
-    pub(super) fn finish(mut self, ledger: &mut Ledger, inputs: &mut ByInput) {
-        self.fragments.finish();
+    /// What was counted.
+    pub(super) fn finish(self, ledger: &mut Ledger, inputs: &mut ByInput) {
         ledger.add_reasons(&self.fragments.counts);
         Merge::merge(inputs, self.inputs);
     }
@@ -59,6 +82,8 @@ pub(super) struct Order {
     pub(super) joining: Joining,
     next: u64,
     waiting: BTreeMap<u64, Dealt>,
+    /// How many blocks there were, once that is known.
+    blocks: Option<u64>,
 }
 
 impl Order {
@@ -67,18 +92,32 @@ impl Order {
         self.waiting.insert(number, block);
     }
 
-    /// The next block, when it is there, with what its fragments completed.
-    pub(super) fn next(&mut self, shard: impl Fn(&Segment) -> usize) -> Option<(u64, Vec<Share>)> {
-        let mut block = self.waiting.remove(&self.next)?;
+    /// There are no more blocks than these.
+    pub(super) fn end(&mut self, blocks: u64) {
+        self.blocks = Some(blocks);
+    }
+
+    /// The next block, when it is there, with what its fragments completed; behind the last one what is left of
+    /// fragments, for so many workers.
+    pub(super) fn next(&mut self, workers: usize, shard: impl Fn(&Segment) -> usize) -> Option<(u64, Vec<Share>)> {
         let number = self.next;
-        self.next += 1;
-        if !block.pieces.is_empty() {
-            let bytes = block.shares.first()?.bytes.clone();
-            for whole in self.joining.join(&block.input, &mut block.pieces, bytes.as_slice()) {
-                block.shares[shard(&whole.segment)].wholes.push(whole);
+        let (mut shares, wholes) = match self.waiting.remove(&number) {
+            Some(mut block) => {
+                let bytes = block.shares.first()?.bytes.clone();
+                let wholes = self.joining.join(&block.input, &mut block.pieces, bytes.as_slice());
+                (block.shares, wholes)
             }
+            None if self.blocks == Some(number) => {
+                let empty = || Share { bytes: Bytes::Owned(Arc::default()), segments: Vec::new(), wholes: Vec::new() };
+                ((0..workers).map(|_| empty()).collect(), self.joining.end())
+            }
+            None => return None,
+        };
+        self.next += 1;
+        for whole in wholes {
+            shares[shard(&whole.segment)].wholes.push(whole);
         }
-        Some((number, block.shares))
+        Some((number, shares))
     }
 }
 

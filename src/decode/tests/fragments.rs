@@ -15,6 +15,8 @@ const LAST: u16 = 0;
 struct Run {
     table: Fragments,
     wholes: Vec<Whole>,
+    /// First fragments of those that were given up.
+    fronts: Vec<Whole>,
     packets: u64,
     time: i64,
 }
@@ -25,7 +27,7 @@ impl Run {
     }
 
     fn within(bytes_max: usize) -> Run {
-        Run { table: Fragments::new(bytes_max), wholes: Vec::new(), packets: 0, time: 0 }
+        Run { table: Fragments::new(bytes_max), wholes: Vec::new(), fronts: Vec::new(), packets: 0, time: 0 }
     }
 
     fn feed(&mut self, bytes: &[u8]) -> &mut Run {
@@ -57,11 +59,13 @@ impl Run {
         self.table.counts[reason as usize]
     }
 
-    /// Ends it: every packet became part of a datagram or has a reason.
+    /// Ends it: every packet became part of a datagram, or is what is read of one, or has a reason.
     fn finish(&mut self) -> &mut Run {
         self.table.finish();
+        self.fronts = self.table.fronts();
         let refused: u64 = self.table.counts.iter().sum();
-        assert_eq!(self.packets, self.wholes.len() as u64 + refused, "{:?}", self.table.counts);
+        let read = self.wholes.len() + self.fronts.len();
+        assert_eq!(self.packets, read as u64 + refused, "{:?}", self.table.counts);
         self
     }
 
@@ -264,7 +268,8 @@ fn two_ends_contradict() {
     early.feed(&v4(7, MORE, 64, protocol::UDP, &whole[64..72]));
     early.feed(&v4(7, LAST, 8, protocol::UDP, &whole[8..16])).feed(&v4(7, MORE, 0, protocol::UDP, &whole[..8]));
     early.finish();
-    assert_eq!((early.wholes.len(), early.count(Reason::FragmentIncomplete)), (0, 3));
+    assert_eq!((early.wholes.len(), early.fronts.len(), early.count(Reason::FragmentIncomplete)), (0, 1, 2));
+    assert_eq!(early.fronts[0].segment.fragments, Fragmented::Conflict);
     // The last fragment may bring nothing but the end.
     let mut known = Run::new();
     known.feed(&v4(7, MORE, 0, protocol::UDP, &whole)).feed(&v4(7, LAST, 80, protocol::UDP, &whole[80..])).finish();
@@ -272,8 +277,9 @@ fn two_ends_contradict() {
 }
 
 #[test]
-fn a_hole_is_never_accepted() {
-    let parts = cut(7, &datagram(&text(200)), &[24, 64, 128, 192]);
+fn a_hole_is_never_accepted_and_the_first_fragment_is_read_as_a_cut_packet() {
+    let text = text(200);
+    let parts = cut(7, &datagram(&text), &[24, 64, 128, 192]);
     for missing in 0..parts.len() {
         let mut run = Run::new();
         for (n, part) in parts.iter().enumerate() {
@@ -282,8 +288,33 @@ fn a_hole_is_never_accepted() {
             }
         }
         run.finish();
-        assert_eq!((run.wholes.len(), run.count(Reason::FragmentIncomplete)), (0, 4), "{missing}");
+        let fronts = usize::from(missing != 0);
+        assert_eq!((run.wholes.len(), run.fronts.len()), (0, fronts), "{missing}");
+        assert_eq!(run.count(Reason::FragmentIncomplete) as usize, 4 - fronts, "{missing}");
+        for front in &run.fronts {
+            let segment = &front.segment;
+            assert_eq!((payload(front), segment.payload_cut), (&text[..16], 184), "{missing}");
+            assert_eq!((segment.packets, segment.ip_bytes, segment.number, segment.time), (1, 44, 1, Time(1000)));
+            assert_eq!((segment.fragments, addresses(segment).1), (Fragmented::First, 12345));
+        }
     }
+}
+
+#[test]
+fn a_first_fragment_that_cannot_be_read_has_its_own_reason() {
+    let mut run = Run::new();
+    run.feed(&v4(7, MORE, 0, protocol::TCP, &[0; 8])).feed(&v4(7, MORE, 16, protocol::TCP, &[0; 8])).finish();
+    assert_eq!((run.count(Reason::TcpTruncated), run.count(Reason::FragmentIncomplete)), (1, 1));
+    // A tunnel in it is opened, as far as it goes.
+    let outer = [&[0, 0, 8, 0][..], &inner()].concat();
+    let mut tunnel = Run::new();
+    tunnel.feed(&v4(7, MORE, 0, 47, &outer[..48])).finish();
+    assert_eq!((tunnel.fronts.len(), tunnel.fronts[0].segment.tunnels.names().collect::<Vec<_>>()), (1, vec!["gre"]));
+    // Of a fragment in a fragment nothing is read.
+    let part = cut(7, &datagram(&text(100)), &[64]).swap_remove(0);
+    let mut both = Run::new();
+    both.feed(&v4(1, MORE, 0, 47, &[&[0, 0, 8, 0][..], &part[..60]].concat())).finish();
+    assert_eq!((both.fronts.len(), both.count(Reason::FragmentIncomplete)), (0, 1));
 }
 
 #[test]
@@ -310,7 +341,7 @@ fn an_id_is_used_again() {
     let mut run = Run::new();
     run.feed(&old_parts[0]).wait(FRAGMENT_SECONDS + 1);
     run.feed(&old_parts[1]).feed(&old_parts[2]).finish();
-    assert_eq!((run.wholes.len(), run.count(Reason::FragmentIncomplete)), (0, 3));
+    assert_eq!((run.wholes.len(), run.fronts.len(), run.count(Reason::FragmentIncomplete)), (0, 1, 2));
     // A slow sender is none of this.
     let mut run = Run::new();
     run.feed(&old_parts[0]).wait(FRAGMENT_SECONDS - 1).feed(&old_parts[1]).wait(FRAGMENT_SECONDS - 1);
@@ -326,11 +357,12 @@ fn an_id_is_used_again() {
 fn a_budget_in_bytes_and_in_datagrams_is_kept_and_named() {
     let mut run = Run::within(100_000);
     for id in 0..5000u16 {
-        run.feed(&v4(id, MORE, 0, protocol::UDP, &[0; 64]));
+        run.feed(&v4(id, MORE, usize::from(id % 2) * 8, protocol::UDP, &[0; 64]));
         assert!(run.table.heap_bytes() <= 100_000);
     }
-    let given_up = run.count(Reason::FragmentBudget);
-    assert!(given_up > 4000, "{given_up}");
+    let given_up = run.table.fronts();
+    assert!(given_up.len() > 2000 && run.count(Reason::FragmentBudget) > 2000, "{}", given_up.len());
+    run.packets -= given_up.len() as u64;
     // Newer ones are still put together, and what is old is not blamed on the budget.
     let parts = cut(9999, &datagram(&text(50)), &[24]);
     run.feed(&parts[0]).feed(&parts[1]).wait(FRAGMENT_SECONDS + 1);
@@ -342,7 +374,7 @@ fn a_budget_in_bytes_and_in_datagrams_is_kept_and_named() {
     run.finish();
     let mut many = Run::new();
     for id in 0..FRAGMENT_DATAGRAMS_MAX as u32 + 10 {
-        many.feed(&v6(id, true, 0, 17, (44, &[]), &[0; 8]));
+        many.feed(&v6(id, true, 8, 17, (44, &[]), &[0; 8]));
     }
     assert_eq!(many.count(Reason::FragmentBudget), 10);
     many.finish();
@@ -433,7 +465,8 @@ fn ipv6_chains_before_and_behind_the_fragment_header() {
     let tag = |vlan: u8, packet: &[u8]| [&[0; 12][..], &[0x81, 0, 0, vlan, 8, 0], packet].concat();
     let parts = cut(7, &datagram(&text(40)), &[24]);
     apart.feed_as(&tag(1, &parts[0]), link::types::ETHERNET).feed_as(&tag(2, &parts[1]), link::types::ETHERNET);
-    assert_eq!((apart.finish().wholes.len(), apart.count(Reason::FragmentIncomplete)), (0, 4));
+    assert_eq!((apart.finish().wholes.len(), apart.count(Reason::FragmentIncomplete)), (0, 2));
+    assert_eq!(apart.fronts.iter().map(|front| front.segment.vlan).collect::<Vec<_>>(), [None, Some(1)]);
     let mut together = Run::new();
     together.feed_as(&tag(1, &parts[0]), link::types::ETHERNET).feed_as(&tag(1, &parts[1]), link::types::ETHERNET);
     assert_eq!((together.finish().wholes[0].segment.vlan, together.wholes[0].segment.macs), (Some(1), Some(0)));

@@ -1,7 +1,7 @@
 //! Frames of an Initial packet: handshake bytes between padding, pings and acknowledgements.
 //!
 //! In: what was sealed in a packet. Out: the pieces of the handshake with their offsets.
-//! Sources: RFC 9000 sections 12.4 and 19.
+//! Sources: RFC 9000 sections 12.4 and 19; `packet-quic.c` of Wireshark (acknowledgements of T050).
 
 #![deny(
     clippy::indexing_slicing,
@@ -12,6 +12,7 @@
 )]
 
 use super::packet::varint;
+use super::version::GOOGLE_CRYPTO;
 use crate::bytes::Reader;
 
 const PADDING: u8 = 0x00;
@@ -19,6 +20,12 @@ const PING: u8 = 0x01;
 const ACK: u8 = 0x02;
 const ACK_WITH_ECN: u8 = 0x03;
 const CLOSE: u8 = 0x1c;
+/// An acknowledgement in the form of Google's versions before the standard, which T050 still has: `01nullbb`, with
+/// `n` for further blocks, the length of the largest number and of blocks.
+const GOOGLE_ACK: u8 = 0x40;
+const GOOGLE_ACK_KIND: u8 = 0xc0;
+const GOOGLE_ACK_BLOCKS: u8 = 0x20;
+const GOOGLE_ACK_LENGTHS: [usize; 4] = [1, 2, 4, 6];
 
 /// Pieces of the handshake in the order in which they stand. Ends at the first frame that has no place in an Initial
 /// packet or does not fit.
@@ -62,10 +69,32 @@ impl<'a> Pieces<'a> {
                 let length = varint(reader)?;
                 return Some(Some((offset, reader.take(usize::try_from(length).ok()?)?)));
             }
+            kind if kind & GOOGLE_ACK_KIND == GOOGLE_ACK && self.crypto_frame == GOOGLE_CRYPTO => {
+                skip_google_ack(kind, reader)?;
+            }
             _ => return None,
         }
         Some(None)
     }
+}
+
+fn skip_google_ack(kind: u8, reader: &mut Reader<'_>) -> Option<()> {
+    const DELAY_BYTES: usize = 2;
+    const GAP_BYTES: usize = 1;
+    let length = |bits: u8| GOOGLE_ACK_LENGTHS.get(usize::from(bits & 3)).copied();
+    let block = length(kind)?;
+    reader.take(length(kind >> 2)?)?;
+    reader.take(DELAY_BYTES)?;
+    let blocks = if kind & GOOGLE_ACK_BLOCKS != 0 { reader.u8()? } else { 0 };
+    reader.take(block)?;
+    for _ in 0..blocks {
+        reader.take(GAP_BYTES.saturating_add(block))?;
+    }
+    // Of a time stamp: which packet, and when; the first one tells it in four bytes, the others in two.
+    for number in 0..reader.u8()? {
+        reader.take(if number == 0 { 5 } else { 3 })?;
+    }
+    Some(())
 }
 
 impl<'a> Iterator for Pieces<'a> {

@@ -206,6 +206,30 @@ fn published_server_packets() {
     }
 }
 
+/// The server's hello of T050 stands behind an acknowledgement in the form of Google's older versions: that of a real
+/// flow, and one with blocks and time stamps. The fingerprint is the one that tshark prints for such a hello.
+#[test]
+fn googles_acknowledgements_are_stepped_over() {
+    const T050: u32 = 0x5430_3530;
+    let mut hello = hex(SERVER_FRAMES)[5..].to_vec();
+    assert_eq!(hello[..4], [0x06, 0x00, 0x40, 0x5a]);
+    hello[0] = 0x08;
+    let cipher = hello.windows(2).position(|pair| pair == [0x13, 0x01]).unwrap();
+    hello[cipher + 1] = 0x03;
+    let mut question = hex(CLIENT_FRAME);
+    question[0] = 0x08;
+    let question = client_to(T050, &TO, 1, &question);
+    for ack in ["40 01 0000 01 00", "65 0102 0000 02 0001 05 0001 06 0001 02 01 00000009 02 0009"] {
+        let answer = seal(T050, &TO, Role::Server, &[], (1, 1), &[hex(ack), hello.clone()].concat());
+        let (facts, _) = read([(Side::Source, &question[..]), (Side::Destination, &answer[..])]);
+        assert_eq!(text(&facts, &tls::JA3S), ["d75f9129bb5d05492a65ff78e081bcb2"], "{ack}");
+        assert!(!facts.flags.has(Flag::ParseError), "{ack}");
+    }
+    let cut = seal(T050, &TO, Role::Server, &[], (1, 1), &hex("60 01 0000 ff 01 0101"));
+    let (facts, _) = read([(Side::Source, &question[..]), (Side::Destination, &cut[..])]);
+    assert!(facts.flags.has(Flag::ParseError));
+}
+
 /// RFC 9369 section 4: the client begins with version 1, the server goes on with version 2.
 #[test]
 fn the_version_may_change_on_the_way() {

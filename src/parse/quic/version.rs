@@ -6,6 +6,8 @@
 
 /// Bytes of a salt.
 const SALT_BYTES: usize = 20;
+/// Frame type of handshake bytes in a version with the frames of Google's own protocol.
+pub const GOOGLE_CRYPTO: u8 = 0x08;
 
 /// How the Initial packets of a version are sealed.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,7 +68,7 @@ static T050: Dialect = Dialect {
         0x7f, 0xf5, 0x79, 0xe5, 0xac, 0xd0, 0x72, 0x91, 0x55, 0x80, 0x30, 0x4c, 0x43, 0xa2, 0x36, 0x7c, 0x60, 0x48,
         0x83, 0x10,
     ],
-    crypto_frame: 0x08,
+    crypto_frame: GOOGLE_CRYPTO,
     ..VERSION_1
 };
 static T051: Dialect = Dialect {
