@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::capture::Losses;
 use crate::decode::REASONS;
 
 /// Counts of one worker or of a whole run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ledger {
-    /// Packets the source handed over, filtered ones among them.
+    /// Packets that came to the source, with those that it filtered or that were lost on the way.
     pub received: u64,
     /// Packets that became part of a flow.
     pub decoded: u64,
@@ -34,6 +35,17 @@ impl Ledger {
             if count > 0 {
                 *self.not_decoded.entry((*name).to_owned()).or_default() += count;
             }
+        }
+    }
+
+    /// Adds packets that were lost before the source could hand them over.
+    pub fn add_losses(&mut self, losses: &Losses) {
+        for (name, &count) in &losses.packets {
+            self.received += count;
+            *self.not_decoded.entry((*name).to_owned()).or_default() += count;
+        }
+        for (name, &count) in &losses.limits {
+            self.note(name, count);
         }
     }
 

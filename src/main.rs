@@ -5,12 +5,15 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use bordertap::bench;
+use bordertap::capture::live::{self, Listen, LiveError};
 use bordertap::capture::{Inputs, Source};
 use bordertap::cli::{
-    BenchArgs, Cli, Command, JudgeArgs, ListFormat, LogFormat, OutputArgs, ScanArgs, SignatureArgs, SignatureCommand,
-    TalkArgs, When, WhereArgs,
+    self, BenchArgs, Cli, Command, JudgeArgs, ListFormat, LiveArgs, LogFormat, OutputArgs, RunArgs, ScanArgs,
+    SignatureArgs, SignatureCommand, TalkArgs, When, WhereArgs,
 };
 use bordertap::ledger::Ledger;
 use bordertap::place::Places;
@@ -61,13 +64,26 @@ impl From<bench::Error> for Failure {
     }
 }
 
+impl From<LiveError> for Failure {
+    fn from(error: LiveError) -> Failure {
+        match error {
+            LiveError::Filter(_) | LiveError::Twice(_) | LiveError::Unavailable(_) => Failure::Usage(error.to_string()),
+            other => Failure::Useless(other.to_string()),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut log = Log { format: LogFormat::Text, quiet: false };
     let done = match &cli.command {
         Command::Scan(args) => {
-            log = Log { format: args.talk.log_format, quiet: args.talk.quiet };
+            log = Log::new(&args.run.talk);
             scan(args, &log)
+        }
+        Command::Live(args) => {
+            log = Log::new(&args.run.talk);
+            listen(args, &log)
         }
         Command::Bench(args) => measure(args),
         Command::Signatures(command) => signatures(command),
@@ -99,6 +115,10 @@ struct Log {
 }
 
 impl Log {
+    fn new(talk: &TalkArgs) -> Log {
+        Log { format: talk.log_format, quiet: talk.quiet }
+    }
+
     fn error(&self, text: &str) {
         self.write("error", text);
     }
@@ -106,6 +126,12 @@ impl Log {
     fn warn(&self, text: &str) {
         if !self.quiet {
             self.write("warning", text);
+        }
+    }
+
+    fn info(&self, text: &str) {
+        if !self.quiet {
+            self.write("info", text);
         }
     }
 
@@ -163,9 +189,46 @@ fn load_pack(path: &Path, key: &str, last: Option<&Path>) -> Result<Signatures, 
 }
 
 fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
-    let (signatures, places, policy) = judge(&args.judge)?;
-    let mut inputs = Inputs::open(&args.inputs, args.filter.as_deref()).map_err(|e| Failure::Usage(e.to_string()))?;
-    let bar = progress_bar(&args.talk, inputs.progress().1);
+    let judge = judge(&args.run.judge)?;
+    let filter = args.run.filter.as_deref();
+    let mut inputs = Inputs::open(&args.inputs, filter).map_err(|e| Failure::Usage(e.to_string()))?;
+    read(&mut inputs, &args.inputs, &args.run, judge, log)
+}
+
+fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
+    let judge = judge(&args.run.judge)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // Who asks twice does not want to wait for the report.
+        let now = signal_hook::flag::register_conditional_shutdown(signal, status::USELESS.into(), stop.clone());
+        now.and_then(|_| signal_hook::flag::register(signal, stop.clone()))?;
+    }
+    let end = args.duration.and_then(|duration| Instant::now().checked_add(duration));
+    let enough = move || stop.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end);
+    let how = Listen {
+        interfaces: &args.interfaces,
+        through: match args.capture {
+            cli::Through::Ring => live::Through::Ring,
+            cli::Through::Libpcap => live::Through::Libpcap,
+        },
+        promiscuous: !args.no_promisc,
+        ring_bytes: args.ring_size,
+        filter: args.run.filter.as_deref(),
+    };
+    let mut source = live::listen(&how, Box::new(enough))?;
+    log.info(&format!("listening on {}", args.interfaces.join(", ")));
+    read(source.as_mut(), &args.interfaces, &args.run, judge, log)
+}
+
+/// Reads a source to its end and writes what was asked for.
+fn read(
+    source: &mut dyn Source,
+    names: &[String],
+    args: &RunArgs,
+    (signatures, places, policy): (Signatures, Places, Policy),
+    log: &Log,
+) -> Result<u8, Failure> {
+    let bar = progress_bar(&args.talk, source.progress().1);
     let workers = args.workers.map(usize::from).or_else(|| std::thread::available_parallelism().ok().map(usize::from));
     let scan = Scan {
         signatures: Arc::new(signatures),
@@ -177,8 +240,8 @@ fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
         keep_flows: args.outputs.flows.is_some(),
         filter: args.filter.clone(),
     };
-    let started = std::time::Instant::now();
-    let scanned = scan.run(&mut inputs, &args.inputs, &|bytes, packets| {
+    let started = Instant::now();
+    let scanned = scan.run(source, names, &|bytes, packets| {
         if let Some(bar) = &bar {
             bar.set_position(bytes);
             let rate = packets as f64 / started.elapsed().as_secs_f64().max(0.001);

@@ -1,7 +1,7 @@
 //! One scan, from inputs to a report.
 //!
 //! In: a source of packets and what to judge by. Out: a [`Scanned`]: the report, the flow records,
-//! what was damaged. This is what `bordertap scan` runs and what tests call.
+//! what was damaged. This is what `bordertap scan` and `live` run and what tests call.
 
 mod flows;
 
@@ -97,11 +97,12 @@ impl Scan {
     }
 
     /// What the gathered parts say together.
-    fn conclude(&self, done: Done<Collector>, source: &dyn Source, inputs: &[String]) -> Scanned {
+    fn conclude(&self, done: Done<Collector>, source: &mut dyn Source, inputs: &[String]) -> Scanned {
         let Done { mut ledger, inputs: by_input, gathered: collectors, state } = done;
         let filtered = source.filtered();
         ledger.received += filtered;
         ledger.not_decoded.extend((filtered > 0).then(|| ("filter.not-matched".to_owned(), filtered)));
+        ledger.add_losses(&source.losses());
         let mut gathered: Option<Gathered> = None;
         let mut spools = Vec::new();
         for collector in collectors {

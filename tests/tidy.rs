@@ -35,6 +35,9 @@ const ORDER: &[&str] = &[
     "main",
 ];
 
+/// The files that may have unsafe code: what maps files, and what maps the kernel's ring.
+const FENCED: &[&str] = &["src/capture/mapped.rs", "src/capture/ring.rs"];
+
 /// Longest source file, tests left out.
 const LINES_MAX: usize = 700;
 
@@ -141,14 +144,14 @@ fn no_clock_and_no_thread_below_run() {
 }
 
 #[test]
-fn unsafe_code_stays_in_its_module() {
+fn unsafe_code_stays_in_its_modules() {
     for path in all("src") {
         let name = relative(&path);
         let text = fs::read_to_string(&path).unwrap();
         let has = text
             .lines()
             .any(|l| !l.trim_start().starts_with("//") && (l.contains("unsafe {") || l.contains("unsafe fn")));
-        assert!(!has || name == "src/capture/mapped.rs", "{name}: unsafe code outside the fenced module");
+        assert!(!has || FENCED.contains(&name.as_str()), "{name}: unsafe code outside the fenced modules");
     }
 }
 

@@ -51,11 +51,22 @@ impl Filter {
 
 #[cfg(feature = "libpcap")]
 pub(crate) use compiled::Filter;
+#[cfg(all(feature = "libpcap", target_os = "linux"))]
+pub(crate) use compiled::instructions;
+
+/// Refuses an expression with a host name in it.
+#[cfg(feature = "libpcap")]
+pub(crate) fn check(expression: &str) -> Result<(), FilterError> {
+    match name_in(expression) {
+        Some(name) => Err(FilterError::Name { expression: expression.to_owned(), name }),
+        None => Ok(()),
+    }
+}
 
 #[cfg(feature = "libpcap")]
 mod compiled {
     use super::super::bpf::{Instruction, Program};
-    use super::{FilterError, LinkType, Packet, name_in};
+    use super::{FilterError, LinkType, Packet, check};
 
     /// An expression and its programs.
     pub(crate) struct Filter {
@@ -68,10 +79,8 @@ mod compiled {
         /// Compiles for the link types that are known to come, or for Ethernet. It must compile
         /// for one of them.
         pub(crate) fn new(expression: &str, links: &[LinkType]) -> Result<Filter, FilterError> {
+            check(expression)?;
             let owned = expression.to_owned();
-            if let Some(name) = name_in(expression) {
-                return Err(FilterError::Name { expression: owned, name });
-            }
             let mut message = None;
             let links = if links.is_empty() { &[ETHERNET] } else { links };
             for link in links {
@@ -131,8 +140,14 @@ mod compiled {
     fn compile(expression: &str, link: LinkType) -> Result<Program, String> {
         let dead = pcap::Capture::dead(pcap::Linktype(dlt(link))).map_err(|error| words(&error))?;
         let program = dead.compile(expression, true).map_err(|error| words(&error))?;
+        let instructions = instructions(&program).ok_or("libpcap made a program that cannot be read")?;
+        Ok(Program(instructions))
+    }
+
+    /// The instructions of a program of libpcap.
+    pub(crate) fn instructions(program: &pcap::BpfProgram) -> Option<Vec<Instruction>> {
         // The binding shows the fields of an instruction only as text: code, jumps, operand.
-        let instructions = program.get_instructions().iter().map(|instruction| {
+        let one = |instruction: &pcap::BpfInstruction| {
             let text = instruction.to_string();
             let mut fields = text.split_ascii_whitespace();
             Some(Instruction {
@@ -141,10 +156,8 @@ mod compiled {
                 if_false: fields.next()?.parse().ok()?,
                 k: fields.next()?.parse().ok()?,
             })
-        });
-        let instructions: Option<Vec<_>> = instructions.collect();
-        let instructions = instructions.ok_or("libpcap made a program that cannot be read")?;
-        Ok(Program(instructions))
+        };
+        program.get_instructions().iter().map(one).collect()
     }
 
     fn words(error: &pcap::Error) -> String {

@@ -1,4 +1,4 @@
-//! Where packets come from: capture files in any wrapping, standard input.
+//! Where packets come from: capture files in any wrapping, standard input, interfaces.
 //!
 //! In: names of inputs. Out: [`Block`]s of packets that point into bytes nobody copied, in the
 //! order of the capture, with every damage named by file, offset and reason.
@@ -20,15 +20,19 @@ mod compressed;
 mod filter;
 mod input;
 mod inputs;
+pub mod live;
 mod mapped;
 mod pcap;
 mod pcapng;
 mod replay;
+#[cfg(target_os = "linux")]
+mod ring;
 mod walk;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::time::Time;
@@ -106,6 +110,32 @@ pub struct Damage {
     pub fatal: bool,
 }
 
+/// What was lost before it could be handed over, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Packets.
+    pub packets: BTreeMap<&'static str, u64>,
+    /// How often a limit was met; no packets.
+    pub limits: BTreeMap<&'static str, u64>,
+}
+
+impl Losses {
+    fn packet(&mut self, name: &'static str, count: u64) {
+        add(&mut self.packets, name, count);
+    }
+
+    fn limit(&mut self, name: &'static str, count: u64) {
+        add(&mut self.limits, name, count);
+    }
+}
+
+fn add(counts: &mut BTreeMap<&'static str, u64>, name: &'static str, count: u64) {
+    if count > 0 {
+        let sum = counts.entry(name).or_default();
+        *sum = sum.saturating_add(count);
+    }
+}
+
 /// An ordered source of packets.
 pub trait Source: Send {
     /// The next packets, or `None` at the end. An empty block is allowed.
@@ -117,5 +147,9 @@ pub trait Source: Send {
     /// Packets that were read and that a filter dropped.
     fn filtered(&self) -> u64 {
         0
+    }
+    /// What was lost before it could be handed over, until now.
+    fn losses(&mut self) -> Losses {
+        Losses::default()
     }
 }
