@@ -11,7 +11,8 @@
 //! [`fact`] has the words: fields, values, sides, flags, and the set of facts of a flow.
 //!
 //! [`capture`] reads pcap and pcapng, plain or compressed, and hands over blocks of packets that
-//! point into bytes nobody copied.
+//! point into bytes nobody copied; [`capture::live`] does so for interfaces, through the kernel's
+//! ring or libpcap, and says what the kernel lost.
 //!
 //! [`flow`] has the key of a flow, the table that finds it again for every packet, and the rules
 //! for its end.
@@ -39,7 +40,7 @@
 //! [`collect`] says what each flow comes to and adds flows up, worker by worker; [`join`] settles what only the whole can
 //! tell: names from other flows, who a host is, which channel a flow was, where it went.
 //!
-//! [`report`] prints; [`scan`] is one scan from inputs to a report; [`bench`](mod@bench) makes traffic and
+//! [`report`] prints; [`scan`] is one scan from inputs, files or interfaces, to a report; [`bench`](mod@bench) makes traffic and
 //! measures scans of it; [`cli`] is what can be typed.
 //!
 //! # Glossary

@@ -487,11 +487,19 @@ fn what_cannot_be_listened_to_is_said() {
         assert!(said.messages.contains(&format!("{FAR}: the interface is down")), "{}", said.messages);
         assert!(ip(&["link", "set", FAR, "up"]));
 
-        let mut setpriv = Command::new("setpriv");
-        setpriv.args(["--bounding-set=-net_raw", "--inh-caps=-net_raw", env!("CARGO_BIN_EXE_bordertap")]);
-        let output = setpriv.args(["live", "-i", FAR, "--capture", through]).output().unwrap();
-        let messages = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{messages}");
-        assert!(messages.contains(&format!("{FAR}: not permitted")), "{messages}");
+        // Without the capability it is not allowed; with nothing else it is.
+        for (capabilities, message) in [("-net_raw", "not permitted"), ("-all,+net_raw", "listening on")] {
+            let mut setpriv = Command::new("setpriv");
+            setpriv.args([
+                &format!("--bounding-set={capabilities}"),
+                "--inh-caps=-all",
+                env!("CARGO_BIN_EXE_bordertap"),
+            ]);
+            let output =
+                setpriv.args(["live", "-i", FAR, "--capture", through, "--duration", "100ms"]).output().unwrap();
+            let messages = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{messages}");
+            assert!(messages.contains(message) && messages.contains(FAR), "{messages}");
+        }
     }
 }
