@@ -75,3 +75,21 @@ impl Ledger {
         self.received == self.decoded + self.not_decoded.values().sum::<u64>()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_lost_on_the_way_was_received() {
+        let mut ledger = Ledger { received: 5, decoded: 5, ..Ledger::default() };
+        let mut losses = Losses::default();
+        losses.packets.insert("kernel.ring-dropped", 7);
+        losses.limits.insert("kernel.ring-full", 2);
+        ledger.add_losses(&losses);
+        assert_eq!((ledger.received, ledger.decoded), (12, 5));
+        assert_eq!(ledger.not_decoded["kernel.ring-dropped"], 7);
+        assert_eq!(ledger.later["kernel.ring-full"], 2);
+        assert!(ledger.adds_up());
+    }
+}

@@ -377,3 +377,119 @@ fn instructions(expression: &str, interface: &str) -> Result<Vec<libc::sock_filt
 fn instructions(expression: &str, _: &str) -> Result<Vec<libc::sock_filter>, LiveError> {
     Err(FilterError::Unavailable { expression: expression.to_owned() }.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::LinkType;
+    use super::*;
+    use crate::time::Time;
+
+    /// An interface that gives so many packets at each question, and then ends or goes on.
+    struct Script {
+        parts: VecDeque<Result<usize, &'static str>>,
+        counted: Counted,
+    }
+
+    impl Tap for Script {
+        const HANDS_OVER_ALL: bool = true;
+
+        fn open(_: &str, _: &Listen<'_>) -> Result<Script, LiveError> {
+            Err(LiveError::Unavailable("a script"))
+        }
+
+        fn take(&mut self) -> Result<Option<Part>, String> {
+            match self.parts.pop_front() {
+                None => Ok(None),
+                Some(Err(reason)) => Err(reason.to_owned()),
+                Some(Ok(count)) => {
+                    let packet = Packet { time: Time(1), start: 0, captured: 2, original: 2, link: LinkType(1) };
+                    Ok(Some((vec![0; 2], vec![packet; count])))
+                }
+            }
+        }
+
+        fn counted(&mut self) -> Counted {
+            self.counted
+        }
+
+        fn refuse_more(&mut self) {}
+
+        fn wait<'a>(_: impl Iterator<Item = &'a Script>, _: u32) {}
+    }
+
+    fn live(scripts: Vec<(Vec<Result<usize, &'static str>>, Counted)>, enough: bool) -> Live<Script> {
+        let interface = |(n, (parts, counted)): (usize, (Vec<_>, Counted))| Interface {
+            name: format!("if{n}").into(),
+            tap: Some(Script { parts: parts.into(), counted }),
+            read: 0,
+            bytes: 0,
+            counted: Counted::default(),
+            unread: 0,
+        };
+        Live {
+            interfaces: scripts.into_iter().enumerate().map(interface).collect(),
+            ready: VecDeque::new(),
+            enough: Box::new(move || enough),
+            next_number: 1,
+            damage: Vec::new(),
+        }
+    }
+
+    /// Number of the first packet and number of packets of every block, to the end.
+    fn blocks(live: &mut Live<Script>) -> Vec<(u64, usize)> {
+        std::iter::from_fn(|| live.next_block()).map(|block| (block.first_number, block.packets.len())).collect()
+    }
+
+    #[test]
+    fn blocks_are_of_the_usual_size_and_numbered_through() {
+        let all = Counted { kept: 3002, ..Counted::default() };
+        let mut live = live(vec![(vec![Ok(3000), Err("gone"), Ok(2)], all)], false);
+        assert_eq!(blocks(&mut live), [(1, 1024), (1025, 1024), (2049, 952), (3001, 2)]);
+        let damage = Damage { input: "if0".to_owned(), offset: 6004, reason: "gone".to_owned(), fatal: false };
+        assert_eq!(live.damage(), [damage]);
+        assert_eq!(live.losses(), Losses::default(), "what was kept when it went was read");
+    }
+
+    #[test]
+    fn the_others_go_on_when_one_goes_away() {
+        let kept = |kept| Counted { kept, ..Counted::default() };
+        let gone = || Err("gone");
+        let mut live = live(vec![(vec![gone()], kept(0)), (vec![Ok(1), Ok(0), Ok(5), gone()], kept(6))], false);
+        let read: usize = blocks(&mut live).iter().map(|(_, packets)| packets).sum();
+        assert_eq!(read, 6);
+        assert_eq!(
+            live.damage().iter().map(|d| (d.input.as_str(), d.fatal)).collect::<Vec<_>>(),
+            [("if0", true), ("if1", false)]
+        );
+    }
+
+    #[test]
+    fn what_is_kept_is_read_before_the_end_and_the_rest_is_named() {
+        let counted = Counted { kept: 10, dropped: 4, interface_dropped: 0, full: 2 };
+        let mut live = live(vec![(vec![Ok(3), Ok(4)], counted)], true);
+        assert_eq!(blocks(&mut live), [(1, 3), (4, 4)]);
+        let losses = live.losses();
+        assert_eq!(losses.packets, BTreeMap::from([("kernel.ring-dropped", 4), ("kernel.ring-unread", 3)]));
+        assert_eq!(losses.limits, BTreeMap::from([("kernel.ring-full", 2)]));
+    }
+
+    #[test]
+    fn a_quiet_interface_gives_empty_blocks() {
+        let mut live = live(vec![(Vec::new(), Counted::default())], false);
+        let block = live.next_block().unwrap();
+        assert!(block.packets.is_empty());
+        assert_eq!((block.first_number, &*block.input), (1, "if0"));
+    }
+
+    #[test]
+    fn one_interface_is_not_listened_to_twice() {
+        let interfaces = ["eth0", "eth1", "eth0"].map(str::to_owned);
+        for through in [Through::Ring, Through::Libpcap] {
+            let how = Listen { interfaces: &interfaces, through, promiscuous: false, ring_bytes: 0, filter: None };
+            let refused = listen(&how, Box::new(|| true)).err().map(|e| e.to_string());
+            assert_eq!(refused.as_deref(), Some("eth0: named more than once"));
+        }
+    }
+}
