@@ -124,7 +124,9 @@ impl Parser for GlobalProtect {
 /// One frame is enough, also behind the gateway's first word.
 fn stream(side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
     let bytes = prefix.bytes.strip_prefix(START).unwrap_or(prefix.bytes);
-    match frame(bytes) {
+    // The first word may not be whole yet.
+    let frame = if START.starts_with(bytes) { None } else { frame(bytes) };
+    match frame {
         Some(true) => {
             facts.add(&TUNNEL, side, prefix.seen, b"tls");
             Progress::Done
@@ -264,5 +266,19 @@ mod tests {
         let mut facts = Facts::default();
         feed(&mut *(PROTOCOL.parser)(Transport::Tcp), Side::Destination, START, &mut facts);
         assert_eq!(facts.len(), 0);
+    }
+
+    #[test]
+    fn a_byte_at_a_time_gives_the_same() {
+        let stream = [START, &keep_alive()].concat();
+        let mut parser = (PROTOCOL.parser)(Transport::Tcp);
+        let mut facts = Facts::default();
+        for end in 1..stream.len() {
+            let prefix = Prefix { bytes: &stream[..end], seen: Seen::default(), last: false, split: true };
+            let progress = parser.feed(Side::Destination, prefix, &mut facts);
+            assert!(matches!(progress, Progress::NeedBytes(more) if more > end), "{end} bytes: {progress:?}");
+        }
+        feed(&mut *parser, Side::Destination, &stream, &mut facts);
+        assert_eq!(facts.first(&TUNNEL).unwrap().value, b"tls");
     }
 }
