@@ -33,6 +33,12 @@ impl Run {
         self.feed_cut(bytes, bytes.len())
     }
 
+    fn feed_all(&mut self, parts: &[Vec<u8>]) {
+        for part in parts {
+            self.feed(part);
+        }
+    }
+
     /// Feeds the first `captured` bytes of an IP packet.
     fn feed_cut(&mut self, bytes: &[u8], captured: usize) -> &mut Run {
         self.feed_as(&bytes[..captured], link::types::RAW)
@@ -357,19 +363,18 @@ fn a_datagram_in_too_many_pieces_is_given_up() {
         cut(id, &whole, &(8..whole.len()).step_by(8).collect::<Vec<_>>())
     };
     let mut run = Run::new();
-    in_pieces(1, most).iter().for_each(|part| drop(run.feed(part)));
+    run.feed_all(&in_pieces(1, most));
     assert_eq!((run.wholes.len(), run.count(Reason::FragmentPieces)), (1, 0));
     let before = run.table.heap_bytes();
     // One more, in any order and with late copies of the first.
     let mut parts = in_pieces(2, most + 1);
     parts.reverse();
     parts.extend_from_within(..3);
-    parts.iter().for_each(|part| drop(run.feed(part)));
+    run.feed_all(&parts);
     assert_eq!((run.wholes.len(), run.count(Reason::FragmentPieces)), (1, most as u64 + 4));
     assert!(run.table.heap_bytes() < before + 1000, "nothing of it is kept");
     // Its ID is good for another after some time.
-    run.wait(FRAGMENT_SECONDS + 1);
-    in_pieces(2, 3).iter().for_each(|part| drop(run.feed(part)));
+    run.wait(FRAGMENT_SECONDS + 1).feed_all(&in_pieces(2, 3));
     assert_eq!(run.finish().wholes.len(), 2);
 }
 
