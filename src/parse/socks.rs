@@ -179,7 +179,8 @@ fn request_4<'a>(bytes: &'a [u8], mut reader: Reader<'a>) -> Step {
                 reader.u8();
                 if is_good(string) { Ok(string) } else { Err(Step::Not) }
             }
-            None if reader.left() > STRING_BYTES_MAX || !is_printable(reader.rest()) => Err(Step::Not),
+            None if reader.left() > STRING_BYTES_MAX => Err(Step::Not),
+            None if !reader.is_empty() && !is_good(reader.rest()) => Err(Step::Not),
             None => Err(Step::Need(bytes.len().saturating_add(1))),
         }
     };
@@ -220,6 +221,7 @@ fn answer(bytes: &[u8]) -> Step {
                     step => step,
                 },
                 [VERSION_5, 1..=8, 0, ..] => Step::Refused,
+                [VERSION_5, 1..=8] => Step::Need(at.saturating_add(3)),
                 rest if [VERSION_5, 0, 0].starts_with(rest.get(..3).unwrap_or(rest)) => {
                     Step::Need(at.saturating_add(4))
                 }
@@ -341,6 +343,16 @@ mod tests {
         let talk = Talk::new(&PROTOCOL).send(C, &REQUEST_4.repeat(3000)).send(S, &ANSWER_4.repeat(3000)).end();
         assert_eq!(talk.text(&HOST).len(), 1);
         assert!(talk.text(&tls::SNI).is_empty());
+    }
+
+    #[test]
+    fn a_name_of_any_letters_reads_the_same_in_pieces() {
+        let request = b"\x04\x01\x01\xbb\0\0\0\x01fred\0b\xc3\xbccher.example\0";
+        let drops = Talk::new(&PROTOCOL).drip(C, request);
+        assert_eq!(drops.everything(), Talk::new(&PROTOCOL).send(C, request).everything());
+        assert_eq!(drops.text(&HOST).len(), 1);
+        assert_eq!((PROTOCOL.claim)((40000, PORT), S, b"\x05\0\x05\x01"), Claim::NeedBytes(5), "a refusal");
+        assert_eq!((PROTOCOL.claim)((40000, PORT), S, b"\x05\0\x05\x01\0"), Claim::Yes);
     }
 
     #[test]
