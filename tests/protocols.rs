@@ -53,6 +53,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("mysql", "tls", "behind the request for encryption"),
     ("postgresql", "tls", "behind the request for encryption"),
     ("socks", "tls", "behind the request"),
+    ("openvpn", "tls", "TLS goes on in segments of its own when a control packet is longer than one"),
     ("socks", "http", "behind the request"),
 ];
 
