@@ -246,7 +246,7 @@ mod names {
         all.push(format!("{}.example.net", domain.replace('.', "_")));
         all.push(format!("{domain}{domain}"));
         all.push(format!("example.org/{domain}"));
-        all.push(format!("{label}"));
+        all.push(label.to_owned());
         all
     }
 

@@ -49,7 +49,12 @@ fn measured(name: &str, rate: f64) -> Measured {
         outcome: Outcome { received: 1_500, decoded: 1_490, flows: 80, findings: 3, assets: 1, evicted: 0 },
         throughput: throughput.to_vec(),
         floor: Some(Floor { seconds: vec![0.2; 3], ns_per_packet: about(40.0), ratio: about(5.0) }),
-        scan: Some(AsScan { seconds: vec![1.1; 3], packets_per_second: about(rate * 0.9), ratio: about(0.9) }),
+        scan: Some(AsScan {
+            seconds: vec![1.1; 3],
+            start_seconds: about(0.02),
+            packets_per_second: about(rate * 0.9),
+            ratio: about(0.9),
+        }),
         flows: None,
         watched: Watched {
             rounds: 2,

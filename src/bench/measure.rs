@@ -30,6 +30,8 @@ use crate::watch::Stage;
 
 /// Runs that are not counted.
 const WARM_UPS: usize = 1;
+/// Time beside its start that a process is taken to need at least.
+const RESOLUTION_SECONDS: f64 = 1e-3;
 /// Budget for flow state: that of `bordertap scan`.
 const MEMORY_BYTES: usize = 2 << 30;
 /// Rounds of a watched pass, at least: the second ends the flows of the first.
@@ -166,7 +168,7 @@ impl Bencher {
                 trials.add(&self.run(load, workers));
             }
             if let Some(whole) = &whole {
-                scans.push(whole.seconds().map_err(temporary)?);
+                scans.push([whole.seconds().map_err(temporary)?, whole.start_seconds().map_err(temporary)?]);
             }
             if self.flows {
                 let (seconds, bytes) = self.run_with_flows(load, first)?;
@@ -185,7 +187,7 @@ impl Bencher {
             traffic: load.traffic.clone(),
             outcome,
             floor: floor_result(load, plain, floors),
-            scan: whole.map(|_| scan_result(load, plain, scans)),
+            scan: whole.map(|_| scan_result(load, plain, &scans)),
             flows: self.flows.then(|| WithFlows {
                 ratio: ratio(&with_flows, plain),
                 seconds: with_flows,
@@ -316,10 +318,19 @@ fn temporary(error: io::Error) -> Error {
     Error::File(std::env::temp_dir(), error)
 }
 
-fn scan_result(load: &Load, plain: &[f64], seconds: Vec<f64>) -> AsScan {
-    let rate = |s: f64| load.traffic.packets as f64 / s;
-    let ratios = seconds.iter().zip(plain).map(|(&scan, &plain)| rate(scan) * plain / load.packets().max(1) as f64);
-    AsScan { packets_per_second: Spread::of(seconds.iter().map(|&s| rate(s))), ratio: Spread::of(ratios), seconds }
+/// `scans` are processes over the traffic, and over next to nothing.
+fn scan_result(load: &Load, plain: &[f64], scans: &[[f64; 2]]) -> AsScan {
+    let start_seconds = Spread::of(scans.iter().map(|[_, start]| *start));
+    // What a process over hardly any packets needs beside its start cannot be told from noise.
+    let rate = |whole: f64| load.traffic.packets as f64 / (whole - start_seconds.median).max(RESOLUTION_SECONDS);
+    let rates: Vec<f64> = scans.iter().map(|[whole, _]| rate(*whole)).collect();
+    let ratios = rates.iter().zip(plain).map(|(rate, plain)| rate * plain / load.packets().max(1) as f64);
+    AsScan {
+        seconds: scans.iter().map(|[whole, _]| *whole).collect(),
+        start_seconds,
+        ratio: Spread::of(ratios),
+        packets_per_second: Spread::of(rates),
+    }
 }
 
 /// Run by run, so that both saw the same weather.

@@ -212,9 +212,11 @@ pub struct Floor {
 pub struct AsScan {
     /// Wall time of every process, from its start to its end.
     pub seconds: Vec<f64>,
-    /// Packets a second.
+    /// Wall time of processes over ten packets, each just after one of those: what a start costs.
+    pub start_seconds: Spread,
+    /// Packets a second, the start taken off.
     pub packets_per_second: Spread,
-    /// Over the packets a second of the pipeline's run just before.
+    /// That over the packets a second of the pipeline's run just before.
     pub ratio: Spread,
 }
 

@@ -30,7 +30,10 @@ pub fn write(bench: &Bench, color: bool, out: &mut dyn Write) -> io::Result<()> 
         page.table("Beside the floor (a bare loop: records, 5-tuples, one hash table)", &floor(bench))?;
     }
     if bench.workloads.iter().any(|measured| measured.scan.is_some()) {
-        page.table("As `bordertap scan` (a process that reads one round from a file)", &scan(bench))?;
+        page.table(
+            "As `bordertap scan` (a process that reads one round from a file; packets/s without the start-up)",
+            &scan(bench),
+        )?;
     }
     if bench.settings.flows {
         page.table("With flow records written to a file", &flows(bench))?;
@@ -139,11 +142,12 @@ fn floor(bench: &Bench) -> Table {
 }
 
 fn scan(bench: &Bench) -> Table {
-    let mut table = head(&["workload", "packets/s", "min … max", "scan/pipeline", "min … max"]);
+    let mut table = head(&["workload", "start-up", "packets/s", "min … max", "scan/pipeline", "min … max"]);
     for measured in &bench.workloads {
         let Some(scan) = &measured.scan else { continue };
         table.push(vec![
             measured.name.clone(),
+            units::time(scan.start_seconds.median * 1e9),
             units::amount(scan.packets_per_second.median),
             range(scan.packets_per_second, units::amount),
             format!("{}×", units::digits(scan.ratio.median)),

@@ -11,12 +11,17 @@ use std::time::Instant;
 use tempfile::NamedTempFile;
 
 use super::load::Load;
+use super::traffic::{self, Size, Workload};
+
+/// Packets of the capture that shows what a start costs.
+const FEW_PACKETS: u64 = 10;
 
 /// A program and the files it is to read.
 pub struct Whole {
     program: PathBuf,
     workers: usize,
     files: Vec<NamedTempFile>,
+    few: NamedTempFile,
 }
 
 impl Whole {
@@ -31,17 +36,30 @@ impl Whole {
             Ok(file)
         };
         let files = load.images().map(file).collect::<io::Result<_>>()?;
-        Ok(Whole { program, workers, files })
+        let few = file(&traffic::image(Workload::Small, Size::Packets(FEW_PACKETS), 1))?;
+        Ok(Whole { program, workers, files, few })
     }
 
-    /// Wall time of one process, from its start until it ended.
+    /// Wall time of one process over the traffic, from its start until it ended.
     ///
     /// # Errors
     /// When it cannot be run or fails.
     pub fn seconds(&self) -> io::Result<f64> {
+        self.scan(&self.files)
+    }
+
+    /// The same over next to nothing: what a start costs.
+    ///
+    /// # Errors
+    /// As [`Whole::seconds`].
+    pub fn start_seconds(&self) -> io::Result<f64> {
+        self.scan(std::slice::from_ref(&self.few))
+    }
+
+    fn scan(&self, files: &[NamedTempFile]) -> io::Result<f64> {
         let mut command = Command::new(&self.program);
         command.args(["scan", "-q", "-j", &self.workers.to_string(), "--json", "-"]);
-        command.args(self.files.iter().map(NamedTempFile::path));
+        command.args(files.iter().map(NamedTempFile::path));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let begun = Instant::now();
         let status = command.status()?;

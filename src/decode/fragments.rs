@@ -22,6 +22,9 @@ use crate::time::{SECOND, Time};
 pub const FRAGMENT_BYTES_MAX: usize = 16 << 20;
 /// Datagrams kept, whole ones among them: these only to know their late duplicates.
 pub const FRAGMENT_DATAGRAMS_MAX: usize = 1 << 14;
+/// Pieces of one datagram; one in more is given up. The longest has 119 in packets of 576 bytes, the least that every
+/// host takes.
+pub const FRAGMENT_PIECES_MAX: u32 = 128;
 /// A fragment that comes later than this after the one before it belongs to another datagram with the same ID.
 pub const FRAGMENT_SECONDS: i64 = 30;
 /// Datagrams that took longer than this from their first fragment to their last have to have a right checksum: at ten
@@ -153,6 +156,8 @@ enum State {
     Open(Box<Open>),
     /// Given out; what its fragments looked like, sorted.
     Done(Box<[Print]>),
+    /// In too many pieces: the rest of them goes with those that came.
+    GivenUp,
 }
 
 #[derive(Debug)]
@@ -171,6 +176,8 @@ enum Added {
     Duplicate,
     /// Nothing is missing.
     Completes,
+    /// It is one of a datagram in too many pieces.
+    TooMany,
 }
 
 /// Datagrams that are not whole yet.
@@ -243,7 +250,7 @@ impl Fragments {
         let mut left: Vec<(Id, Datagram)> = std::mem::take(&mut self.datagrams).into_iter().collect();
         left.sort_unstable_by_key(|(id, datagram)| match &datagram.state {
             State::Open(open) => (open.start.map_or(0, |(_, number, _)| number), id.number),
-            State::Done(_) => (0, 0),
+            State::Done(_) | State::GivenUp => (0, 0),
         });
         for (id, datagram) in left {
             if let State::Open(open) = datagram.state {
@@ -308,6 +315,10 @@ impl Fragments {
                 self.count(Reason::FragmentDuplicate, 1);
                 None
             }
+            Added::TooMany => {
+                self.count(Reason::FragmentPieces, 1);
+                None
+            }
             Added::Completes => self.complete(piece, payload, bytes, print),
         }
     }
@@ -320,6 +331,14 @@ impl Fragments {
         let is_late = piece.time.0.saturating_sub(datagram.last.0) > FRAGMENT_SECONDS.saturating_mul(SECOND);
         datagram.last = datagram.last.max(piece.time);
         match &mut datagram.state {
+            State::Open(open) if !is_late && open.packets >= FRAGMENT_PIECES_MAX => {
+                self.bytes = self.bytes.saturating_sub(datagram.bytes).saturating_add(DATAGRAM_OVERHEAD);
+                datagram.bytes = DATAGRAM_OVERHEAD;
+                if let State::Open(open) = std::mem::replace(&mut datagram.state, State::GivenUp) {
+                    self.give_up(&piece.id, *open, Reason::FragmentPieces);
+                }
+                Added::TooMany
+            }
             State::Open(open) if !is_late => {
                 let before = open.covered;
                 let added = open.add(piece, payload, print);
@@ -332,8 +351,9 @@ impl Fragments {
                 added
             }
             State::Done(prints) if !is_late && prints.binary_search(&print).is_ok() => Added::Duplicate,
+            State::GivenUp if !is_late => Added::TooMany,
             state => {
-                if let State::Open(open) = std::mem::replace(state, State::Done(Box::default())) {
+                if let State::Open(open) = std::mem::replace(state, State::GivenUp) {
                     self.give_up(&piece.id, *open, Reason::FragmentIncomplete);
                 }
                 self.begin(piece, payload, bytes, print);

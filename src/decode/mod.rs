@@ -131,6 +131,7 @@ reasons! {
     FragmentIncomplete "fragment.incomplete" "A fragment of a datagram of which others never came; its first fragment is read.";
     FragmentMixed "fragment.mixed" "Fragments of two datagrams under one ID, as the checksum tells.";
     FragmentMalformed "fragment.malformed" "A fragment of a length or at a place that cannot be.";
+    FragmentPieces "fragment.pieces" "A fragment of a datagram that comes in more pieces than are put together.";
     FragmentBudget "fragment.budget" "A fragment given up because the budget of fragments ran out.";
     TunnelDepth "tunnel.depth" "More tunnels inside each other than are opened.";
     TcpTruncated "tcp.truncated" "Fewer bytes than the TCP header has.";

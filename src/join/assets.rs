@@ -172,7 +172,9 @@ fn one_host(pieces: &[(&EvidenceKey, Seen)], context: Context<'_>) -> Identified
 /// Model and version by vendor: of several the surest, then the one that was seen first latest, because devices are
 /// updated.
 fn words_read<'a>(pieces: &[(&EvidenceKey, Seen)], context: Context<'a>) -> BTreeMap<&'a str, [Option<String>; 2]> {
-    let mut best: BTreeMap<&str, [Option<(u8, Seen, String)>; 2]> = BTreeMap::new();
+    /// Confidence, when it was seen, the word.
+    type Best = Option<(u8, Seen, String)>;
+    let mut best: BTreeMap<&str, [Best; 2]> = BTreeMap::new();
     for (key, seen) in pieces {
         let Some(when) = context.signatures.when(key.when) else { continue };
         if when.when.model.is_empty() && when.when.version.is_empty() {

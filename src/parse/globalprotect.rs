@@ -43,7 +43,7 @@ const ESP_PORT: u16 = 4501;
 const SPI_MIN: u32 = 256;
 /// Packets that may be missing before the first one.
 const FIRST_NUMBER_MAX: u32 = 8;
-/// Packets that may be missing between the first two.
+/// Packets that may be missing between the first two, whichever of them comes first.
 const STEP_MAX: u32 = 64;
 /// SPI, number, a short initialisation vector, a block, and a short checksum.
 const ESP_BYTES_MIN: usize = 8 + 8 + 4 + 12;
@@ -86,7 +86,9 @@ fn frame(bytes: &[u8]) -> Option<bool> {
 }
 
 fn claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
-    if ports.1 == ESP_PORT && side == Side::Source && esp(bytes).is_some_and(|(_, number)| number <= FIRST_NUMBER_MAX) {
+    // Of an answer that overtook the first packet the gateway seems to have asked.
+    let to = if side == Side::Source { ports.1 } else { ports.0 };
+    if to == ESP_PORT && esp(bytes).is_some_and(|(_, number)| number <= FIRST_NUMBER_MAX) {
         return Claim::Yes;
     }
     if bytes.first() == START.first() {
@@ -106,8 +108,8 @@ fn claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
 
 struct GlobalProtect {
     transport: Transport,
-    /// The client's first packet: SPI and number.
-    first: Option<(u32, u32)>,
+    /// The client's first packet: its side, SPI and number.
+    first: Option<(Side, u32, u32)>,
 }
 
 impl Parser for GlobalProtect {
@@ -122,7 +124,9 @@ impl Parser for GlobalProtect {
 /// One frame is enough, also behind the gateway's first word.
 fn stream(side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
     let bytes = prefix.bytes.strip_prefix(START).unwrap_or(prefix.bytes);
-    match frame(bytes) {
+    // The first word may not be whole yet.
+    let frame = if START.starts_with(bytes) { None } else { frame(bytes) };
+    match frame {
         Some(true) => {
             facts.add(&TUNNEL, side, prefix.seen, b"tls");
             Progress::Done
@@ -134,22 +138,19 @@ fn stream(side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
 
 impl GlobalProtect {
     fn datagram(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
-        if side == Side::Destination {
-            return Progress::NeedBytes(0);
-        }
         match (esp(prefix.bytes), self.first) {
-            (Some(first), None) => {
-                self.first = Some(first);
+            (_, Some((client, ..))) if client != side => Progress::NeedBytes(0),
+            (Some((spi, number)), None) => {
+                self.first = Some((side, spi, number));
                 Progress::NeedBytes(0)
             }
-            (Some((spi, number)), Some((first_spi, first_number))) => {
-                let step = number.checked_sub(first_number);
-                // The same packet again says nothing.
-                if spi == first_spi && step == Some(0) {
-                    return Progress::NeedBytes(0);
-                }
-                if spi != first_spi || step.is_none_or(|step| step > STEP_MAX) {
+            (Some((spi, number)), Some((_, first_spi, first_number))) => {
+                if spi != first_spi || number.abs_diff(first_number) > STEP_MAX {
                     return Progress::NotMine;
+                }
+                // The same packet again says nothing.
+                if number == first_number {
+                    return Progress::NeedBytes(0);
                 }
                 facts.add(&TUNNEL, side, prefix.seen, b"esp");
                 Progress::AllDone
@@ -207,6 +208,7 @@ mod tests {
         let (facts, progress) = datagrams(&all);
         assert_eq!(progress, Progress::AllDone);
         assert_eq!(facts.first(&TUNNEL).unwrap().value, b"esp");
+        assert_eq!(datagrams(&[(to, packet(0xdead_beef, 2)), (to, packet(0xdead_beef, 1))]).0.len(), 1, "overtaken");
         for (other, expected) in [
             (packet(0xdead_beef, 1), Progress::NeedBytes(0)),
             (packet(0xdead_bee0, 2), Progress::NotMine),
@@ -224,6 +226,7 @@ mod tests {
         assert_eq!(claim(TO_GATEWAY, Side::Source, &first), Claim::Yes);
         assert_eq!(claim(TO_GATEWAY, Side::Destination, &first), Claim::No);
         assert_eq!(claim((ESP_PORT, 51000), Side::Source, &first), Claim::No);
+        assert_eq!(claim((ESP_PORT, 51000), Side::Destination, &first), Claim::Yes, "behind an answer");
         assert_eq!(claim((51000, 4500), Side::Source, &first), Claim::No);
         assert_eq!(claim(TO_GATEWAY, Side::Source, &packet(0xdead_beef, 1000)), Claim::No, "in the middle");
         assert_eq!(claim(TO_GATEWAY, Side::Source, &packet(0xdead_beef, 0)), Claim::No);
@@ -263,5 +266,19 @@ mod tests {
         let mut facts = Facts::default();
         feed(&mut *(PROTOCOL.parser)(Transport::Tcp), Side::Destination, START, &mut facts);
         assert_eq!(facts.len(), 0);
+    }
+
+    #[test]
+    fn a_byte_at_a_time_gives_the_same() {
+        let stream = [START, &keep_alive()].concat();
+        let mut parser = (PROTOCOL.parser)(Transport::Tcp);
+        let mut facts = Facts::default();
+        for end in 1..stream.len() {
+            let prefix = Prefix { bytes: &stream[..end], seen: Seen::default(), last: false, split: true };
+            let progress = parser.feed(Side::Destination, prefix, &mut facts);
+            assert!(matches!(progress, Progress::NeedBytes(more) if more > end), "{end} bytes: {progress:?}");
+        }
+        feed(&mut *parser, Side::Destination, &stream, &mut facts);
+        assert_eq!(facts.first(&TUNNEL).unwrap().value, b"tls");
     }
 }

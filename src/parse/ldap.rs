@@ -76,10 +76,11 @@ enum Head {
     /// More bytes are needed.
     Cut,
     Bad,
-    /// The operation, where its content begins, and where the message ends, both from its start.
+    /// The operation, where its content begins and ends, and where the message ends, all from its start.
     Is {
         operation: u8,
         at: usize,
+        behind: usize,
         end: usize,
     },
 }
@@ -103,16 +104,16 @@ fn head(bytes: &[u8]) -> Head {
         Err(()) => return Head::Bad,
     };
     let at = read(&reader);
-    let end = at.saturating_add(length);
+    let behind = at.saturating_add(length);
     // Controls may follow the operation.
-    let controls = bytes.get(end).is_none_or(|tag| *tag == CONTROLS);
-    let fits = end == whole || end < whole && controls;
-    if fits { Head::Is { operation, at, end: whole } } else { Head::Bad }
+    let controls = bytes.get(behind).is_none_or(|tag| *tag == CONTROLS);
+    let fits = behind == whole || behind < whole && controls;
+    if fits { Head::Is { operation, at, behind, end: whole } } else { Head::Bad }
 }
 
 fn claim(bytes: &[u8]) -> Claim {
-    let (operation, at) = match head(bytes) {
-        Head::Is { operation, at, .. } => (operation, at),
+    let (operation, at, behind) = match head(bytes) {
+        Head::Is { operation, at, behind, .. } => (operation, at, behind),
         Head::Cut if bytes.len() < HEAD_BYTES => return Claim::NeedBytes(bytes.len().saturating_add(1)),
         Head::Cut | Head::Bad => return Claim::No,
     };
@@ -124,7 +125,7 @@ fn claim(bytes: &[u8]) -> Claim {
             (_, _, _, None) => None,
             _ => Some(false),
         },
-        UNBIND_REQUEST => Some(rest.is_empty()),
+        UNBIND_REQUEST => Some(at == behind),
         SEARCH_REQUEST => search(rest),
         SEARCH_ENTRY => first.map(|tag| tag == OCTETS),
         EXTENDED_REQUEST => match (first, third) {
@@ -189,7 +190,11 @@ impl Parser for Ldap {
                 };
             }
             let wanted = match head(bytes) {
-                Head::Is { operation: SEARCH_ENTRY, at, end } => match root_entry(bytes, at, end) {
+                // Whether there are controls shows behind the operation.
+                Head::Is { behind, end, .. } if behind < end && bytes.len() <= behind => {
+                    Err(half.at.saturating_add(behind).saturating_add(1))
+                }
+                Head::Is { operation: SEARCH_ENTRY, at, end, .. } => match root_entry(bytes, at, end) {
                     Root::Is(attributes) => {
                         add_vendor(attributes, side, prefix, facts);
                         Ok(end)
@@ -291,6 +296,17 @@ mod tests {
         assert!(other.everything().is_empty(), "another entry may say anything");
         let cut = Talk::new(&PROTOCOL).send(S, entry(b"").get(..90).unwrap()).end();
         assert!(cut.everything().is_empty());
+    }
+
+    #[test]
+    fn what_is_behind_an_operation_reads_the_same_in_pieces() {
+        for tag in [CONTROLS, 0x31] {
+            let message = [b"\x30\x0e\x02\x01\x01\x78\x07\x0a\x01\0\x04\0\x04\0".as_slice(), &[tag, 0]].concat();
+            let bytes = [&message, STARTED].concat();
+            let whole = Talk::new(&PROTOCOL).send(S, &bytes);
+            let drops = Talk::new(&PROTOCOL).drip(S, &bytes);
+            assert_eq!((whole.is_done(S), drops.is_done(S)), (tag != CONTROLS, tag != CONTROLS));
+        }
     }
 
     #[test]

@@ -74,10 +74,14 @@ struct Terminal;
 
 impl Parser for Terminal {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
-        if !prefix.bytes.starts_with(START) {
-            return Progress::Done;
+        if let Claim::NeedBytes(bytes) = claim(prefix.bytes)
+            && !prefix.last
+        {
+            return Progress::NeedBytes(bytes);
         }
-        if let Some(Some((first, last))) = ports(prefix.bytes) {
+        if prefix.bytes.starts_with(START)
+            && let Some(Some((first, last))) = ports(prefix.bytes)
+        {
             facts.add_number(&FIRST_PORT, side, prefix.seen, u64::from(first));
             facts.add_number(&LAST_PORT, side, prefix.seen, u64::from(last));
         }
@@ -100,9 +104,13 @@ mod tests {
     #[test]
     fn the_agent_tells_its_ports() {
         let mut facts = Facts::default();
-        let prefix = Prefix { bytes: &GREETING, seen: Seen::default(), last: false, split: false };
-        let progress = (PROTOCOL.parser)(Transport::Tcp).feed(Side::Destination, prefix, &mut facts);
-        assert_eq!(progress, Progress::Done);
+        let mut parser = (PROTOCOL.parser)(Transport::Tcp);
+        for end in 1..=GREETING.len() {
+            let prefix = Prefix { bytes: &GREETING[..end], seen: Seen::default(), last: false, split: true };
+            let progress = parser.feed(Side::Destination, prefix, &mut facts);
+            let wanted = if end < GREETING.len() { Progress::NeedBytes(GREETING.len()) } else { Progress::Done };
+            assert_eq!(progress, wanted, "{end} bytes");
+        }
         assert_eq!(facts.first(&FIRST_PORT).unwrap().text(), "20000");
         assert_eq!(facts.first(&LAST_PORT).unwrap().text(), "39999");
     }

@@ -111,7 +111,8 @@ impl Parser for Pop3 {
                 }
             } else if word.eq_ignore_ascii_case(b"IMPLEMENTATION") && !rest.is_empty() {
                 facts.add(&IMPLEMENTATION, side, prefix.seen, rest);
-            } else if lines::is_one_of(word, &[b"PASS", b"APOP", b"RETR", b"TOP"]) {
+            } else if lines::is_one_of(word, &[b"PASS", b"APOP", b"RETR", b"TOP"]) && !rest.is_empty() {
+                // Alone, TOP is a capability.
                 self.lines.end(side);
             }
         }
@@ -135,6 +136,7 @@ mod tests {
         is_taken_over(&PROTOCOL, b"STLS\r\n", &server);
         let talk = Talk::new(&PROTOCOL).send(C, CLIENT).send(S, SERVER).end();
         assert_eq!(talk.text(&BANNER), ["POP3 server ready"]);
+        assert_eq!(talk.text(&IMPLEMENTATION), ["Shlemazle-Plotz-v302"]);
         talk.keeps_out("1896");
     }
 

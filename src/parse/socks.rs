@@ -67,10 +67,6 @@ fn claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
         _ => return Claim::No,
     };
     match step {
-        // A client waits for the answer; what goes on without it is something else.
-        Step::Granted(Some(_), end) if side == Side::Source && bytes.first() == Some(&VERSION_4) => {
-            if known_port || bytes.len() == end { Claim::Yes } else { Claim::No }
-        }
         // Eight bytes are not enough to know an answer of SOCKS 4.
         Step::Granted(None, end) if bytes.first() == Some(&0) => {
             if known_port {
@@ -79,6 +75,7 @@ fn claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
                 Claim::NeedBytes(end.max(bytes.len()).saturating_add(1))
             }
         }
+        // What follows may be there at once, when packets came in another order.
         Step::Granted(..) => Claim::Yes,
         Step::Refused if known_port => Claim::Yes,
         Step::Need(_) if known_port && side == Side::Source && greeting(bytes).is_some() => Claim::Yes,
@@ -182,7 +179,8 @@ fn request_4<'a>(bytes: &'a [u8], mut reader: Reader<'a>) -> Step {
                 reader.u8();
                 if is_good(string) { Ok(string) } else { Err(Step::Not) }
             }
-            None if reader.left() > STRING_BYTES_MAX || !is_printable(reader.rest()) => Err(Step::Not),
+            None if reader.left() > STRING_BYTES_MAX => Err(Step::Not),
+            None if !reader.is_empty() && !is_good(reader.rest()) => Err(Step::Not),
             None => Err(Step::Need(bytes.len().saturating_add(1))),
         }
     };
@@ -223,6 +221,7 @@ fn answer(bytes: &[u8]) -> Step {
                     step => step,
                 },
                 [VERSION_5, 1..=8, 0, ..] => Step::Refused,
+                [VERSION_5, 1..=8] => Step::Need(at.saturating_add(3)),
                 rest if [VERSION_5, 0, 0].starts_with(rest.get(..3).unwrap_or(rest)) => {
                     Step::Need(at.saturating_add(4))
                 }
@@ -347,6 +346,16 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_any_letters_reads_the_same_in_pieces() {
+        let request = b"\x04\x01\x01\xbb\0\0\0\x01fred\0b\xc3\xbccher.example\0";
+        let drops = Talk::new(&PROTOCOL).drip(C, request);
+        assert_eq!(drops.everything(), Talk::new(&PROTOCOL).send(C, request).everything());
+        assert_eq!(drops.text(&HOST).len(), 1);
+        assert_eq!((PROTOCOL.claim)((40000, PORT), S, b"\x05\0\x05\x01"), Claim::NeedBytes(5), "a refusal");
+        assert_eq!((PROTOCOL.claim)((40000, PORT), S, b"\x05\0\x05\x01\0"), Claim::Yes);
+    }
+
+    #[test]
     fn a_refused_request() {
         let talk = Talk::new(&PROTOCOL).send(C, b"\x05\x02\0\x01").send(S, b"\x05\xff").end();
         assert!(talk.everything().is_empty() && talk.is_done(S));
@@ -356,6 +365,7 @@ mod tests {
 
     #[test]
     fn claims() {
+        assert_eq!(claim(&PROTOCOL, C, &[REQUEST_4, b"more"].concat()), Claim::Yes);
         let yes: [&[u8]; 4] = [REQUEST_4, REQUEST_4A, &[GREETING, REQUEST_5].concat(), PASSWORD_5];
         for bytes in yes {
             assert_eq!(claim(&PROTOCOL, C, bytes), Claim::Yes);
@@ -366,8 +376,7 @@ mod tests {
         }
         assert_eq!(claim(&PROTOCOL, S, ANSWER_5), Claim::Yes);
         assert_eq!((PROTOCOL.claim)((40000, PORT), C, GREETING), Claim::Yes);
-        let no: [&[u8]; 6] = [
-            &[REQUEST_4, b"more"].concat(),
+        let no: [&[u8]; 5] = [
             b"\x04\x01\0\0\xc0\0\x02\x07fred\0",
             b"\x04\x01\x01\xbb\xc0\0\x02\x07\x01\0",
             b"\x05\0\x0b\x03\x10\0\0\0\x48\0\0\0",

@@ -31,7 +31,7 @@ pub static PROTOCOL: Protocol = Protocol {
     parser: |_| Box::new(Xmpp { inner: Inner::tls(), scanned: [0; 2], headed: [false; 2] }),
 };
 
-/// Bytes of the head of a stream.
+/// Bytes up to the end of the head of a stream.
 const HEAD_BYTES_MAX: usize = 2048;
 /// Bytes of a side in which TLS must begin.
 const SCAN_BYTES_MAX: usize = 16 * 1024;
@@ -44,7 +44,7 @@ fn claim(bytes: &[u8]) -> Claim {
     match stream_head(bytes) {
         Head::Is(head) if find(head, NAMESPACE).is_some() => Claim::Yes,
         Head::Is(_) | Head::Other => Claim::No,
-        Head::Cut if bytes.len() > HEAD_BYTES_MAX => Claim::No,
+        Head::Cut if bytes.len() >= HEAD_BYTES_MAX => Claim::No,
         Head::Cut => Claim::NeedBytes(bytes.len().saturating_add(1)),
     }
 }
@@ -57,9 +57,9 @@ enum Head<'a> {
 }
 
 fn stream_head(bytes: &[u8]) -> Head<'_> {
-    let mut rest = bytes.trim_ascii_start();
+    let mut rest = bytes.get(..HEAD_BYTES_MAX).unwrap_or(bytes).trim_ascii_start();
     if rest.starts_with(DECLARATION) {
-        let Some(end) = find(rest.get(..HEAD_BYTES_MAX).unwrap_or(rest), b"?>") else { return Head::Cut };
+        let Some(end) = find(rest, b"?>") else { return Head::Cut };
         rest = rest.get(end.saturating_add(2)..).unwrap_or_default().trim_ascii_start();
     } else if DECLARATION.starts_with(rest) {
         return Head::Cut;
@@ -67,7 +67,7 @@ fn stream_head(bytes: &[u8]) -> Head<'_> {
     if !rest.starts_with(STREAM) {
         return if STREAM.starts_with(rest) { Head::Cut } else { Head::Other };
     }
-    match rest.iter().take(HEAD_BYTES_MAX).position(|byte| *byte == b'>') {
+    match rest.iter().position(|byte| *byte == b'>') {
         Some(end) => Head::Is(rest.get(STREAM.len()..end).unwrap_or_default()),
         None => Head::Cut,
     }
@@ -108,10 +108,16 @@ impl Parser for Xmpp {
         if self.inner.has_begun(side) {
             return self.inner.feed(side, prefix, facts);
         }
+        let scanned = side.of_mut(&mut self.scanned);
+        let unread = prefix.bytes.get(*scanned..).unwrap_or_default();
+        let found = unread.iter().position(|byte| *byte < b' ' && !byte.is_ascii_whitespace());
+        *scanned = scanned.saturating_add(found.unwrap_or(unread.len()));
+        let at = *scanned;
+        let text = prefix.bytes.get(..at).unwrap_or_default();
         let headed = side.of_mut(&mut self.headed);
         if !*headed {
-            match stream_head(prefix.bytes) {
-                Head::Cut if prefix.bytes.len() <= HEAD_BYTES_MAX => {}
+            match stream_head(text) {
+                Head::Cut if text.len() < HEAD_BYTES_MAX => {}
                 Head::Is(head) => {
                     *headed = true;
                     // What the server answers names the user.
@@ -123,11 +129,6 @@ impl Parser for Xmpp {
                 Head::Cut | Head::Other => *headed = true,
             }
         }
-        let scanned = side.of_mut(&mut self.scanned);
-        let unread = prefix.bytes.get(*scanned..).unwrap_or_default();
-        let found = unread.iter().position(|byte| *byte < b' ' && !byte.is_ascii_whitespace());
-        *scanned = scanned.saturating_add(found.unwrap_or(unread.len()));
-        let at = *scanned;
         if found.is_some() {
             return self.inner.enter(side, at, prefix, facts);
         }
@@ -167,8 +168,23 @@ mod tests {
     fn what_is_cut_names_no_host() {
         let talk = Talk::new(&PROTOCOL).send(C, CLIENT.get(..60).unwrap()).end();
         assert!(talk.everything().is_empty());
+        let control = CLIENT.iter().map(|byte| if *byte == b'1' { 0x11 } else { *byte }).collect::<Vec<u8>>();
+        assert!(Talk::new(&PROTOCOL).send(C, &control).everything().is_empty(), "text ends within the head");
         let talk = Talk::new(&PROTOCOL).send(C, b"<stream:stream xmlns:to='x' goto='y' to=z>").end();
         assert!(talk.everything().is_empty());
+    }
+
+    #[test]
+    fn a_long_head_reads_the_same_in_pieces() {
+        let (name, rest) = CLIENT.split_at(STREAM.len());
+        for bytes in [HEAD_BYTES_MAX - 1, HEAD_BYTES_MAX, HEAD_BYTES_MAX + 1] {
+            let there = rest.iter().position(|byte| *byte == b'>').unwrap() + 1 + name.len() + 21;
+            let filler = vec![b' '; bytes - there];
+            let bytes = [b"<?xml version='1.0'?>", name, &filler, rest].concat();
+            let whole = Talk::new(&PROTOCOL).send(C, &bytes);
+            assert_eq!(whole.everything(), Talk::new(&PROTOCOL).drip(C, &bytes).everything(), "{}", filler.len());
+            assert_eq!(whole.text(&HOST).len(), usize::from(there + filler.len() <= HEAD_BYTES_MAX));
+        }
     }
 
     #[test]

@@ -17,7 +17,8 @@ Printed by `bordertap signatures coverage`; a test fails when this page is older
 here is an entry in one of them, with its source: `bordertap signatures explain ID`.
 
 An **identity** says that a host is a product. A **channel** says what a flow is for, which data it carries and where it
-goes. A **gap** is traffic that is documented and that nothing on the wire tells apart yet.
+goes. A **gap** is traffic that is documented and that nothing on the wire tells apart yet. The number behind a kind of
+evidence is the most confidence, of 100, that an entry gives it.
 ";
 
 impl Signatures {

@@ -314,12 +314,15 @@ impl<K: Hash + Eq + Ord + Clone, T: Clone> Groups<K, T> {
     }
 }
 
+/// A name with all below it; or what stands behind a label with a `*`, and the whole pattern.
+type BelowPosting = (Posting, Option<Pattern>);
+
 /// Host names, by the bytes of every part that begins at a label.
 #[derive(Debug, Default)]
 struct Names {
     exact: Groups<Box<[u8]>, Posting>,
-    /// With all below; or what stands behind a label with a `*`, and the whole pattern.
-    below: Groups<Box<[u8]>, (Posting, Option<Pattern>)>,
+    /// With all below.
+    below: Groups<Box<[u8]>, BelowPosting>,
 }
 
 impl Names {
@@ -464,7 +467,7 @@ struct Build {
     condition_count: u32,
     rules: Vec<Rule>,
     exact_names: Vec<(Box<[u8]>, Posting)>,
-    names_below: Vec<(Box<[u8]>, (Posting, Option<Pattern>))>,
+    names_below: Vec<(Box<[u8]>, BelowPosting)>,
     exact_texts: Vec<(Box<[u8]>, Posting)>,
     wild_texts: Vec<(Posting, Pattern)>,
     hexes: Vec<(Box<[u8]>, HexPosting)>,

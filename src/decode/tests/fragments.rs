@@ -4,7 +4,8 @@ use etherparse::defrag::IpDefragPool;
 
 use super::*;
 use crate::decode::fragments::{
-    FRAGMENT_BYTES_MAX, FRAGMENT_DATAGRAMS_MAX, FRAGMENT_SECONDS, FRAGMENT_SPREAD_SECONDS, Fragments, Whole,
+    FRAGMENT_BYTES_MAX, FRAGMENT_DATAGRAMS_MAX, FRAGMENT_PIECES_MAX, FRAGMENT_SECONDS, FRAGMENT_SPREAD_SECONDS,
+    Fragments, Whole,
 };
 use crate::time::SECOND;
 
@@ -32,6 +33,12 @@ impl Run {
 
     fn feed(&mut self, bytes: &[u8]) -> &mut Run {
         self.feed_cut(bytes, bytes.len())
+    }
+
+    fn feed_all(&mut self, parts: &[Vec<u8>]) {
+        for part in parts {
+            self.feed(part);
+        }
     }
 
     /// Feeds the first `captured` bytes of an IP packet.
@@ -378,6 +385,29 @@ fn a_budget_in_bytes_and_in_datagrams_is_kept_and_named() {
     }
     assert_eq!(many.count(Reason::FragmentBudget), 10);
     many.finish();
+}
+
+#[test]
+fn a_datagram_in_too_many_pieces_is_given_up() {
+    let most = FRAGMENT_PIECES_MAX as usize;
+    let in_pieces = |id: u16, pieces: usize| {
+        let whole = datagram(&text(8 * pieces - 8));
+        cut(id, &whole, &(8..whole.len()).step_by(8).collect::<Vec<_>>())
+    };
+    let mut run = Run::new();
+    run.feed_all(&in_pieces(1, most));
+    assert_eq!((run.wholes.len(), run.count(Reason::FragmentPieces)), (1, 0));
+    let before = run.table.heap_bytes();
+    // One more, in any order and with late copies of the first.
+    let mut parts = in_pieces(2, most + 1);
+    parts.reverse();
+    parts.extend_from_within(..3);
+    run.feed_all(&parts);
+    assert_eq!((run.wholes.len(), run.count(Reason::FragmentPieces)), (1, most as u64 + 4));
+    assert!(run.table.heap_bytes() < before + 1000, "nothing of it is kept");
+    // Its ID is good for another after some time.
+    run.wait(FRAGMENT_SECONDS + 1).feed_all(&in_pieces(2, 3));
+    assert_eq!(run.finish().wholes.len(), 2);
 }
 
 #[test]
