@@ -103,6 +103,8 @@ pub struct Piece {
     pub macs: Option<usize>,
     /// It came in a datagram whose fragments contradict each other.
     pub conflict: bool,
+    /// Which input it came from, in numbers of whoever puts fragments together.
+    pub input: u32,
 }
 
 /// The segment of a datagram that was put together or given up, and the bytes it points into.
@@ -113,6 +115,8 @@ pub struct Whole {
     pub segment: Segment,
     /// What the offsets point into.
     pub bytes: Vec<u8>,
+    /// The input of that packet.
+    pub input: u32,
 }
 
 /// A stretch of a datagram's payload.
@@ -131,6 +135,15 @@ struct Print {
     hash: u64,
 }
 
+/// The packet with the first part of a datagram.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    time: Time,
+    number: u64,
+    ip_bytes: u32,
+    input: u32,
+}
+
 /// A datagram that is not whole yet.
 #[derive(Debug)]
 struct Open {
@@ -147,8 +160,8 @@ struct Open {
     packets: u32,
     ip_bytes: u32,
     conflict: bool,
-    /// The packet with the first part: time, number, bytes.
-    start: Option<(Time, u64, u32)>,
+    /// The packet with the first part.
+    start: Option<Start>,
 }
 
 #[derive(Debug)]
@@ -218,8 +231,9 @@ impl Fragments {
     /// Takes a fragment whose offsets point into `bytes`. The datagram, when nothing of it is missing any more; what
     /// gives none is counted.
     pub fn take(&mut self, piece: &Piece, bytes: &[u8]) -> Option<Whole> {
+        let input = piece.input;
         let (mut refused, mut bytes) = match self.join(piece, bytes)? {
-            (Ok(segment), bytes) => return Some(Whole { segment, bytes }),
+            (Ok(segment), bytes) => return Some(Whole { segment, bytes, input }),
             (Err(refused), bytes) => (refused, bytes),
         };
         for _ in 0..LEVELS_MAX {
@@ -229,8 +243,8 @@ impl Fragments {
                     return None;
                 }
                 // What was put together is a fragment again: a tunnel's packets were fragmented, and inside it too.
-                Refused::Piece(inner) => match self.join(&inner, &bytes)? {
-                    (Ok(segment), bytes) => return Some(Whole { segment, bytes }),
+                Refused::Piece(inner) => match self.join(&Piece { input, ..*inner }, &bytes)? {
+                    (Ok(segment), bytes) => return Some(Whole { segment, bytes, input }),
                     (Err(again), inner_bytes) => (refused, bytes) = (again, inner_bytes),
                 },
             }
@@ -249,7 +263,7 @@ impl Fragments {
     pub fn finish(&mut self) {
         let mut left: Vec<(Id, Datagram)> = std::mem::take(&mut self.datagrams).into_iter().collect();
         left.sort_unstable_by_key(|(id, datagram)| match &datagram.state {
-            State::Open(open) => (open.start.map_or(0, |(_, number, _)| number), id.number),
+            State::Open(open) => (open.start.map_or(0, |start| start.number), id.number),
             State::Done(_) | State::GivenUp => (0, 0),
         });
         for (id, datagram) in left {
@@ -263,7 +277,7 @@ impl Fragments {
 
     /// What is missing of a datagram will not come: reads its first fragment, when there is one, as the only packet.
     fn give_up(&mut self, id: &Id, open: Open, reason: Reason) {
-        let (Some((time, number, ip_bytes)), Some(part)) = (open.start, open.parts.get(&0)) else {
+        let (Some(Start { time, number, ip_bytes, input }), Some(part)) = (open.start, open.parts.get(&0)) else {
             return self.count(reason, open.packets);
         };
         self.count(reason, open.packets.saturating_sub(1));
@@ -276,7 +290,7 @@ impl Fragments {
                 if segment.fragments == Fragmented::Joined {
                     segment.fragments = Fragmented::First;
                 }
-                self.fronts.push(Whole { segment, bytes });
+                self.fronts.push(Whole { segment, bytes, input });
             }
             (Err(Refused::Reason(reason)), _) => self.count(reason, 1),
             (Err(Refused::Piece(_)), _) => self.count(reason, 1),
@@ -516,7 +530,8 @@ impl Open {
         }
         if piece.offset == 0 && !has_start {
             self.protocol = piece.protocol;
-            self.start = Some((piece.time, piece.number, piece.ip_bytes));
+            let Piece { time, number, ip_bytes, input, .. } = *piece;
+            self.start = Some(Start { time, number, ip_bytes, input });
         }
         if !piece.more {
             self.end = Some(end);

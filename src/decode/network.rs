@@ -186,6 +186,7 @@ fn piece(ip: Ip, frame: Frame<'_>, Place { offset, more, number }: Place) -> Ref
         captured,
         macs: frame.macs,
         conflict: false,
+        input: 0,
     }))
 }
 

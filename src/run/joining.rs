@@ -21,8 +21,8 @@ use crate::worker::{Gather, Worker};
 pub(super) struct Joining {
     fragments: Fragments,
     inputs: ByInput,
-    /// From which packet on fragments are of which input.
-    starts: Vec<(u64, Arc<str>)>,
+    /// The inputs that had fragments, by the numbers that pieces know them by.
+    names: Vec<Arc<str>>,
 }
 
 impl Joining {
@@ -35,10 +35,14 @@ impl Joining {
 
     #[cold]
     fn join_some(&mut self, input: &Arc<str>, pieces: &mut Vec<Piece>, bytes: &[u8]) -> Vec<Whole> {
-        if self.starts.last().is_none_or(|(_, last)| last != input) {
-            self.starts.push((pieces.first().map_or(0, |piece| piece.number), input.clone()));
-        }
-        let wholes: Vec<Whole> = pieces.drain(..).filter_map(|piece| self.fragments.take(&piece, bytes)).collect();
+        // Most often it is that of the fragments before.
+        let known = self.names.iter().rposition(|name| name == input);
+        let number = known.unwrap_or_else(|| {
+            self.names.push(input.clone());
+            self.names.len() - 1
+        });
+        let of_input = |piece| Piece { input: number as u32, ..piece };
+        let wholes = pieces.drain(..).filter_map(|piece| self.fragments.take(&of_input(piece), bytes)).collect();
         self.count(wholes)
     }
 
@@ -52,8 +56,7 @@ impl Joining {
     fn count(&mut self, mut wholes: Vec<Whole>) -> Vec<Whole> {
         wholes.append(&mut self.fragments.fronts());
         for whole in &wholes {
-            let behind = self.starts.partition_point(|(start, _)| *start <= whole.segment.number);
-            if let Some((_, input)) = behind.checked_sub(1).and_then(|at| self.starts.get(at)) {
+            if let Some(input) = self.names.get(whole.input as usize) {
                 let [_, decoded] = self.inputs.entry(input.clone()).or_default();
                 decoded.merge(Tally(1));
             }
