@@ -182,8 +182,8 @@ fn load_pack(path: &Path, key: &str, last: Option<&Path>) -> Result<Signatures, 
     let pack = Pack::open(path, &key).map_err(|e| Failure::Useless(e.to_string()))?;
     let used = last.map(Used::remembered).transpose().map_err(Failure::Useless)?.flatten();
     let signatures = Signatures::with_pack(pack, used.as_slice()).map_err(|e| Failure::Useless(e.to_string()))?;
-    if let (Some(last), Some(pack)) = (last, &signatures.pack) {
-        Used::remember(last, pack).map_err(Failure::Useless)?;
+    if let (Some(last), Some(seal)) = (last, &signatures.seal) {
+        Used::remember(last, seal).map_err(Failure::Useless)?;
     }
     Ok(signatures)
 }
@@ -370,7 +370,6 @@ fn measure(args: &BenchArgs) -> Result<u8, Failure> {
 }
 
 fn signatures(command: &SignatureCommand) -> Result<u8, Failure> {
-    let with = load_signatures;
     let (text, status) = match command {
         SignatureCommand::List { which, format } => {
             let format = match format {
@@ -378,22 +377,22 @@ fn signatures(command: &SignatureCommand) -> Result<u8, Failure> {
                 ListFormat::Json => print::Format::Json,
                 ListFormat::Md => print::Format::Md,
             };
-            (with(which)?.list(format), 0)
+            (load_signatures(which)?.list(format), 0)
         }
         SignatureCommand::Check { which } => {
             let today = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::now()).date();
-            let report = with(which)?.check(Some(today));
+            let report = load_signatures(which)?.check(Some(today));
             (report.to_string(), if report.errors().is_empty() { 0 } else { status::USELESS })
         }
-        SignatureCommand::Explain { id, which } => match with(which)?.explain(id) {
+        SignatureCommand::Explain { id, which } => match load_signatures(which)?.explain(id) {
             Some(text) => (text, 0),
             None => return Err(Failure::Useless(format!("no signature has the id `{id}`"))),
         },
         SignatureCommand::Fields => (print::fields(), 0),
-        SignatureCommand::Coverage { which } => (with(which)?.coverage(), 0),
+        SignatureCommand::Coverage { which } => (load_signatures(which)?.coverage(), 0),
         SignatureCommand::Pack { dir, serial, out } => {
-            Signatures::with_dir(dir).map_err(|e| Failure::Useless(e.to_string()))?;
             let files = read_dir(dir).map_err(|e| Failure::Useless(e.to_string()))?;
+            Signatures::with_files(&files).map_err(|e| Failure::Useless(e.to_string()))?;
             to(out, |out| out.write_all(&Pack::bytes(*serial, &files)))?;
             return Ok(0);
         }

@@ -14,7 +14,7 @@ use crate::join::{Context, Joined, join};
 use crate::merge::Merge;
 use crate::place::{self, Places};
 use crate::policy::{Location, Policy};
-use crate::report::{DamageLine, FORMAT, Gap, Header, PackSummary, Report, SignatureSummary};
+use crate::report::{DamageLine, FORMAT, Gap, Header, Report, SignatureSummary};
 use crate::run::{ByInput, Done, Settings, State, run, run_watched, with_threads};
 use crate::signature::Signatures;
 use crate::watch::Watch;
@@ -161,12 +161,7 @@ impl Scan {
                 identities,
                 channels: entries().count() - identities,
                 oldest_check: oldest.map(|date| date.to_string()).unwrap_or_default(),
-                pack: self.signatures.pack.as_ref().map(|pack| PackSummary {
-                    name: pack.name.clone(),
-                    serial: pack.serial,
-                    sha256: pack.sha256.clone(),
-                    key_id: pack.key_id.clone(),
-                }),
+                pack: self.signatures.seal.clone(),
             },
             country_database: self.places.country_title(),
             asn_database: self.places.asn_title(),

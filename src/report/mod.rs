@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::ledger::Ledger;
 use crate::record::{Asset, Finding};
+use crate::signature::Seal;
 
 /// Version of the output formats; `fixtures/schema` describes them.
 pub const FORMAT: u32 = 1;
@@ -77,20 +78,7 @@ pub struct SignatureSummary {
     /// The oldest date at which a vendor's file was checked.
     pub oldest_check: String,
     /// The signed pack that some of them came in.
-    pub pack: Option<PackSummary>,
-}
-
-/// A signed pack of signatures.
-#[derive(Clone, Debug, Serialize)]
-pub struct PackSummary {
-    /// Its file name.
-    pub name: String,
-    /// Its serial.
-    pub serial: u64,
-    /// SHA-256 of its bytes.
-    pub sha256: String,
-    /// The id of the key that signed it.
-    pub key_id: String,
+    pub pack: Option<Seal>,
 }
 
 /// Something in an input that could not be read.

@@ -502,21 +502,20 @@ fn shadows(better: &When, when: &When) -> bool {
 fn covering(pattern: &Pattern) -> Vec<Pattern> {
     let mut wider = vec![pattern.clone()];
     match pattern {
-        Pattern::Name(name) | Pattern::Below(name) => {
-            let dots = name.bytes().enumerate().filter(|(_, b)| *b == b'.').map(|(at, _)| at + 1);
-            wider.extend(std::iter::once(0).chain(dots).map(|at| Pattern::Below(name[at..].into())));
-        }
-        Pattern::Label(name) => {
-            let behind = pattern::behind_label(name);
-            let dots = behind.bytes().enumerate().filter(|(_, b)| *b == b'.').map(|(at, _)| at + 1);
-            wider.extend(std::iter::once(0).chain(dots).map(|at| Pattern::Below(behind[at..].into())));
-        }
+        Pattern::Name(name) | Pattern::Below(name) => wider.extend(above(name)),
+        Pattern::Label(name) => wider.extend(above(pattern::behind_label(name))),
         Pattern::Prefix(network, bits) => {
             wider.extend((0..*bits).map(|bits| Pattern::Prefix(pattern::masked(*network, bits), bits)));
         }
         _ => {}
     }
     wider
+}
+
+/// A name and every name above it, each with all below it.
+fn above(name: &str) -> impl Iterator<Item = Pattern> {
+    let dots = name.bytes().enumerate().filter(|(_, b)| *b == b'.').map(|(at, _)| at + 1);
+    std::iter::once(0).chain(dots).map(|at| Pattern::Below(name[at..].into()))
 }
 
 fn coverage(file: &VendorFile) -> Coverage {

@@ -33,7 +33,7 @@ use crate::record::normal_name;
 pub use check::Report;
 pub use file::{Entry, Mistake, VendorFile, When};
 pub use index::{Index, WhenId};
-pub use pack::{Key, Pack, Used};
+pub use pack::{Key, Pack, Seal, Used};
 pub use select::{Evidence, FlowValues, Hit, Scratch, Verdicts};
 
 /// The files that are built in, one line a vendor, by name.
@@ -74,8 +74,8 @@ pub struct Signatures {
     /// SHA-256 of all files, in lower-case hex: for each, by name, its name, a zero byte, its
     /// length in eight bytes big-endian, and its bytes.
     pub digest: String,
-    /// The pack that some of them came in.
-    pub pack: Option<Pack>,
+    /// That of the pack in which some of them came.
+    pub seal: Option<Seal>,
 }
 
 /// Why signatures were not loaded: every mistake that was found.
@@ -132,60 +132,47 @@ impl Signatures {
         Signatures::with_files(&read_dir(dir).map_err(|mistake| Refused(vec![mistake]))?)
     }
 
+    /// As [`Signatures::with_dir`], with files given by name and text.
+    ///
+    /// # Errors
+    /// Every mistake in them.
+    pub fn with_files(read: &[(String, String)]) -> Result<Signatures, Refused> {
+        Signatures::replacing(parse_all(BUILTIN.iter().copied())?, read)
+    }
+
     /// The built-in files and those of a pack, which replace as those of a folder do. It may not be
     /// older than the built-in ones, nor than any of `used`.
     ///
     /// # Errors
     /// As [`Signatures::with_dir`], and when it is older.
     pub fn with_pack(pack: Pack, used: &[Used]) -> Result<Signatures, Refused> {
-        let refused = |reason| Refused(vec![Mistake { file: pack.name.clone(), line: 0, reason }]);
-        for used in used.iter().chain([&Signatures::builtin()?.as_used()]) {
-            pack.may_follow(used).map_err(refused)?;
+        let Pack { seal, files } = pack;
+        let builtin = parse_all(BUILTIN.iter().copied())?;
+        let newest = builtin.iter().map(|(.., file)| file.checked).max().unwrap_or_default();
+        for used in used.iter().chain([&Used::built_in(newest)]) {
+            let refused = |reason| Refused(vec![Mistake { file: seal.name.clone(), line: 0, reason }]);
+            seal.may_follow(used).map_err(refused)?;
         }
-        let signatures = Signatures::with_files(&pack.files)?;
-        Ok(Signatures { pack: Some(pack), ..signatures })
+        let signatures = Signatures::replacing(builtin, &files)?;
+        Ok(Signatures { seal: Some(seal), ..signatures })
     }
 
-    /// What a pack may not be older than: the pack of these, else the day on which the newest of
-    /// the files was checked.
-    pub fn as_used(&self) -> Used {
-        if let Some(pack) = &self.pack {
-            let what = format!("the pack {} in use", pack.name);
-            return Used { serial: pack.serial, sha256: Some(pack.sha256.clone()), what };
-        }
-        let newest = self.files.iter().map(|file| file.checked).max().unwrap_or_default();
-        let day = u64::from(newest.year().unsigned_abs()) * 10_000
-            + u64::from(newest.month().unsigned_abs()) * 100
-            + u64::from(newest.day().unsigned_abs());
-        Used { serial: day * 100, sha256: None, what: format!("the signatures built in, of {newest}") }
-    }
-
-    /// The built-in files and these, given by name and text.
-    fn with_files(read: &[(String, String)]) -> Result<Signatures, Refused> {
-        let mut mistakes = Vec::new();
-        let mut vendors = Vec::new();
-        for (name, text) in read {
-            match file::parse(name, text) {
-                Ok(file) => vendors.push(file.vendor.to_lowercase()),
-                Err(found) => mistakes.extend(found),
-            }
-        }
-        if !mistakes.is_empty() {
-            return Err(Refused(mistakes));
-        }
-        let mut texts: Vec<(&str, &str)> = read.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-        for (name, text) in BUILTIN {
-            let vendor = file::parse(name, text).map_err(Refused)?.vendor.to_lowercase();
-            if vendors.contains(&vendor) {
+    /// These files, and the built-in ones of other vendors. All are checked.
+    fn replacing(builtin: Vec<Parsed<'_>>, read: &[(String, String)]) -> Result<Signatures, Refused> {
+        let mut parsed = parse_all(read.iter().map(|(name, text)| (name.as_str(), text.as_str())))?;
+        let vendors: Vec<String> = parsed.iter().map(|(.., file)| file.vendor.to_lowercase()).collect();
+        for builtin in builtin {
+            let (name, _, file) = &builtin;
+            if vendors.contains(&file.vendor.to_lowercase()) {
                 continue;
             }
-            if texts.iter().any(|(other, _)| other == name) {
+            if parsed.iter().any(|(other, ..)| other == name) {
                 let reason = "this is the name of a built-in file of another vendor; use another one".to_owned();
                 return Err(Refused(vec![Mistake { file: (*name).to_owned(), line: 0, reason }]));
             }
-            texts.push((name, text));
+            parsed.push(builtin);
         }
-        let signatures = Signatures::from_texts(texts)?;
+        let signatures = Signatures::of(parsed);
         let errors = signatures.check(None).errors();
         if errors.is_empty() { Ok(signatures) } else { Err(Refused(errors)) }
     }
@@ -196,23 +183,21 @@ impl Signatures {
     /// Every mistake in the files.
     pub fn from_texts(mut texts: Vec<(&str, &str)>) -> Result<Signatures, Refused> {
         texts.sort_unstable();
-        let mut files = Vec::with_capacity(texts.len());
-        let mut mistakes = Vec::new();
+        Ok(Signatures::of(parse_all(texts)?))
+    }
+
+    fn of(mut parsed: Vec<Parsed<'_>>) -> Signatures {
+        parsed.sort_by_key(|(name, text, _)| (*name, *text));
+        let mut files = Vec::with_capacity(parsed.len());
         let mut digest = Sha256::new();
-        for (name, text) in texts {
+        for (name, text, file) in parsed {
             digest.update(name.as_bytes());
             digest.update([0]);
             digest.update((text.len() as u64).to_be_bytes());
             digest.update(text.as_bytes());
-            match file::parse(name, text) {
-                Ok(file) => files.push(file),
-                Err(found) => mistakes.extend(found),
-            }
+            files.push(file);
         }
-        if !mistakes.is_empty() {
-            return Err(Refused(mistakes));
-        }
-        Ok(Signatures { index: Index::build(&files), files, digest: value::hex(&digest.finalize()), pack: None })
+        Signatures { index: Index::build(&files), files, digest: value::hex(&digest.finalize()), seal: None }
     }
 
     /// A `when` block by its number.
@@ -253,6 +238,22 @@ impl Signatures {
     pub fn check(&self, today: Option<jiff::civil::Date>) -> Report {
         check::check(&self.files, &self.index, today)
     }
+}
+
+/// Name and text of a file, and what was read from it.
+type Parsed<'t> = (&'t str, &'t str, VendorFile);
+
+/// Files given by name and text; every mistake in any of them.
+fn parse_all<'t>(texts: impl IntoIterator<Item = (&'t str, &'t str)>) -> Result<Vec<Parsed<'t>>, Refused> {
+    let mut parsed = Vec::new();
+    let mut mistakes = Vec::new();
+    for (name, text) in texts {
+        match file::parse(name, text) {
+            Ok(file) => parsed.push((name, text, file)),
+            Err(found) => mistakes.extend(found),
+        }
+    }
+    if mistakes.is_empty() { Ok(parsed) } else { Err(Refused(mistakes)) }
 }
 
 /// The `.toml` files of a folder with their texts, by name.

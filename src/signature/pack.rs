@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::civil::Date;
 use minisign_verify::{PublicKey, Signature};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::DIR_FILES_MAX;
@@ -27,9 +29,9 @@ pub const PACK_BYTES_MAX: usize = 64 << 20;
 const PROOF_BYTES_MAX: u64 = 4096;
 const FIRST_LINE: &str = "bordertap-signatures 1";
 
-/// A pack whose signature held.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pack {
+/// Which pack it is; reports name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Seal {
     /// Its file name.
     pub name: String,
     /// Grows from pack to pack of one maker: the date as `YYYYMMDD` and two digits.
@@ -38,6 +40,13 @@ pub struct Pack {
     pub sha256: String,
     /// The id of the key that signed it, sixteen hex digits, as minisign prints it.
     pub key_id: String,
+}
+
+/// A pack whose signature held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pack {
+    /// Which it is.
+    pub seal: Seal,
     /// File names and texts.
     pub files: Vec<(String, String)>,
 }
@@ -112,9 +121,12 @@ impl Pack {
         let text = str::from_utf8(bytes).map_err(|e| refused(format!("byte {} is no UTF-8", e.valid_up_to())))?;
         let (serial, files) = contents(text).map_err(refused)?;
         let sha256 = value::hex(&Sha256::digest(bytes));
-        Ok(Pack { name: name.to_owned(), serial, sha256, key_id: key.id.clone(), files })
+        let seal = Seal { name: name.to_owned(), serial, sha256, key_id: key.id.clone() };
+        Ok(Pack { seal, files })
     }
+}
 
+impl Seal {
     /// Whether it may take the place of what is in use.
     ///
     /// # Errors
@@ -143,6 +155,14 @@ pub struct Used {
 }
 
 impl Used {
+    /// The built-in files, of which the newest was checked on this day.
+    pub fn built_in(newest: Date) -> Used {
+        let day = u64::from(newest.year().unsigned_abs()) * 10_000
+            + u64::from(newest.month().unsigned_abs()) * 100
+            + u64::from(newest.day().unsigned_abs());
+        Used { serial: day * 100, sha256: None, what: format!("the signatures built in, of {newest}") }
+    }
+
     /// The pack that a file remembers; nothing when there is no such file yet.
     ///
     /// # Errors
@@ -168,11 +188,11 @@ impl Used {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn remember(path: &Path, pack: &Pack) -> Result<(), String> {
+    pub fn remember(path: &Path, seal: &Seal) -> Result<(), String> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let write = || {
             let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            writeln!(file, "{} {}", pack.serial, pack.sha256)?;
+            writeln!(file, "{} {}", seal.serial, seal.sha256)?;
             file.as_file().sync_all()?;
             file.persist(path)?;
             Ok::<_, io::Error>(())

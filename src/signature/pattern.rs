@@ -296,8 +296,7 @@ fn label_pattern(text: &str) -> Result<Pattern, String> {
     let Some((before, after)) = text.split_once('*').filter(|(_, after)| !after.contains('*')) else {
         return wrong("a name takes one `*` at most");
     };
-    let alone = (before.is_empty() || before.ends_with('.')) && after.starts_with('.');
-    if alone && before.is_empty() {
+    if before.is_empty() && after.starts_with('.') {
         return wrong("a whole first label is no condition; `.name.example` means the name and all below it");
     }
     // Any letter in the place of the `*` shows whether the rest is a name.
