@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 
 use common::demo::{EXPECTED, MONTH_BEFORE_NS, START_NS, four_vendors, packets};
 use common::hellos::{self, Between};
+use common::is_current;
 use common::tls::{self, Version};
 
 /// Largest capture that may be kept in the repository.
 const CAPTURE_BYTES_MAX: usize = 1 << 20;
 /// Columns of the table of what is to be found.
 const COLUMNS: usize = 9;
-const REGENERATE: &str = "BORDERTAP_REGENERATE";
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo").join(name)
@@ -29,15 +29,7 @@ fn the_capture_is_what_the_generator_writes() {
     let made = four_vendors();
     assert_eq!(made, four_vendors(), "twice the same bytes");
     assert!(made.len() < CAPTURE_BYTES_MAX, "{} bytes", made.len());
-    let path = fixture("four-vendors.pcapng");
-    if std::env::var_os(REGENERATE).is_some_and(|v| v == "1") {
-        fs::write(&path, &made).unwrap();
-    }
-    let kept = fs::read(&path).unwrap_or_default();
-    assert!(
-        kept == made,
-        "fixtures/demo/four-vendors.pcapng is not what the generator writes; {REGENERATE}=1 renews it"
-    );
+    is_current("fixtures/demo/four-vendors.pcapng", &made);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Building blocks for tests: packets, captures, TLS hellos, and one whole office.
 //!
 //! In: what a test wants to see on the wire. Out: bytes, the same every time; no clock, no files, no chance.
+//! [`is_current`] alone looks at files: those that the project keeps and can write again.
 //! Nothing here but `pipeline`, `sample`, `mutate` and `entries` uses the library, so what it reads is checked
 //! against something else.
 //!
@@ -27,3 +28,18 @@ pub mod pipeline;
 pub mod random;
 pub mod sample;
 pub mod tls;
+
+use std::path::Path;
+
+/// Files that can be made again are, when this is 1 in the environment.
+pub const REGENERATE: &str = "BORDERTAP_REGENERATE";
+
+/// A kept file is what is made today; it is written anew when that is asked for. The path is from the project's folder.
+pub fn is_current(path: &str, made: &[u8]) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os(REGENERATE).is_some_and(|value| value == "1") {
+        std::fs::write(&file, made).unwrap();
+    }
+    let kept = std::fs::read(&file).unwrap_or_default();
+    assert!(kept == made, "{path} is not what would be written today; {REGENERATE}=1 renews it");
+}
