@@ -40,7 +40,9 @@
 //! [`collect`] says what each flow comes to and adds flows up, worker by worker; [`join`] settles what only the whole can
 //! tell: names from other flows, who a host is, which channel a flow was, where it went.
 //!
-//! [`report`] prints; [`scan`] is one scan from inputs, files or interfaces, to a report; [`bench`](mod@bench) makes traffic and
+//! [`report`] prints; [`scan`] is one scan from inputs, files or interfaces, to a report; [`output`] is where records of a
+//! sensor go, [`view`] what it shows of itself;
+//! [`bench`](mod@bench) makes traffic and
 //! measures scans of it; [`cli`] is what can be typed.
 //!
 //! # Glossary
@@ -75,6 +77,7 @@ pub mod flow;
 pub mod join;
 pub mod ledger;
 pub mod merge;
+pub mod output;
 pub mod parse;
 pub mod place;
 pub mod policy;
@@ -86,5 +89,6 @@ pub mod signature;
 pub mod slab;
 pub mod stream;
 pub mod time;
+pub mod view;
 pub mod watch;
 pub mod worker;

@@ -30,6 +30,8 @@ const ORDER: &[&str] = &[
     "join",
     "report",
     "scan",
+    "output",
+    "view",
     "bench",
     "cli",
     "main",

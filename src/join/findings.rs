@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use super::assets::{ByChannel, Identified, Vendorship};
 use super::neighbours::Neighbours;
@@ -27,6 +28,8 @@ use crate::signature::{FlowValues, Scratch};
 
 /// The id of a finding for traffic that no signature explains.
 pub const UNEXPLAINED: &str = "unexplained";
+/// Bytes of a digest that make an id.
+const ID_BYTES: usize = 8;
 /// Addresses printed of one destination.
 const ADDRESSES_MAX: usize = 64;
 
@@ -39,6 +42,20 @@ struct Group {
     domain: Option<String>,
     country: Option<String>,
     outbound: bool,
+}
+
+impl Group {
+    /// The same for the same finding in every run.
+    fn id(&self) -> String {
+        let direction = if self.outbound { "out" } else { "in" };
+        let parts = [Some(&*self.host.to_string()), self.channel.as_deref(), self.domain.as_deref()];
+        let mut digest = Sha256::new();
+        for part in parts.into_iter().chain([self.country.as_deref(), Some(direction)]) {
+            digest.update(part.unwrap_or_default());
+            digest.update([0]);
+        }
+        value::hex(&digest.finalize()[..ID_BYTES])
+    }
 }
 
 /// How a name is known that only a DNS answer gave.
@@ -274,6 +291,7 @@ impl<'a> Finder<'a> {
             .and_then(|address| self.context.places.asn(*address))
             .map(|(number, organization)| AsNumber { number, organization });
         let finding = Finding {
+            id: group.id(),
             asset,
             channel,
             destination: Destination {

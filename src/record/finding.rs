@@ -184,6 +184,8 @@ pub struct Loss {
 /// One line of the answer: who, what, where, how much.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
+    /// Tells the same finding in every report: 16 hex digits of a SHA-256 over asset, channel, name, country, direction.
+    pub id: String,
     /// Who.
     pub asset: FindingAsset,
     /// What.
