@@ -15,6 +15,7 @@ use bordertap::cli::{
     self, BenchArgs, Cli, Command, JudgeArgs, ListFormat, LiveArgs, LogFormat, OutputArgs, RunArgs, ScanArgs,
     SignatureArgs, SignatureCommand, TalkArgs, When, WhereArgs,
 };
+use bordertap::collect::Judging;
 use bordertap::ledger::Ledger;
 use bordertap::place::Places;
 use bordertap::policy::Policy;
@@ -144,7 +145,7 @@ impl Log {
 }
 
 /// What judging needs: signatures, databases, policy.
-fn judge(args: &JudgeArgs) -> Result<(Signatures, Places, Policy), Failure> {
+fn judge(args: &JudgeArgs) -> Result<Judging, Failure> {
     let policy = Policy::new(args.policy.as_deref(), args.home.as_deref(), args.inside.as_deref())
         .map_err(|e| Failure::Usage(e.to_string()))?;
     let signatures = load_signatures(&args.signatures)?;
@@ -155,7 +156,7 @@ fn judge(args: &JudgeArgs) -> Result<(Signatures, Places, Policy), Failure> {
     if let Some(path) = &args.asn_db {
         places = places.with_asn_db(path).map_err(|e| Failure::Useless(e.to_string()))?;
     }
-    Ok((signatures, places, policy))
+    Ok(Judging { signatures: Arc::new(signatures), places: Arc::new(places), policy: Arc::new(policy) })
 }
 
 fn load_signatures(args: &SignatureArgs) -> Result<Signatures, Failure> {
@@ -221,19 +222,11 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
 }
 
 /// Reads a source to its end and writes what was asked for.
-fn read(
-    source: &mut dyn Source,
-    names: &[String],
-    args: &RunArgs,
-    (signatures, places, policy): (Signatures, Places, Policy),
-    log: &Log,
-) -> Result<u8, Failure> {
+fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judging, log: &Log) -> Result<u8, Failure> {
     let bar = progress_bar(&args.talk, source.progress().1);
     let workers = args.workers.map(usize::from).or_else(|| std::thread::available_parallelism().ok().map(usize::from));
     let scan = Scan {
-        signatures: Arc::new(signatures),
-        places: Arc::new(places),
-        policy: Arc::new(policy),
+        judging,
         workers: workers.unwrap_or(1),
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
         packets_max: args.count.unwrap_or(u64::MAX),
@@ -402,7 +395,7 @@ fn signatures(command: &SignatureCommand) -> Result<u8, Failure> {
 }
 
 fn places(args: &WhereArgs) -> Result<u8, Failure> {
-    let (signatures, places, policy) = judge(&args.judge)?;
+    let Judging { signatures, places, policy } = judge(&args.judge)?;
     let lines = args.what.iter().map(|what| scan::place_of(what, &signatures, &places, &policy)).collect::<Vec<_>>();
     to(Path::new("-"), |out| lines.iter().try_for_each(|text| out.write_all(text.as_bytes())))?;
     Ok(0)

@@ -32,6 +32,7 @@ const ORDER: &[&str] = &[
     "scan",
     "output",
     "view",
+    "sensor",
     "bench",
     "cli",
     "main",
