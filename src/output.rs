@@ -280,3 +280,6 @@ fn plain_file(target: &Target) -> Result<Option<PathBuf>, OutputError> {
         _ => Ok(Some(path)),
     }
 }
+
+#[cfg(test)]
+mod tests;

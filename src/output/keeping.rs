@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_can_be_typed() {
-        let hours = |n| Duration::from_secs(n * 3600);
+        let hours = |n: u64| Duration::from_secs(n * 3600);
         assert_eq!(Rotate::parse("1h"), Ok(Rotate::Every(hours(1))));
         assert_eq!(Rotate::parse("1d"), Ok(Rotate::Every(hours(24))));
         assert_eq!(Rotate::parse("1GiB"), Ok(Rotate::At(1 << 30)));
