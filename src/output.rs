@@ -160,6 +160,8 @@ impl Outputs {
         let store = Arc::new(Store::new(keeping, files.iter().map(|path| Names::new(path)).collect()));
         let mut shelves = files.into_iter().enumerate();
         let stdout_closed = Arc::new(AtomicBool::new(false));
+        // A limit on the length of files has to be an error, as a full disk is, and not the end of the process.
+        signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()).ok();
         let mut sinks = Vec::new();
         for (kind, target) in wanted {
             let failed = |error| OutputError::Open { target: target.clone(), error };
