@@ -30,6 +30,8 @@ pub struct FileSink {
     current: Option<Current>,
     purged: Option<Timestamp>,
     repaired: u64,
+    /// Why a closed file may not survive a power cut; nothing is lost for it yet.
+    complaint: Option<io::Error>,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,7 @@ struct Current {
 impl FileSink {
     /// Opens the file at a path without links, and says what it holds already.
     pub fn open(path: PathBuf, store: Arc<Store>, shelf: usize, now: Timestamp) -> io::Result<FileSink> {
-        let mut sink = FileSink { path, store, shelf, current: None, purged: None, repaired: 0 };
+        let mut sink = FileSink { path, store, shelf, current: None, purged: None, repaired: 0, complaint: None };
         sink.ensure(now)?;
         Ok(sink)
     }
@@ -124,10 +126,7 @@ impl Sink for FileSink {
     fn write(&mut self, records: &[u8], now: Timestamp) -> Wrote {
         let longest = PIECE_BYTES_MAX.min(self.store.segment_bytes_max);
         let piece = piece(records, usize::try_from(longest).unwrap_or(usize::MAX));
-        let room = self.ensure(now).and_then(|()| self.make_room(piece.len() as u64, now)).and_then(|room| {
-            // A rotation may have failed to make the next file.
-            self.ensure(now).map(|()| room)
-        });
+        let room = self.ensure(now).and_then(|()| self.make_room(piece.len() as u64, now));
         match room {
             Ok(true) => {}
             Ok(false) => {
@@ -143,10 +142,10 @@ impl Sink for FileSink {
     fn rotate(&mut self, now: Timestamp) -> io::Result<()> {
         self.ensure(now)?;
         let Some(current) = self.current.take_if(|current| current.bytes > 0) else { return Ok(()) };
-        let synced = current.file.sync_all();
         self.store.rotate(self.shelf, &self.path, current.began)?;
-        drop(current);
-        self.ensure(now).and(synced)
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        self.complaint = current.file.sync_all().and_then(|()| sync_folder(folder)).err().or(self.complaint.take());
+        self.ensure(now)
     }
 
     fn tick(&mut self, now: Timestamp) -> io::Result<()> {
@@ -157,7 +156,7 @@ impl Sink for FileSink {
             self.purged = Some(now);
             self.store.purge(now)?;
         }
-        Ok(())
+        self.complaint.take().map_or(Ok(()), Err)
     }
 
     fn close(&mut self) -> io::Result<()> {
@@ -198,6 +197,15 @@ fn end_of_records(file: &mut File, bytes: u64) -> io::Result<u64> {
         end = start;
     }
     Ok(0)
+}
+
+/// Makes sure that the names in a folder survive a power cut, where the system can do that.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    let excused = [io::ErrorKind::PermissionDenied, io::ErrorKind::InvalidInput];
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(error) if excused.contains(&error.kind()) => Ok(()),
+        result => result,
+    }
 }
 
 /// The file that a path leads to, through links; the file itself need not be there. What is known under the name of a

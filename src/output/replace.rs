@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
-use super::file::{is_device, without_links};
+use super::file::{is_device, sync_folder, without_links};
 
 /// Bytes that go to the system at once.
 const DOCUMENT_BYTES: usize = 256 << 10;
@@ -50,7 +50,7 @@ pub fn replace<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<
     let done = through(new.as_file_mut(), write)?;
     new.as_file().sync_all()?;
     new.persist(&path).map_err(|error| error.error)?;
-    File::open(folder)?.sync_all()?;
+    sync_folder(folder)?;
     Ok(done)
 }
 
