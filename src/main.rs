@@ -1,7 +1,6 @@
 //! The program: reads the command line, runs the command, turns results into exit statuses.
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use bordertap::cli::{
 };
 use bordertap::collect::Judging;
 use bordertap::ledger::Ledger;
+use bordertap::output;
 use bordertap::place::Places;
 use bordertap::policy::Policy;
 use bordertap::report::{jsonl, text};
@@ -326,18 +326,13 @@ fn has_color(when: When) -> bool {
     }
 }
 
-/// Bytes that go to an output at once.
-const OUTPUT_BYTES: usize = 256 << 10;
-
-/// Opens a path, `-` for standard output, and writes to it.
+/// Writes a document to a path, `-` for standard output.
 fn to(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-    if path == Path::new("-") {
-        let mut out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
-        return write(&mut out).and_then(|()| out.flush()).map_err(Failure::from);
-    }
-    let named = |error: io::Error| Failure::Useless(format!("{}: {error}", path.display()));
-    let mut out = BufWriter::with_capacity(OUTPUT_BYTES, File::create(path).map_err(named)?);
-    write(&mut out).and_then(|()| out.flush()).map_err(named)
+    output::replace(path, write).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::PipeClosed,
+        _ if path == Path::new("-") => Failure::from(error),
+        _ => Failure::Useless(format!("{}: {error}", path.display())),
+    })
 }
 
 fn measure(args: &BenchArgs) -> Result<u8, Failure> {
