@@ -41,7 +41,8 @@
 //! tell: names from other flows, who a host is, which channel a flow was, where it went.
 //!
 //! [`report`] prints; [`scan`] is one scan from inputs, files or interfaces, to a report; [`output`] is where records of a
-//! sensor go, [`view`] what it shows of itself, [`sensor`] leads a run that goes on;
+//! sensor go, [`view`] what it shows of itself, [`sensor`] leads a run that goes on, [`service`] is
+//! what surrounds it;
 //! [`bench`](mod@bench) makes traffic and
 //! measures scans of it; [`cli`] is what can be typed.
 //!
@@ -86,6 +87,7 @@ pub mod report;
 pub mod run;
 pub mod scan;
 pub mod sensor;
+pub mod service;
 pub mod signature;
 pub mod slab;
 pub mod stream;

@@ -1,27 +1,33 @@
 //! The program: reads the command line, runs the command, turns results into exit statuses.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bordertap::bench;
 use bordertap::capture::live::{self, Listen, LiveError};
-use bordertap::capture::{Inputs, Source};
+use bordertap::capture::{Damage, Inputs, Source};
 use bordertap::cli::{
     self, BenchArgs, Cli, Command, JudgeArgs, ListFormat, LiveArgs, LogFormat, OutputArgs, RunArgs, ScanArgs,
     SignatureArgs, SignatureCommand, TalkArgs, When, WhereArgs,
 };
 use bordertap::collect::Judging;
+use bordertap::join::Knowledge;
 use bordertap::ledger::Ledger;
-use bordertap::output;
+use bordertap::output::{self, Keeping, Outputs, Target};
 use bordertap::place::Places;
 use bordertap::policy::Policy;
-use bordertap::report::{jsonl, text};
+use bordertap::report::{Report, jsonl, text};
+use bordertap::run::Settings;
 use bordertap::scan::{self, Scan, Scanned};
+use bordertap::sensor::{Ended, Pace, Sensor};
+use bordertap::service::{self, Grave, Service, Wishes};
 use bordertap::signature::{Key, Pack, Signatures, Used, print, read_dir};
+use bordertap::view::Board;
 use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -45,6 +51,15 @@ enum Failure {
     Usage(String),
     /// Nothing usable or an I/O error, with the reason.
     Useless(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::PipeClosed => f.write_str("the reader closed the pipe"),
+            Failure::Usage(reason) | Failure::Useless(reason) => f.write_str(reason),
+        }
+    }
 }
 
 impl From<io::Error> for Failure {
@@ -73,6 +88,11 @@ impl From<LiveError> for Failure {
         }
     }
 }
+
+/// Time between two turns of a sensor.
+const TURN: Duration = Duration::from_secs(1);
+/// What came in is judged once more by what is learnt in this time.
+const WINDOW_SECONDS: i64 = 600;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -197,13 +217,13 @@ fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
 }
 
 fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
-    let judge = judge(&args.run.judge)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // Who asks twice does not want to wait for the report.
-        let now = signal_hook::flag::register_conditional_shutdown(signal, status::USELESS.into(), stop.clone());
-        now.and_then(|_| signal_hook::flag::register(signal, stop.clone()))?;
-    }
+    let judging = judge(&args.run.judge)?;
+    let outputs = open_outputs(args)?;
+    let knowledge = match &args.state {
+        Some(folder) => service::restore(folder, &judging.signatures).map_err(Failure::Useless)?,
+        None => Knowledge::default(),
+    };
+    let (stop, wishes) = signals()?;
     let end = args.duration.and_then(|duration| Instant::now().checked_add(duration));
     let enough = move || stop.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end);
     let how = Listen {
@@ -216,18 +236,99 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         ring_bytes: args.ring_size,
         filter: args.run.filter.as_deref(),
     };
-    let mut source = live::listen(&how, Box::new(enough))?;
+    let sources = vec![live::listen(&how, Box::new(enough))?];
     log.info(&format!("listening on {}", args.interfaces.join(", ")));
-    read(source.as_mut(), &args.interfaces, &args.run, judge, log)
+
+    let (run, talk) = (&args.run, &args.run.talk);
+    let bar = progress_bar(talk, None);
+    let sensor = Sensor {
+        judging,
+        inputs: args.interfaces.clone(),
+        filter: run.filter.clone(),
+        keep_flows: run.outputs.flows.is_some(),
+        settings: Settings {
+            workers: workers(run),
+            memory: usize::try_from(run.memory).unwrap_or(usize::MAX),
+            packets_max: run.count.unwrap_or(u64::MAX),
+            progress: &|_, _| {},
+        },
+        pace: Pace { turn: TURN, window_seconds: WINDOW_SECONDS, clock: &service::wall_clock },
+        knowledge,
+    };
+    let service = Service {
+        outputs: &outputs,
+        write_report: &|report| write_report(&run.outputs, talk, report).map_err(|failure| failure.to_string()),
+        state: args.state.as_deref(),
+        wishes,
+        reload: &|| judge(&run.judge).map_err(|failure| failure.to_string()),
+        board: &Board::default(),
+        say: &|grave, text| match grave {
+            Grave::Info => log.info(text),
+            Grave::Warning => log.warn(text),
+        },
+        each_turn: &mut |view| {
+            if let Some((bar, rates)) = bar.as_ref().zip(view.history.back()) {
+                bar.set_position(view.bytes);
+                let packets = text::count(view.report.ledger.received as usize, "packet");
+                bar.set_message(format!("{packets}, {}/s", text::grouped(rates.packets as u64)));
+            }
+        },
+    };
+    let ended = service.run(sensor, sources);
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    let Ended { report, damage, .. } = ended;
+    let write = |report: &Report| write_report(&run.outputs, talk, report);
+    conclude(run, &report, &damage, write, log)
+}
+
+/// Where the records of a sensor go.
+fn open_outputs(args: &LiveArgs) -> Result<Outputs, Failure> {
+    let wanted = [
+        (service::FLOWS, &args.run.outputs.flows),
+        (service::FINDINGS, &args.run.outputs.findings),
+        (service::ASSETS, &args.run.outputs.assets),
+    ];
+    let mut targets = Vec::new();
+    for (kind, path) in wanted {
+        let Some(path) = path else { continue };
+        let target = match path.to_str() {
+            Some(text) => Target::parse(text).map_err(Failure::Usage)?,
+            None => Target::File(path.clone()),
+        };
+        targets.push((kind, target));
+    }
+    let keeping = Keeping { rotate: args.rotate, keep_bytes: args.keep_bytes, keep_for: args.keep_for };
+    Outputs::open(targets, keeping).map_err(|error| Failure::Useless(error.to_string()))
+}
+
+/// What ends a sensor, and what it may be asked for.
+fn signals() -> Result<(Arc<AtomicBool>, Wishes), Failure> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+    let (stop, wishes) = (Arc::new(AtomicBool::new(false)), Wishes::default());
+    for signal in [SIGINT, SIGTERM] {
+        // Who asks twice does not want to wait for the report.
+        let now = signal_hook::flag::register_conditional_shutdown(signal, status::USELESS.into(), stop.clone());
+        now.and_then(|_| signal_hook::flag::register(signal, stop.clone()))?;
+    }
+    signal_hook::flag::register(SIGHUP, wishes.reload.clone())?;
+    signal_hook::flag::register(SIGUSR1, wishes.report.clone())?;
+    Ok((stop, wishes))
+}
+
+/// Worker threads: as many as are asked for, else one a core.
+fn workers(args: &RunArgs) -> usize {
+    let cores = || std::thread::available_parallelism().ok().map(usize::from);
+    args.workers.map(usize::from).or_else(cores).unwrap_or(1)
 }
 
 /// Reads a source to its end and writes what was asked for.
 fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judging, log: &Log) -> Result<u8, Failure> {
     let bar = progress_bar(&args.talk, source.progress().1);
-    let workers = args.workers.map(usize::from).or_else(|| std::thread::available_parallelism().ok().map(usize::from));
     let scan = Scan {
         judging,
-        workers: workers.unwrap_or(1),
+        workers: workers(args),
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
         packets_max: args.count.unwrap_or(u64::MAX),
         keep_flows: args.outputs.flows.is_some(),
@@ -244,26 +345,45 @@ fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judg
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    for damage in &scanned.damage {
+    let Scanned { report, flows, damage, .. } = scanned;
+    let write = |report: &Report| {
+        write_records(&args.outputs, report)?;
+        write_report(&args.outputs, &args.talk, report)?;
+        match &args.outputs.flows {
+            Some(path) => to(path, |out| flows.write(out)),
+            None => Ok(()),
+        }
+    };
+    conclude(args, &report, &damage, write, log)
+}
+
+/// Says what could not be read, writes what was asked for, and tells the exit status.
+fn conclude(
+    args: &RunArgs,
+    report: &Report,
+    damage: &[Damage],
+    write: impl FnOnce(&Report) -> Result<(), Failure>,
+    log: &Log,
+) -> Result<u8, Failure> {
+    for damage in damage {
         log.warn(&format!("{}: at offset {}: {}", damage.input, damage.offset, damage.reason));
     }
-    let (damaged, usable, leaves) = (scanned.is_damaged(), scanned.is_usable(), scanned.leaves());
-    if !scanned.report.ledger.adds_up() {
+    if !report.ledger.adds_up() {
         log.error("the ledger does not add up; please report this");
     }
-    if !usable {
-        let message = nothing_read(&scanned.report.ledger);
+    if report.ledger.decoded == 0 {
+        let message = nothing_read(&report.ledger);
         // Why every packet was refused is worth having; a report of nothing is not.
-        if scanned.report.ledger.received > 0 && args.outputs.any() {
-            write_outputs(&args.outputs, &args.talk, scanned)?;
+        if report.ledger.received > 0 && args.outputs.any() {
+            write(report)?;
         }
         return Err(Failure::Useless(message));
     }
-    write_outputs(&args.outputs, &args.talk, scanned)?;
-    Ok(match (args.fail_on_finding && leaves, damaged) {
+    write(report)?;
+    Ok(match (args.fail_on_finding && report.leaves(), damage.is_empty()) {
         (true, _) => status::FINDING,
-        (false, true) => status::DAMAGED,
-        (false, false) => 0,
+        (false, false) => status::DAMAGED,
+        (false, true) => 0,
     })
 }
 
@@ -296,24 +416,25 @@ fn progress_bar(talk: &TalkArgs, total: Option<u64>) -> Option<ProgressBar> {
     Some(bar)
 }
 
-/// Writes what was asked for; the text report when nothing was.
-fn write_outputs(outputs: &OutputArgs, talk: &TalkArgs, scanned: Scanned) -> Result<(), Failure> {
-    let Scanned { report, flows, .. } = scanned;
+/// Writes findings and assets where they were asked for.
+fn write_records(outputs: &OutputArgs, report: &Report) -> Result<(), Failure> {
     if let Some(path) = &outputs.findings {
         to(path, |out| jsonl::lines(&report.findings, out))?;
     }
     if let Some(path) = &outputs.assets {
         to(path, |out| jsonl::lines(&report.assets, out))?;
     }
+    Ok(())
+}
+
+/// Writes the report where it was asked for; as text when nothing at all was.
+fn write_report(outputs: &OutputArgs, talk: &TalkArgs, report: &Report) -> Result<(), Failure> {
     if let Some(path) = &outputs.json {
-        to(path, |out| jsonl::document(&report, out))?;
-    }
-    if let Some(path) = &outputs.flows {
-        to(path, |out| flows.write(out))?;
+        to(path, |out| jsonl::document(report, out))?;
     }
     if !outputs.any() {
         let style = text::Style { color: has_color(talk.color), verbose: talk.verbose > 0 };
-        to(Path::new("-"), |out| text::write(&report, style, out))?;
+        to(Path::new("-"), |out| text::write(report, style, out))?;
     }
     Ok(())
 }

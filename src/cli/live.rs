@@ -1,11 +1,12 @@
 //! What can be typed behind `live`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::RunArgs;
-use crate::output::parse_size;
+use crate::output::{Age, Rotate, parse_keep_bytes, parse_size};
 
 /// `bordertap live`.
 #[derive(Debug, Args)]
@@ -34,10 +35,28 @@ pub struct LiveArgs {
     #[arg(long)]
     pub no_promisc: bool,
 
+    /// Keep what is known in this folder, and go on from there next time: sums by calendar month survive a restart
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
+    /// Begin files anew after a time or at a size: 1h, 1d, 1GiB
+    #[arg(long, value_name = "TIME|SIZE", value_parser = Rotate::parse, help_heading = FILES)]
+    pub rotate: Option<Rotate>,
+
+    /// What all files of records may hold together; the oldest are deleted first
+    #[arg(long, value_name = "SIZE", value_parser = parse_keep_bytes, help_heading = FILES)]
+    pub keep_bytes: Option<u64>,
+
+    /// How old a file that is complete may become: 6mo, 26w, 200d, forever
+    #[arg(long, value_name = "TIME", default_value = "6mo", value_parser = Age::parse, help_heading = FILES)]
+    pub keep_for: Age,
+
     /// How it is read and judged, and where results go
     #[command(flatten)]
     pub run: RunArgs,
 }
+
+const FILES: &str = "Files of records";
 
 /// Through what packets come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
