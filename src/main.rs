@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bordertap::bench;
 use bordertap::capture::live::{self, Listen, LiveError};
@@ -18,6 +18,7 @@ use bordertap::cli::{
 use bordertap::ledger::Ledger;
 use bordertap::place::Places;
 use bordertap::policy::Policy;
+use bordertap::preflight::{self, Verdict};
 use bordertap::report::{jsonl, text};
 use bordertap::scan::{self, Scan, Scanned};
 use bordertap::signature::{Key, Pack, Signatures, Used, print, read_dir};
@@ -196,15 +197,6 @@ fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
 }
 
 fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
-    let judge = judge(&args.run.judge)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // Who asks twice does not want to wait for the report.
-        let now = signal_hook::flag::register_conditional_shutdown(signal, status::USELESS.into(), stop.clone());
-        now.and_then(|_| signal_hook::flag::register(signal, stop.clone()))?;
-    }
-    let end = args.duration.and_then(|duration| Instant::now().checked_add(duration));
-    let enough = move || stop.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end);
     let how = Listen {
         interfaces: &args.interfaces,
         through: match args.capture {
@@ -214,10 +206,42 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         promiscuous: !args.no_promisc,
         ring_bytes: args.ring_size,
         filter: args.run.filter.as_deref(),
+        fanout: args.fanout,
+        hardware_times: args.timestamps == cli::Timestamps::Hardware,
     };
-    let mut source = live::listen(&how, Box::new(enough))?;
+    if args.check {
+        return check(args, &how);
+    }
+    let judge = judge(&args.run.judge)?;
+    let mut source = live::listen(&how, enough(args.duration)?)?;
     log.info(&format!("listening on {}", args.interfaces.join(", ")));
     read(source.as_mut(), &args.interfaces, &args.run, judge, log)
+}
+
+/// Whether a signal came or the time is over.
+fn enough(duration: Option<Duration>) -> Result<impl Fn() -> bool + Send + Sync + 'static, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // Who asks twice does not want to wait for the report.
+        let now = signal_hook::flag::register_conditional_shutdown(signal, status::USELESS.into(), stop.clone());
+        now.and_then(|_| signal_hook::flag::register(signal, stop.clone()))?;
+    }
+    let end = duration.and_then(|duration| Instant::now().checked_add(duration));
+    Ok(move || stop.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end))
+}
+
+/// Looks whether interfaces can be listened to and show what there is.
+fn check(args: &LiveArgs, how: &Listen<'_>) -> Result<u8, Failure> {
+    let preflight = preflight::check(how, enough(Some(args.duration.unwrap_or(cli::CHECK_TIME)))?)?;
+    match &args.run.outputs.json {
+        Some(path) => to(path, |out| jsonl::document(&preflight, out))?,
+        None => to(Path::new("-"), |out| preflight::write(&preflight, out))?,
+    }
+    Ok(match preflight.verdict {
+        Verdict::Good | Verdict::Note => 0,
+        Verdict::Change => status::DAMAGED,
+        Verdict::Impossible => status::USELESS,
+    })
 }
 
 /// Reads a source to its end and writes what was asked for.

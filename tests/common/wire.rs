@@ -29,8 +29,7 @@ pub fn inside(test: &str) -> bool {
     let Some(how) = [&["--net"][..], &["--user", "--map-root-user", "--net"]].into_iter().find(|how| can_make(how))
     else {
         let mut say = std::io::stderr();
-        writeln!(say, "\nNOT RUN: {test}: no network namespace with a pair of interfaces can be made here\n")
-            .unwrap();
+        writeln!(say, "\nNOT RUN: {test}: no network namespace with a pair of interfaces can be made here\n").unwrap();
         assert!(std::env::var_os("BORDERTAP_LIVE").is_none_or(|v| v != "must"), "{test} could not run");
         return false;
     };
