@@ -102,7 +102,7 @@ pub struct Preflight {
 /// # Errors
 /// Only when what was asked for makes no sense: a filter that cannot be, an interface named twice.
 pub fn check(how: &Listen<'_>, enough: impl Fn() -> bool + Send + Sync + 'static) -> Result<Preflight, LiveError> {
-    let before: Vec<_> = how.interfaces.iter().map(|name| system::interface(name, how)).collect();
+    let before = how.interfaces.iter().map(|name| system::interface(name, how)).collect::<Result<Vec<_>, _>>()?;
     let mut lines = system::machine(how);
     let mut traffic: Vec<Traffic> = before.iter().map(|(_, facts)| Traffic::new(facts.as_ref())).collect();
     let possible = before.iter().all(|(lines, _)| worst(lines) < Verdict::Impossible);
@@ -110,8 +110,7 @@ pub fn check(how: &Listen<'_>, enough: impl Fn() -> bool + Send + Sync + 'static
     if possible {
         match hear(how, enough, &mut traffic) {
             Ok(lost) => losses = lost,
-            Err(error @ (LiveError::Filter(_) | LiveError::Twice(_) | LiveError::Unavailable(_))) => return Err(error),
-            Err(error) => lines.push(system::refused(&error)),
+            Err(error) => lines.push(system::refused(error)?),
         }
     }
     if possible && worst(&lines) < Verdict::Impossible {

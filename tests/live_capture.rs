@@ -227,8 +227,9 @@ fn nothing_is_lost_uncounted_with_several_rings() {
         assert_eq!(total(&got) as u64 + lost, frames.len() as u64, "{workers}: {:?}", got[0].lost);
         let dropped = |name| got.iter().filter_map(|got| got.lost.get(name)).sum::<u64>();
         assert!(dropped("kernel.ring-dropped") > 100, "{workers}");
-        // What the rings had no room for is not counted at the interface again.
-        assert!(dropped("interface.dropped") < dropped("kernel.ring-dropped") / 2, "{workers}");
+        // What the rings had no room for is not counted at the interface again, and neither are frames with two tags,
+        // which the kernel has no protocol for.
+        assert_eq!(dropped("interface.dropped"), 0);
         assert_eq!(dropped("kernel.ring-unread"), 0);
     }
 }
@@ -248,6 +249,10 @@ fn readers_with_one_number_share_an_interface() {
         let asked = stop.clone();
         sources.extend(listen_apart(&shared, 1, move || asked.load(Ordering::Relaxed)).unwrap());
     }
+    // The number of a group on another interface is refused, and the program says so.
+    let other = names(&[NEAR]);
+    let taken = listen_apart(&Listen { fanout: Some(4242), ..how(&other) }, 1, || true).err().unwrap();
+    assert!(taken.to_string().contains("join the group"), "{taken}");
     put_on(NEAR, &there);
     put_on(NEAR, &back);
     std::thread::sleep(SETTLED);
@@ -259,10 +264,6 @@ fn readers_with_one_number_share_an_interface() {
     assert!(first.is_disjoint(&second) && first.len() + second.len() == 500);
     assert!(first.len() > 100 && second.len() > 100);
 
-    // The number of a group on another interface is refused, and the program says so.
-    let other = names(&[NEAR]);
-    let taken = listen_apart(&Listen { fanout: Some(4242), ..how(&other) }, 1, || true).err().unwrap();
-    assert!(taken.to_string().contains("join the group"), "{taken}");
     let mut listening = listen(&["-i", FAR, "--fanout", "4242", "--duration", "100ms"]);
     assert!(listening.child.wait().is_ok());
 }

@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::mem::offset_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -369,6 +370,11 @@ fn ioctl(socket: &OwnedFd, interface: &str, what: u64, words: &mut [u32]) -> io:
     Ok(request.ifr_ifru)
 }
 
+/// A socket for questions to the kernel about interfaces; one question is written, one answer read.
+pub(crate) fn netlink() -> io::Result<File> {
+    socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC).map(File::from)
+}
+
 fn socket(family: c_int, kind: c_int) -> io::Result<OwnedFd> {
     // SAFETY: takes three numbers.
     let socket = check(unsafe { libc::socket(family, kind, 0) })?;
@@ -376,7 +382,8 @@ fn socket(family: c_int, kind: c_int) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(socket) })
 }
 
-fn index_of(interface: &str) -> io::Result<c_int> {
+/// The number of an interface.
+pub(crate) fn index_of(interface: &str) -> io::Result<c_int> {
     let name = CString::new(interface)?;
     // SAFETY: a string that ends in a zero byte and lives through the call.
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {

@@ -13,37 +13,38 @@ const MEMORY_SHARE: u64 = 2;
 const MEMORY_TABLE: &str = "/proc/meminfo";
 
 /// One interface, and what is known of it.
-pub(super) fn interface(name: &str, how: &Listen<'_>) -> (Vec<Line>, Option<Facts>) {
+pub(super) fn interface(name: &str, how: &Listen<'_>) -> Result<(Vec<Line>, Option<Facts>), LiveError> {
     let facts = match facts(name) {
         Ok(facts) => facts,
-        Err(error) => return (vec![refused(&error)], None),
+        Err(error) => return Ok((vec![refused(error)?], None)),
     };
     let mut lines = vec![state(name, &facts)];
     if !facts.up {
-        return (lines, Some(facts));
+        return Ok((lines, Some(facts)));
     }
     if how.through == Through::Ring && !facts.ring_reads {
         let text = format!("the ring does not read hardware type {}", facts.hardware);
         lines.push(Line::new("hardware", Verdict::Impossible, text).advice("--capture libpcap"));
-        return (lines, Some(facts));
+        return Ok((lines, Some(facts)));
     }
     let one = [name.to_owned()];
-    lines.push(capture(&Listen { interfaces: &one, ..how.clone() }));
+    lines.push(capture(&Listen { interfaces: &one, ..how.clone() })?);
     lines.push(mtu(&facts));
     lines.extend(offloads(name, &facts));
     lines.extend(queues(how, &facts));
     lines.extend(dropped(&facts));
-    (lines, Some(facts))
+    Ok((lines, Some(facts)))
 }
 
-/// That something was refused.
-pub(super) fn refused(error: &LiveError) -> Line {
+/// That something was refused; what makes no sense stays an error.
+pub(super) fn refused(error: LiveError) -> Result<Line, LiveError> {
     let line = Line::new("capture", Verdict::Impossible, error.to_string());
-    match error {
+    Ok(match error {
+        LiveError::Filter(_) | LiveError::Twice(_) | LiveError::Unavailable(_) => return Err(error),
         LiveError::NotPermitted(_) => line.advice("run as root, or setcap cap_net_raw+ep on the program"),
         LiveError::Unknown(_) => line.advice("`ip link` lists those that there are"),
         _ => line,
-    }
+    })
 }
 
 fn state(name: &str, facts: &Facts) -> Line {
@@ -56,7 +57,7 @@ fn state(name: &str, facts: &Facts) -> Line {
 }
 
 /// Makes what listening makes, and takes it back at once.
-fn capture(how: &Listen<'_>) -> Line {
+fn capture(how: &Listen<'_>) -> Result<Line, LiveError> {
     match listen_apart(how, 2, || true) {
         Ok(sources) => {
             let with = match sources.len() {
@@ -67,9 +68,9 @@ fn capture(how: &Listen<'_>) -> Line {
                 true => "packets for other hosts come too",
                 false => "only packets for this host come (--no-promisc)",
             };
-            Line::new("capture", Verdict::Good, format!("{with}; {promiscuous}"))
+            Ok(Line::new("capture", Verdict::Good, format!("{with}; {promiscuous}")))
         }
-        Err(error) => refused(&error),
+        Err(error) => refused(error),
     }
 }
 

@@ -6,7 +6,6 @@
 //! router are a pair too.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -230,7 +229,7 @@ pub(super) fn directions(traffic: &[Traffic]) -> Option<Line> {
         }
     }
     let spoken = all.values().filter(|sides| sides.iter().any(|&side| side >= SPOKEN_MIN));
-    let (both, one): (Vec<_>, Vec<_>) = spoken.partition(|sides| sides.iter().all(|&side| side > 0));
+    let (both, one): (Vec<&[u32; 2]>, Vec<&[u32; 2]>) = spoken.partition(|sides| sides.iter().all(|&side| side > 0));
     let (both, one) = (both.len() as u64, one.len() as u64);
     let sum = both + one;
     let one_sided = format!("of {one} of {sum} TCP conversations only one side is heard");
@@ -367,6 +366,21 @@ mod tests {
         assert_eq!(verdict(&lines, "traffic"), Some(Verdict::Change));
         assert_eq!(verdict(&traffic(&[]).judge(None), "traffic"), Some(Verdict::Change), "nothing");
         assert_eq!(verdict(&traffic(&conversations(true)[..5]).judge(None), "traffic"), Some(Verdict::Note));
+    }
+
+    #[test]
+    fn cut_packets_and_long_ones_are_told() {
+        let mut seen = Traffic::new(Some(&Facts { mtu: 1500, gro: Some(true), ..Facts::default() }));
+        let mut bytes = frame(1, false, 1, 64);
+        bytes.splice(12..12, [0x81, 0, 0, 5]);
+        let captured = bytes.len() as u32;
+        let packet = |original| Packet { time: Time(1), start: 0, captured, original, link: LinkType(1) };
+        let packets = vec![packet(captured), packet(1518), packet(1519)];
+        seen.see(&Block { input: "eth1".into(), bytes: Bytes::Owned(Arc::new(bytes)), packets, first_number: 1 });
+        let Counts { packets, tagged, cut, longer, .. } = seen.counts;
+        assert_eq!((packets, tagged, cut, longer), (3, 3, 2, 1), "1518 is the longest with a tag");
+        let lines = seen.judge(Some(&Facts { gro: Some(true), ..Facts::default() }));
+        assert_eq!((verdict(&lines, "cut"), verdict(&lines, "long")), (Some(Verdict::Change), Some(Verdict::Note)));
     }
 
     #[test]

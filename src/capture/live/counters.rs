@@ -1,18 +1,31 @@
 //! What an interface itself lost, before any program could read it.
 //!
-//! In: the table of interfaces that the kernel writes for the network namespace of the reader. Out: packets dropped since
-//! the start. Counted are the columns `drop` (what the driver or the kernel's queue had no room for, and what the card missed) and
-//! `fifo` of what was received. Source: proc_pid_net(5); net/core/net-procfs.c of Linux.
+//! In: an interface. Out: packets since the start for which the card, or the path from it to memory, had no room: `missed`
+//! and `fifo` of what was received. `dropped` is left out: it also counts packets that came and that no protocol of this host
+//! wanted, such as those with two VLAN tags. The kernel is asked through netlink, which is of the namespace of the reader; its table in
+//! /proc adds `missed` and `dropped` up, and /sys shows the namespace in which it was mounted. Sources: rtnetlink(7);
+//! include/uapi/linux/if_link.h and Documentation/networking/statistics.rst of Linux.
 
-use std::fs;
+use std::io::{Read, Write};
 
-/// The table. That of the thread: another thread may be in another namespace. /sys shows the namespace in which it was mounted.
-const TABLE: &str = "/proc/thread-self/net/dev";
-/// Columns behind the name: bytes, packets, errs, drop, fifo.
-const DROP: usize = 3;
-const FIFO: usize = 4;
+use super::super::ring;
 
-/// Drops of one interface since it was begun to count.
+/// A question for the counters of one interface, and its answer.
+const GET_STATS: u16 = 94;
+const NEW_STATS: u16 = 92;
+const REQUEST: u16 = 1;
+/// Headers of a message and of its body, which is followed by attributes.
+const MESSAGE_BYTES: usize = 16;
+const BODY_BYTES: usize = 12;
+const ATTRIBUTE_BYTES: usize = 4;
+/// The attribute with counters of 64 bits, and the bit that asks for it.
+const LINK_64: u16 = 1;
+const WANT_LINK_64: u32 = 1;
+/// Counters of that attribute: `rx_fifo_errors` and `rx_missed_errors`.
+const COUNTERS: [usize; 2] = [14, 15];
+const ANSWER_BYTES_MAX: usize = 4096;
+
+/// Losses of one interface since it was begun to count.
 pub(super) struct Drops {
     interface: String,
     last: Option<[u64; 2]>,
@@ -44,50 +57,92 @@ impl Drops {
     }
 }
 
-/// What the interface dropped since it exists.
+/// What the interface lost since it exists.
 pub(super) fn dropped(interface: &str) -> Option<u64> {
-    now(interface).map(|[drop, fifo]| drop.saturating_add(fifo))
+    now(interface).map(|counters| counters.iter().fold(0, |sum: u64, count| sum.saturating_add(*count)))
 }
 
 fn now(interface: &str) -> Option<[u64; 2]> {
-    read(&fs::read_to_string(TABLE).ok()?, interface)
+    let index = ring::index_of(interface).ok()?;
+    let mut socket = ring::netlink().ok()?;
+    socket.write_all(&question(u32::try_from(index).ok()?)).ok()?;
+    let mut answer = [0; ANSWER_BYTES_MAX];
+    let length = socket.read(&mut answer).ok()?;
+    read(answer.get(..length)?)
 }
 
-fn read(table: &str, interface: &str) -> Option<[u64; 2]> {
-    let numbers = table.lines().find_map(|line| {
-        // The number may follow the colon at once; a name may itself have one.
-        let (name, numbers) = line.rsplit_once(':')?;
-        (name.trim_start() == interface).then_some(numbers)
-    })?;
-    let mut columns = numbers.split_ascii_whitespace().map(|number| number.parse().ok());
-    let drop = columns.nth(DROP)??;
-    let fifo = columns.nth(FIFO - DROP - 1)??;
-    Some([drop, fifo])
+/// A message that asks for the counters of an interface.
+fn question(index: u32) -> [u8; MESSAGE_BYTES + BODY_BYTES] {
+    let mut message = [0; MESSAGE_BYTES + BODY_BYTES];
+    let [low, high] = [GET_STATS, REQUEST];
+    let words =
+        [(MESSAGE_BYTES + BODY_BYTES) as u32, u32::from_ne_bytes(join(low, high)), 0, 0, 0, index, WANT_LINK_64];
+    for (place, word) in message.as_chunks_mut().0.iter_mut().zip(words) {
+        *place = word.to_ne_bytes();
+    }
+    message
+}
+
+/// Two numbers beside each other.
+fn join(first: u16, second: u16) -> [u8; 4] {
+    let ([a, b], [c, d]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    [a, b, c, d]
+}
+
+fn read(answer: &[u8]) -> Option<[u64; 2]> {
+    if half(answer, 4)? != NEW_STATS {
+        return None;
+    }
+    let mut rest = answer.get(MESSAGE_BYTES.checked_add(BODY_BYTES)?..)?;
+    loop {
+        let (length, kind) = (usize::from(half(rest, 0)?), half(rest, 2)?);
+        if kind == LINK_64 {
+            let counters = rest.get(ATTRIBUTE_BYTES..length)?;
+            let counter = |n: usize| counters.as_chunks().0.get(n).copied().map(u64::from_ne_bytes);
+            let [fifo, missed] = COUNTERS;
+            return Some([counter(fifo)?, counter(missed)?]);
+        }
+        rest = rest.get(length.max(ATTRIBUTE_BYTES).next_multiple_of(4)..)?;
+    }
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().copied().map(u16::from_ne_bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LINES: &str = "\
-Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
-    lo: 1000      10    0    0    0     0          0         0     1000      10    0    0    0     0       0          0
-  eth0:18446744073709551615 20 1 7 5 0 0 0 1 1 1 900 800 1 1 1
-eth0.5: 1 2 3 4 0 0 0 0 0 0 0 0 0 0 0 0
- br:x: 1 2 3 44 1 0 0 0 0 0 0 0 0 0 0 0
-   bad: 1 2 three
-";
+    /// An answer with another attribute before the counters, which are their own numbers.
+    fn answer() -> Vec<u8> {
+        let mut bytes = vec![0; MESSAGE_BYTES + BODY_BYTES];
+        bytes[4..6].copy_from_slice(&NEW_STATS.to_ne_bytes());
+        bytes.extend(join(7, 9));
+        bytes.extend([1, 2, 3, 0]);
+        bytes.extend(join(4 + 24 * 8, LINK_64));
+        for n in 0..24u64 {
+            bytes.extend((n << 32 | 100).to_ne_bytes());
+        }
+        bytes
+    }
 
     #[test]
-    fn the_columns_of_what_was_received_are_read() {
-        assert_eq!(read(LINES, "lo"), Some([0, 0]));
-        assert_eq!(read(LINES, "eth0"), Some([7, 5]));
-        assert_eq!(read(LINES, "eth0.5"), Some([4, 0]));
-        assert_eq!(read(LINES, "br:x"), Some([44, 1]));
-        for missing in ["eth", "eth1", "bad", "face |bytes    packets errs drop", ""] {
-            assert_eq!(read(LINES, missing), None, "{missing}");
+    fn the_counters_of_what_had_no_room_are_read() {
+        let whole = answer();
+        assert_eq!(read(&whole), Some([14 << 32 | 100, 15 << 32 | 100]));
+        for length in 0..whole.len() {
+            assert_eq!(read(&whole[..length]), None, "{length}");
         }
+        let mut refused = whole;
+        refused[4] = 2;
+        assert_eq!(read(&refused), None);
+    }
+
+    #[test]
+    fn the_kernel_answers_for_the_loopback() {
+        assert_eq!(now("lo"), Some([0, 0]));
+        assert_eq!(dropped("nowhere9"), None);
     }
 
     #[test]
