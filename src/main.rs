@@ -196,12 +196,16 @@ fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
     read(&mut inputs, &args.inputs, &args.run, judge, log)
 }
 
+const NO_XDP: &str = "there is no capture through AF_XDP: it takes packets away from the host, gives them neither the \
+kernel's time nor the VLAN tag that a card takes out, and leaves both directions of a flow where the card puts them; use --capture ring";
+
 fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     let how = Listen {
         interfaces: &args.interfaces,
         through: match args.capture {
             cli::Through::Ring => live::Through::Ring,
             cli::Through::Libpcap => live::Through::Libpcap,
+            cli::Through::Xdp => return Err(Failure::Usage(NO_XDP.to_owned())),
         },
         promiscuous: !args.no_promisc,
         ring_bytes: args.ring_size,

@@ -268,6 +268,28 @@ fn readers_with_one_number_share_an_interface() {
     assert!(listening.child.wait().is_ok());
 }
 
+/// A packet of the loopback goes out and comes in; it is read once, by one of several.
+#[test]
+fn the_loopback_is_read_once_by_several() {
+    if !inside("the_loopback_is_read_once_by_several") {
+        return;
+    }
+    assert!(common::wire::ip(&["link", "set", "lo", "up"]));
+    let interfaces = names(&["lo"]);
+    let filtered = Listen { filter: Some("udp port 9"), ..how(&interfaces) };
+    for how in [&how(&interfaces), &filtered] {
+        let got = gather(how, 3, || {
+            for host in 1..=40 {
+                let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+                socket.send_to(b"discard", (std::net::Ipv4Addr::new(127, 0, 0, host), 9)).unwrap();
+            }
+        });
+        let udp = |got: &Got| got.packets.iter().filter(|packet| packet.3[23] == 17).count();
+        assert_eq!(got.iter().map(udp).sum::<usize>(), 40);
+        assert!(got.iter().all(|got| udp(got) > 2));
+    }
+}
+
 fn without_times(text: &str) -> Vec<String> {
     let one = |line: &str| {
         let mut value: Value = serde_json::from_str(line).unwrap();

@@ -141,6 +141,8 @@ fn what_cannot_be_captured_is_said_with_the_reason() {
     assert_eq!(said.status, 2, "{}", said.messages);
     let said = run(&["live", "--check", "-i", FAR, "-f", "host example.com"]);
     assert_eq!(said.status, 2, "{}", said.messages);
+    let said = run(&["live", "-i", FAR, "--capture", "xdp"]);
+    assert!(said.status == 2 && said.messages.contains("AF_XDP"), "{}", said.messages);
 }
 
 /// A card may drop what is longer than it expects; tags are counted.

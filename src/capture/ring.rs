@@ -148,11 +148,11 @@ impl Ring {
         else_id: u16,
         program: &mut [sock_filter],
     ) -> Result<(), Refusal> {
-        let word = |id: u16, flags: u32| (u32::from(id) | (libc::PACKET_FANOUT_CBPF as u32 | flags) << 16) as c_int;
+        let word = |id: u16, flags: u32| (u32::from(id) | (libc::PACKET_FANOUT_CBPF | flags) << 16) as c_int;
         let join = |ring: &Ring, word: c_int| set(&ring.socket, libc::PACKET_FANOUT, &word);
         let joining = during("join the group; its number is perhaps taken by another interface");
         let Some((first, others)) = rings.split_first_mut() else { return Ok(()) };
-        let unique = libc::PACKET_FANOUT_FLAG_UNIQUEID as u32;
+        let unique = libc::PACKET_FANOUT_FLAG_UNIQUEID;
         match id {
             Some(id) => join(first, word(id, 0)).map_err(&joining)?,
             None if join(first, word(0, unique)).is_ok() => {}
@@ -298,23 +298,24 @@ pub(crate) struct Asked {
 /// Asks the kernel about an interface; needs no permission.
 pub(crate) fn ask(interface: &str) -> io::Result<Asked> {
     index_of(interface)?;
-    let socket = socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC)?;
+    // Any socket may ask; this kind is there in every sandbox.
+    let socket = socket(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC)?;
     let asked = |what| ioctl(&socket, interface, what, &mut []);
     // SAFETY: after this question the kernel has filled in this member, in which every number is a value.
-    let hardware = unsafe { asked(libc::SIOCGIFHWADDR as u64)?.ifru_hwaddr.sa_family };
+    let hardware = unsafe { asked(libc::SIOCGIFHWADDR)?.ifru_hwaddr.sa_family };
     // SAFETY: as above.
-    let flags = c_int::from(unsafe { asked(libc::SIOCGIFFLAGS as u64)?.ifru_flags });
+    let flags = c_int::from(unsafe { asked(libc::SIOCGIFFLAGS)?.ifru_flags });
     // SAFETY: as above.
-    let mtu = unsafe { asked(libc::SIOCGIFMTU as u64)?.ifru_mtu };
+    let mtu = unsafe { asked(libc::SIOCGIFMTU)?.ifru_mtu };
     let value = |command: u32| {
         let mut words = [command, 0];
-        ioctl(&socket, interface, libc::SIOCETHTOOL as u64, &mut words).ok().map(|_| words[1])
+        ioctl(&socket, interface, libc::SIOCETHTOOL, &mut words).ok().map(|_| words[1])
     };
     let flag = |command| value(command).map(|value| value != 0);
     let features = value(ethtool::GET_FLAGS);
     let mut channels = [0u32; ethtool::CHANNELS_WORDS];
     channels[0] = ethtool::GET_CHANNELS;
-    let channels = ioctl(&socket, interface, libc::SIOCETHTOOL as u64, &mut channels).ok().map(|_| channels);
+    let channels = ioctl(&socket, interface, libc::SIOCETHTOOL, &mut channels).ok().map(|_| channels);
     Ok(Asked {
         hardware,
         up: flags & libc::IFF_UP != 0,
@@ -347,11 +348,16 @@ mod ethtool {
 /// Asks a card to put its time on every packet. One that cannot leaves that to the kernel.
 fn stamp_all(socket: &OwnedFd, interface: &str) {
     let mut config = [0, libc::HWTSTAMP_TX_OFF, libc::HWTSTAMP_FILTER_ALL];
-    let _ = ioctl(socket, interface, libc::SIOCSHWTSTAMP as u64, &mut config);
+    let _ = ioctl(socket, interface, libc::SIOCSHWTSTAMP, &mut config);
 }
 
 /// Asks about an interface by name; words that belong to the question are given and come back beside.
-fn ioctl(socket: &OwnedFd, interface: &str, what: u64, words: &mut [u32]) -> io::Result<libc::__c_anonymous_ifr_ifru> {
+fn ioctl(
+    socket: &OwnedFd,
+    interface: &str,
+    what: libc::c_ulong,
+    words: &mut [u32],
+) -> io::Result<libc::__c_anonymous_ifr_ifru> {
     // SAFETY: numbers, bytes and a pointer, for which zero is a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     let room = request.ifr_name.len().saturating_sub(1);

@@ -63,6 +63,9 @@ pub enum Through {
     Ring,
     /// libpcap.
     Libpcap,
+    /// AF_XDP, which is refused with the reason.
+    #[value(hide = true)]
+    Xdp,
 }
 
 /// Whose clock the times of packets are of.

@@ -181,7 +181,7 @@ impl Traffic {
                 )
                 .advice("a mirror (SPAN) port or a tap"),
             ),
-            0..PACKETS_MIN => {
+            _ if packets < PACKETS_MIN => {
                 let text = format!("{packets} packets came: too little to judge");
                 lines.push(Line::new("traffic", Verdict::Note, text).advice("listen for longer (--duration)"));
             }

@@ -6,7 +6,8 @@
 //! /proc adds `missed` and `dropped` up, and /sys shows the namespace in which it was mounted. Sources: rtnetlink(7);
 //! include/uapi/linux/if_link.h and Documentation/networking/statistics.rst of Linux.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 
 use super::super::ring;
 
@@ -27,25 +28,28 @@ const ANSWER_BYTES_MAX: usize = 4096;
 
 /// Losses of one interface since it was begun to count.
 pub(super) struct Drops {
-    interface: String,
-    last: Option<[u64; 2]>,
+    /// Made once: a program may later be forbidden to make sockets.
+    asking: Option<Asking>,
+    last: Option<[u64; COUNTERS.len()]>,
     sum: u64,
 }
 
 impl Drops {
     /// Begins to count.
     pub(super) fn new(interface: &str) -> Drops {
-        Drops { interface: interface.to_owned(), last: now(interface), sum: 0 }
+        let mut asking = Asking::new(interface).ok();
+        let last = asking.as_mut().and_then(Asking::ask);
+        Drops { asking, last, sum: 0 }
     }
 
     /// Packets since the beginning.
     pub(super) fn count(&mut self) -> u64 {
-        let now = now(&self.interface);
+        let now = self.asking.as_mut().and_then(Asking::ask);
         self.add(now);
         self.sum
     }
 
-    fn add(&mut self, now: Option<[u64; 2]>) {
+    fn add(&mut self, now: Option<[u64; COUNTERS.len()]>) {
         let Some(now) = now else { return };
         if let Some(last) = self.last {
             for (now, last) in now.iter().zip(last) {
@@ -59,16 +63,28 @@ impl Drops {
 
 /// What the interface lost since it exists.
 pub(super) fn dropped(interface: &str) -> Option<u64> {
-    now(interface).map(|counters| counters.iter().fold(0, |sum: u64, count| sum.saturating_add(*count)))
+    let counters = Asking::new(interface).ok()?.ask()?;
+    Some(counters.iter().fold(0, |sum: u64, count| sum.saturating_add(*count)))
 }
 
-fn now(interface: &str) -> Option<[u64; 2]> {
-    let index = ring::index_of(interface).ok()?;
-    let mut socket = ring::netlink().ok()?;
-    socket.write_all(&question(u32::try_from(index).ok()?)).ok()?;
-    let mut answer = [0; ANSWER_BYTES_MAX];
-    let length = socket.read(&mut answer).ok()?;
-    read(answer.get(..length)?)
+/// A socket to the kernel, and the number of the interface.
+struct Asking {
+    socket: File,
+    index: u32,
+}
+
+impl Asking {
+    fn new(interface: &str) -> io::Result<Asking> {
+        let index = u32::try_from(ring::index_of(interface)?).map_err(io::Error::other)?;
+        Ok(Asking { socket: ring::netlink()?, index })
+    }
+
+    fn ask(&mut self) -> Option<[u64; COUNTERS.len()]> {
+        self.socket.write_all(&question(self.index)).ok()?;
+        let mut answer = [0; ANSWER_BYTES_MAX];
+        let length = self.socket.read(&mut answer).ok()?;
+        read(answer.get(..length)?)
+    }
 }
 
 /// A message that asks for the counters of an interface.
@@ -89,7 +105,7 @@ fn join(first: u16, second: u16) -> [u8; 4] {
     [a, b, c, d]
 }
 
-fn read(answer: &[u8]) -> Option<[u64; 2]> {
+fn read(answer: &[u8]) -> Option<[u64; COUNTERS.len()]> {
     if half(answer, 4)? != NEW_STATS {
         return None;
     }
@@ -141,13 +157,15 @@ mod tests {
 
     #[test]
     fn the_kernel_answers_for_the_loopback() {
-        assert_eq!(now("lo"), Some([0, 0]));
+        assert_eq!(dropped("lo"), Some(0));
+        let mut drops = Drops::new("lo");
+        assert_eq!((drops.last, drops.count()), (Some([0, 0]), 0));
         assert_eq!(dropped("nowhere9"), None);
     }
 
     #[test]
     fn a_counter_that_begins_anew_takes_nothing_back() {
-        let mut drops = Drops { interface: String::new(), last: Some([10, 0]), sum: 0 };
+        let mut drops = Drops { asking: None, last: Some([10, 0]), sum: 0 };
         let steps = [Some([15, 1]), None, Some([2, 1]), Some([3, 5]), Some([u64::MAX, 5]), Some([0, 0]), Some([9, 0])];
         let sums = steps.map(|now| {
             drops.add(now);

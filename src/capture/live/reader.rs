@@ -114,6 +114,10 @@ impl<T: Tap> Live<T> {
     }
 
     fn end_all(&mut self) {
+        // All at once: the end of one takes its time.
+        for tap in self.interfaces.iter_mut().filter_map(|interface| interface.tap.as_mut()) {
+            tap.refuse_more();
+        }
         for (n, interface) in self.interfaces.iter_mut().enumerate() {
             self.damage.extend(interface.end(n, &mut self.merging));
         }
