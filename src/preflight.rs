@@ -17,7 +17,7 @@ use traffic::Traffic;
 
 pub use traffic::Counts;
 
-/// Version of the JSON document.
+/// Version of the JSON document, which `fixtures/schema/check.json` describes.
 pub const FORMAT: u32 = 1;
 
 /// How good something is; the worst counts.

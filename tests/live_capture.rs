@@ -234,6 +234,37 @@ fn nothing_is_lost_uncounted_with_several_rings() {
     }
 }
 
+/// When one source is no longer read, the others keep what they had: no flow changes its worker.
+#[test]
+fn a_source_that_ends_early_moves_no_flow() {
+    if !inside("a_source_that_ends_early_moves_no_flow") {
+        return;
+    }
+    let (there, back) = pairs();
+    let interfaces = names(&[FAR]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = stop.clone();
+    // Room for all, for nobody reads until the end.
+    let large = Listen { ring_bytes: 256 << 20, ..how(&interfaces) };
+    let mut sources = listen_apart(&large, 4, move || asked.load(Ordering::Relaxed)).unwrap();
+    put_on(NEAR, &there);
+    std::thread::sleep(SETTLED);
+    let first = sources.remove(0);
+    drop(first);
+    put_on(NEAR, &back);
+    std::thread::sleep(SETTLED);
+    stop.store(true, Ordering::Relaxed);
+    let mut all = BTreeSet::new();
+    for source in &mut sources {
+        let got = read(source.as_mut());
+        let pairs: BTreeSet<_> = got.packets.iter().map(|packet| pair(&packet.3)).collect();
+        assert_eq!(got.packets.len(), pairs.len() * 10, "there and back, five frames each");
+        assert!(pairs.len() > 60 && all.is_disjoint(&pairs));
+        all.extend(pairs);
+    }
+    assert!(all.len() < 440, "those of the one that ended are nobody's");
+}
+
 /// Two programs, or two readers of one, with a number share what comes.
 #[test]
 fn readers_with_one_number_share_an_interface() {

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::packets::{ACK, Endpoint, Tcp, arp, frame, tcp};
-use common::wire::{FAR, GENTLE, NEAR, Said, command, inside, ip, run, send};
+use common::wire::{FAR, GENTLE, NEAR, Said, command, inside, ip, root, run, send};
 use serde_json::Value;
 
 /// Frames put on the wire over and over while the check listens.
@@ -23,7 +23,17 @@ fn checked(interfaces: &[&str], frames: &[Vec<u8>]) -> Said {
     send(frames.iter().map(Vec::as_slice), GENTLE);
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
+    is_valid(&serde_json::from_slice(&output.stdout).unwrap());
     Said { status: output.status.code().unwrap(), out: text(output.stdout), messages: text(output.stderr) }
+}
+
+/// The document is as its schema says.
+fn is_valid(document: &Value) {
+    let path = root().join("fixtures/schema/check.json");
+    let schema: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<String> = validator.iter_errors(document).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}: {document}");
 }
 
 fn line<'a>(lines: &'a Value, about: &str) -> &'a Value {

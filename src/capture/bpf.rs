@@ -6,7 +6,7 @@
 //! Packet Filter" (1993), and bpf(4); loads beyond the packet and division by zero do not match.
 
 // Without libpcap there are no filters, only the instructions that deal packets out in the kernel.
-#![cfg_attr(not(any(feature = "libpcap", test)), allow(dead_code))]
+#![cfg_attr(not(feature = "libpcap"), allow(dead_code))]
 
 /// Instructions that one packet may take; only `protochain` jumps backwards.
 const STEPS_MAX: u32 = 65_536;

@@ -24,8 +24,9 @@ use memmap2::{MmapOptions, MmapRaw};
 pub(crate) const RETIRE_MILLISECONDS: u32 = 50;
 /// A size of frames that the kernel wants to be told and that blocks of packets do not use.
 const FRAME_BYTES: usize = 2048;
-/// Blocks of a ring, where its size allows blocks of the usual size.
-const BLOCKS_USUAL: usize = 8;
+/// Blocks of a ring, where its size allows blocks of the usual size. The kernel hands over a block after a while even when
+/// it holds one packet, so their number is how long a reader may be away on a quiet link.
+const BLOCKS_USUAL: usize = 32;
 /// Smallest block: it takes the largest packet that offloading makes, all but its last bytes.
 const BLOCK_BYTES_MIN: usize = 64 * 1024;
 const BLOCK_BYTES_MAX: usize = 1024 * 1024;
@@ -448,10 +449,23 @@ mod tests {
     #[test]
     fn a_ring_has_whole_blocks_and_at_least_two() {
         assert_eq!(geometry(64 << 20), Some((1 << 20, 64)));
-        assert_eq!(geometry(1 << 20), Some((128 << 10, 8)));
+        assert_eq!(geometry(8 << 20), Some((256 << 10, 32)));
+        assert_eq!(geometry(1 << 20), Some((64 << 10, 16)));
         assert_eq!(geometry(128 << 10), Some((64 << 10, 2)));
         assert_eq!(geometry(1), Some((64 << 10, 2)));
         assert_eq!(geometry(u64::MAX), None, "more frames than the kernel can count");
+    }
+
+    #[test]
+    fn the_kernel_is_asked_about_an_interface() {
+        let lo = ask("lo").unwrap();
+        assert_eq!((lo.hardware, lo.queues), (libc::ARPHRD_LOOPBACK, None));
+        assert!(lo.mtu >= 1500);
+        for name in ["nowhere9", "", "a-name-that-no-interface-can-have"] {
+            let error = ask(name).unwrap_err().raw_os_error();
+            assert!(matches!(error, Some(libc::ENODEV | libc::ENXIO)), "{name}: {error:?}");
+        }
+        assert!(ask("a\0b").is_err());
     }
 
     #[test]

@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use super::super::{BLOCK_PACKETS_MAX, Packet};
 use super::Part;
-use crate::time::Time;
+use crate::time::{SECOND, Time};
 
 /// Packets are held back for so long: twice what the kernel keeps a block that is not full.
 pub(super) const HOLD_MILLISECONDS: u32 = 100;
 const HOLD: i64 = HOLD_MILLISECONDS as i64 * 1_000_000;
+/// A clock that goes back by more was set: what is held then goes on.
+const CLOCK_SET: i64 = 10 * SECOND;
 /// Bytes that are held back; beyond it packets go on, in order or not.
 const HOLD_BYTES_MAX: usize = 64 << 20;
 
@@ -81,6 +83,7 @@ impl Merging {
         self.quiet = false;
         // What came before this round is older than any answer in it.
         if let Some(newest) = self.newest.take() {
+            self.quiet = self.settled.since(newest) > CLOCK_SET;
             self.settled = Time(newest.0.saturating_sub(HOLD));
         }
     }
@@ -223,6 +226,19 @@ mod tests {
         merging.put(0, part(&[11]));
         assert_eq!(runs(&mut merging), [(1, vec![7, 8])]);
         assert_eq!(merging.out_of_order(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_nothing_up() {
+        let mut merging = Merging::new(2);
+        merging.put(0, part(&[3600 * SECOND]));
+        merging.begin_round();
+        merging.put(0, part(&[1]));
+        merging.begin_round();
+        assert_eq!(runs(&mut merging), [(0, vec![3600 * SECOND]), (0, vec![1])]);
+        merging.put(1, part(&[2]));
+        merging.begin_round();
+        assert!(runs(&mut merging).is_empty(), "and then it is as before");
     }
 
     #[test]

@@ -223,3 +223,23 @@ fn instructions(expression: &str, interface: &str, begin: Begin) -> Result<Vec<l
 fn instructions(expression: &str, _: &str, _: Begin) -> Result<Vec<libc::sock_filter>, LiveError> {
     Err(FilterError::Unavailable { expression: expression.to_owned() }.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers as in include/uapi/linux/if_arp.h, link types as map_arphrd_to_dlt gives them; where that says cooked mode
+    /// (PPP, GRE) the kernel leaves out the link layer here too.
+    #[test]
+    fn the_hardware_says_what_packets_begin_with() {
+        let ethernet = [1, 772];
+        let ip = [512, 519, 768, 769, 776, 778, 823, 0xfffe];
+        for (numbers, link) in [(&ethernet[..], 1), (&[803], 127), (&ip, 101)] {
+            for &number in numbers {
+                assert_eq!(Begin::of(number).map(Begin::link), Some(LinkType(link)), "{number}");
+            }
+        }
+        // SLIP, X.25, InfiniBand, 802.11 without radiotap.
+        assert!([0, 256, 271, 32, 801].into_iter().all(|number| !reads(number)));
+    }
+}
