@@ -30,7 +30,7 @@ use bordertap::scan::Scan;
 use bordertap::signature::{FlowValues, Scratch, Signatures};
 use bordertap::stream::Stream;
 use bordertap::time::Time;
-use bordertap::worker::{Gather, Judged, Worker};
+use bordertap::worker::{Gather, Judged, Told, Worker};
 use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -52,7 +52,7 @@ impl Gather for Nobody {
         Judged { settled: true, ..Judged::default() }
     }
 
-    fn take(&mut self, record: &FlowRecord, _: u32) {
+    fn take(&mut self, record: &FlowRecord, _: u32, _: &Told) {
         self.0 += record.packets[0];
     }
 }

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench;
 use crate::bench::traffic::{SEED, Size};
+use crate::output::parse_size;
 
 pub use live::{CHECK_TIME, LiveArgs, Through, Timestamps};
 
@@ -387,24 +388,6 @@ pub struct WhereArgs {
     /// What is home, what is inside, and what is known
     #[command(flatten)]
     pub judge: JudgeArgs,
-}
-
-/// Bytes from `2GiB`, `512MiB`, `1000000`.
-pub fn parse_size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kib" => 1 << 10,
-        "m" | "mib" => 1 << 20,
-        "g" | "gib" => 1 << 30,
-        "t" | "tib" => 1 << 40,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        other => return Err(format!("`{other}` is no unit; use KiB, MiB or GiB")),
-    };
-    let number: u64 = digits.trim().parse().map_err(|_| format!("`{digits}` is no whole number"))?;
-    number.checked_mul(unit).ok_or_else(|| "too large".to_owned())
 }
 
 #[cfg(test)]

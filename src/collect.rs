@@ -6,29 +6,31 @@
 
 mod gist;
 mod link;
+mod turn;
 
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::fact::{Facts, Flag, Seen, Side, value};
-use crate::flow::key::link_local;
+use crate::flow::key::{link_local, protocol};
 use crate::merge::{self, By, Few, First, Map, Merge, Rows, Span, Tally};
 use crate::parse::{dhcp, dns, http, socks, tls};
-use crate::place::Places;
-use crate::policy::{Location, Policy};
+use crate::policy::Location;
 use crate::record::spool::Spool;
 use crate::record::{
     EvidenceKey, FlowRecord, Gist, HostTraits, NAME_FIELDS, Rare, Rollup, RollupKey, Unseen, Volume, digest,
     normal_name,
 };
-use crate::signature::{FlowValues, Scratch, Signatures};
+use crate::signature::{FlowValues, Scratch};
 use crate::time::Time;
-use crate::worker::{Gather, Judged};
+use crate::worker::{Gather, Judged, Told};
 use gist::Remembered;
+use turn::Renewal;
 
 pub use gist::{GISTS_MAX, Gists};
 pub use link::{Behind, MANAGED_MAX, MacHosts, OWN_MAX, SEEN_MAX, is_link_local, is_one_device};
+pub use turn::{Desk, Judging, Part};
 
 /// Rollups kept by one worker; flows beyond it are counted in the ledger and not judged.
 pub const ROLLUPS_MAX: usize = 1 << 20;
@@ -84,6 +86,8 @@ pub struct Gathered {
     pub flows: Tally,
     /// Flows between two outside addresses: nobody's asset.
     pub transit_flows: Tally,
+    /// TCP flows, and those of them of which one direction only was seen.
+    pub tcp_flows: [Tally; 2],
     /// First to last packet.
     pub span: Span,
 }
@@ -98,6 +102,7 @@ impl Merge for Gathered {
         Merge::merge(&mut self.limits, other.limits);
         self.flows.merge(other.flows);
         self.transit_flows.merge(other.transit_flows);
+        self.tcp_flows.merge(other.tcp_flows);
         self.span.merge(other.span);
     }
 }
@@ -110,12 +115,12 @@ impl Gathered {
 
 /// Gathers for one worker.
 pub struct Collector {
-    signatures: Arc<Signatures>,
-    places: Arc<Places>,
-    policy: Arc<Policy>,
+    desk: Arc<Desk>,
+    judging: Arc<Judging>,
     scratch: Scratch,
     interned: Interned,
     remembered: Remembered,
+    renewal: Option<Renewal>,
     month: Month,
     rollups: Rollups,
     gathered: Gathered,
@@ -123,15 +128,15 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// A collector; `keep_flows` when flow records are asked for.
-    pub fn new(signatures: Arc<Signatures>, places: Arc<Places>, policy: Arc<Policy>, keep_flows: bool) -> Collector {
+    /// A collector that judges by what lies on the desk; `keep_flows` when flow records are asked for.
+    pub fn new(desk: Arc<Desk>, keep_flows: bool) -> Collector {
         Collector {
-            signatures,
-            places,
-            policy,
+            judging: desk.judging(),
+            desk,
             scratch: Scratch::default(),
             interned: Interned::default(),
             remembered: Remembered::default(),
+            renewal: None,
             month: Month::default(),
             rollups: Rollups::default(),
             gathered: Gathered::default(),
@@ -189,8 +194,11 @@ impl Ends {
 impl Gather for Collector {
     fn judge(&mut self, record: &FlowRecord) -> Judged {
         let addresses = [Side::Source, Side::Destination].map(|side| record.address(side));
-        let ends =
-            Ends { addresses, locations: addresses.map(|address| self.policy.side_of(address)), macs: record.macs };
+        let ends = Ends {
+            addresses,
+            locations: addresses.map(|address| self.judging.policy.side_of(address)),
+            macs: record.macs,
+        };
         let gist = if record.key.is_frame() {
             // A frame tells who somebody is; it goes nowhere.
             self.announced(record);
@@ -213,22 +221,36 @@ impl Gather for Collector {
         Judged { gist, matched, settled: self.spool.is_none() }
     }
 
-    fn take(&mut self, record: &FlowRecord, gist: u32) {
-        self.gathered.flows.0 += 1;
-        self.gathered.span.merge(Span::of(record.first, record.last));
-        let known = self.rollups.gists.get(gist);
+    fn take(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
         if let Some(spool) = &mut self.spool {
+            let known = self.rollups.gists.get(gist);
             spool.push(record, known.map_or(&[], |gist| &gist.whens));
         }
-        match known.map(|gist| (gist.ours, gist.tls)) {
-            Some((Some(host), is_tls)) => self.add(record, host, is_tls, gist),
-            Some((None, _)) if !record.key.is_frame() => self.gathered.transit_flows.0 += 1,
-            _ => {}
-        }
+        self.count(record, gist, before);
+    }
+
+    fn tell(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
+        self.count(record, gist, before);
     }
 }
 
 impl Collector {
+    /// Adds what a flow carried since it was told of before.
+    fn count(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
+        let new = before.until.is_none();
+        self.gathered.flows.0 += u64::from(new);
+        if new && record.key.protocol() == protocol::TCP {
+            let one_sided = record.facts.flags.has(Flag::OneSided);
+            self.gathered.tcp_flows.merge([Tally(1), Tally(u64::from(one_sided))]);
+        }
+        self.gathered.span.merge(Span::of(record.first, record.last));
+        match self.rollups.gists.get(gist).map(|gist| (gist.ours, gist.tls)) {
+            Some((Some(host), is_tls)) => self.add(record, host, is_tls, gist, before),
+            Some((None, _)) if !record.key.is_frame() => self.gathered.transit_flows.0 += u64::from(new),
+            _ => {}
+        }
+    }
+
     /// An ordinary flow: its evidence and what it comes to.
     fn flow(&mut self, record: &FlowRecord, ends: &Ends) -> u32 {
         let known_again = self.decides(record, ends);
@@ -248,7 +270,7 @@ impl Collector {
     /// Writes down all that decides what a flow comes to; whether that is all.
     fn decides(&mut self, record: &FlowRecord, ends: &Ends) -> bool {
         let values = self.flow_values(record, ends);
-        if self.signatures.look_at_ends(&values) {
+        if self.judging.signatures.look_at_ends(&values) {
             return false;
         }
         let key = &mut self.remembered.key;
@@ -263,7 +285,7 @@ impl Collector {
                 // Of several names the first counts, and which that is stands elsewhere.
                 Some(at) if std::mem::replace(&mut named[at], true) => return false,
                 Some(_) => {}
-                None if !self.signatures.may_match(&fact) => continue,
+                None if !self.judging.signatures.may_match(&fact) => continue,
                 None => {}
             }
             key.extend_from_slice(&fact.field.number().to_le_bytes());
@@ -330,7 +352,7 @@ impl Collector {
     fn matched(&mut self, record: &FlowRecord, ends: &Ends, facts: &Facts) -> Matched {
         let values = self.flow_values(record, ends);
         let first = Seen { time: record.first, packet: record.number };
-        let verdicts = self.signatures.select(facts, &values, &mut self.scratch);
+        let verdicts = self.judging.signatures.select(facts, &values, &mut self.scratch);
         let mut matched = Matched::default();
         for hit in verdicts.iter() {
             matched.all.push(hit.when);
@@ -362,7 +384,7 @@ impl Collector {
             destination,
             protocol: record.key.protocol(),
             port: record.port(Side::Destination),
-            asn: self.places.asn(destination).map(|(number, _)| number),
+            asn: self.judging.places.asn(destination).map(|(number, _)| number),
             ouis: ends.macs.map_or([None; 2], |macs| macs.map(|[a, b, c, ..]| Some([a, b, c]))),
         }
     }
@@ -399,29 +421,32 @@ impl Collector {
         record.naming_facts().find_map(|fact| Some((self.interned.name(fact.value)?, fact.field.name)))
     }
 
-    /// Adds a flow of one of our hosts to the sums.
-    fn add(&mut self, record: &FlowRecord, host: Side, is_tls: bool, gist: u32) {
+    /// Adds a flow of one of our hosts to the sums, without what was told of it before.
+    fn add(&mut self, record: &FlowRecord, host: Side, is_tls: bool, gist: u32, before: &Told) {
         let remote = host.other();
         let (h, r) = (host.index(), remote.index());
-        let volume = Volume { bytes_out: Tally(record.bytes[h]), bytes_in: Tally(record.bytes[r]) };
+        let bytes = |side: usize| Tally(record.bytes[side].saturating_sub(before.bytes[side]));
+        let volume = Volume { bytes_out: bytes(h), bytes_in: bytes(r) };
+        let new = before.until.is_none();
         let one = |yes: bool| Tally(u64::from(yes));
         let flags = record.facts.flags;
         // A hello alone is a handshake: data follows it.
-        let carried = record.payload[h] && (!is_tls || record.more[h]);
+        let carried = |payload: [bool; 2], more: [bool; 2]| payload[h] && (!is_tls || more[h]);
+        let carried_now = carried(record.payload, record.more) && !carried(before.payload, before.more);
         let unseen = Unseen {
-            missing: Tally(record.missing.iter().sum()),
-            one_sided: one(flags.has(Flag::OneSided)),
-            midstream: one(flags.has(Flag::Midstream)),
-            truncated: one(flags.has(Flag::Truncated)),
+            missing: Tally(record.missing.iter().sum::<u64>().saturating_sub(before.missing)),
+            one_sided: one(new && flags.has(Flag::OneSided)),
+            midstream: one(new && flags.has(Flag::Midstream)),
+            truncated: one(new && flags.has(Flag::Truncated)),
             evicted: one(flags.has(Flag::Evicted)),
         };
         let rollup = Rollup {
-            flows: Tally(1),
-            spoke_out: one(record.payload[h]),
-            spoke_in: one(record.payload[r]),
-            carried: one(carried),
+            flows: one(new),
+            spoke_out: one(record.payload[h] && !before.payload[h]),
+            spoke_in: one(record.payload[r] && !before.payload[r]),
+            carried: one(carried_now),
             span: Span::of(record.first, record.last),
-            by_month: By::of(self.month.of(record.first), volume),
+            by_month: By::of(self.month.of(before.until.unwrap_or(record.first)), volume),
             rare: (unseen != Unseen::default()).then(|| Rare { unseen, ..Rare::default() }.into()),
             first: First::of(Seen { time: record.first, packet: record.number }, ()),
         };

@@ -2,25 +2,30 @@
 //! a flow was, and where it went.
 //!
 //! In: the merged sums of all workers. Out: findings and assets, sorted, the same for any number
-//! of workers; and for every flow record what was learnt of it elsewhere.
+//! of workers; and for every flow record what was learnt of it elsewhere. Of a run that goes on `knowledge` keeps what is
+//! known so far and `stored` writes it down.
 
 mod assets;
 mod findings;
+mod knowledge;
 mod names;
 mod neighbours;
+mod stored;
 
 pub use assets::{Identified, Vendorship};
+pub use knowledge::{Knowledge, MONTHS_MAX, SUMS_MAX, Seen};
 pub use names::NameBook;
+pub use stored::Stored;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::collect::Gathered;
+use crate::collect::{Gathered, Judging};
 use crate::merge::Map;
 use crate::place::Places;
 use crate::policy::Policy;
 use crate::record::{Asset, Finding};
 use crate::signature::Signatures;
-use neighbours::Neighbours;
 
 /// An identity counts for what it needs to count for (a `from`, an unexplained destination) from
 /// this confidence on.
@@ -37,6 +42,13 @@ pub struct Context<'a> {
     pub policy: &'a Policy,
 }
 
+impl Judging {
+    /// For a join.
+    pub fn context(&self) -> Context<'_> {
+        Context { signatures: &self.signatures, places: &self.places, policy: &self.policy }
+    }
+}
+
 /// The answer.
 pub struct Joined {
     /// Who talks where, most serious first.
@@ -46,16 +58,12 @@ pub struct Joined {
     /// Who each host is, for flow records.
     pub hosts: Map<IpAddr, Identified>,
     /// Names of addresses, for flow records.
-    pub names: NameBook,
+    pub names: Arc<NameBook>,
 }
 
 /// Joins what the workers gathered.
-pub fn join(mut gathered: Gathered, context: Context<'_>) -> Joined {
-    let names = NameBook::new(std::mem::take(&mut gathered.names));
-    let Gathered { rollups, evidence, hosts: traits, macs, .. } = gathered;
-    let neighbours = Neighbours::new(&macs, &traits, context.policy);
-    let hosts = assets::identify(&evidence, &traits, &neighbours, context);
-    let (findings, known_by_channel) = findings::find(&rollups, &neighbours, &hosts, &names, context);
-    let assets = assets::list(&hosts, known_by_channel, &rollups, &neighbours, context);
-    Joined { findings, assets, hosts, names }
+pub fn join(gathered: Gathered, context: Context<'_>) -> Joined {
+    let mut knowledge = Knowledge::default();
+    knowledge.add(gathered);
+    knowledge.join(context)
 }

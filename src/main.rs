@@ -1,7 +1,6 @@
 //! The program: reads the command line, runs the command, turns results into exit statuses.
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +14,9 @@ use bordertap::cli::{
     self, BenchArgs, Cli, Command, JudgeArgs, ListFormat, LiveArgs, LogFormat, OutputArgs, RunArgs, ScanArgs,
     SignatureArgs, SignatureCommand, TalkArgs, When, WhereArgs,
 };
+use bordertap::collect::Judging;
 use bordertap::ledger::Ledger;
+use bordertap::output;
 use bordertap::place::Places;
 use bordertap::policy::Policy;
 use bordertap::preflight::{self, Verdict};
@@ -145,7 +146,7 @@ impl Log {
 }
 
 /// What judging needs: signatures, databases, policy.
-fn judge(args: &JudgeArgs) -> Result<(Signatures, Places, Policy), Failure> {
+fn judge(args: &JudgeArgs) -> Result<Judging, Failure> {
     let policy = Policy::new(args.policy.as_deref(), args.home.as_deref(), args.inside.as_deref())
         .map_err(|e| Failure::Usage(e.to_string()))?;
     let signatures = load_signatures(&args.signatures)?;
@@ -156,7 +157,7 @@ fn judge(args: &JudgeArgs) -> Result<(Signatures, Places, Policy), Failure> {
     if let Some(path) = &args.asn_db {
         places = places.with_asn_db(path).map_err(|e| Failure::Useless(e.to_string()))?;
     }
-    Ok((signatures, places, policy))
+    Ok(Judging { signatures: Arc::new(signatures), places: Arc::new(places), policy: Arc::new(policy) })
 }
 
 fn load_signatures(args: &SignatureArgs) -> Result<Signatures, Failure> {
@@ -249,19 +250,11 @@ fn check(args: &LiveArgs, how: &Listen<'_>) -> Result<u8, Failure> {
 }
 
 /// Reads a source to its end and writes what was asked for.
-fn read(
-    source: &mut dyn Source,
-    names: &[String],
-    args: &RunArgs,
-    (signatures, places, policy): (Signatures, Places, Policy),
-    log: &Log,
-) -> Result<u8, Failure> {
+fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judging, log: &Log) -> Result<u8, Failure> {
     let bar = progress_bar(&args.talk, source.progress().1);
     let workers = args.workers.map(usize::from).or_else(|| std::thread::available_parallelism().ok().map(usize::from));
     let scan = Scan {
-        signatures: Arc::new(signatures),
-        places: Arc::new(places),
-        policy: Arc::new(policy),
+        judging,
         workers: workers.unwrap_or(1),
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
         packets_max: args.count.unwrap_or(u64::MAX),
@@ -361,18 +354,13 @@ fn has_color(when: When) -> bool {
     }
 }
 
-/// Bytes that go to an output at once.
-const OUTPUT_BYTES: usize = 256 << 10;
-
-/// Opens a path, `-` for standard output, and writes to it.
+/// Writes a document to a path, `-` for standard output.
 fn to(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-    if path == Path::new("-") {
-        let mut out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
-        return write(&mut out).and_then(|()| out.flush()).map_err(Failure::from);
-    }
-    let named = |error: io::Error| Failure::Useless(format!("{}: {error}", path.display()));
-    let mut out = BufWriter::with_capacity(OUTPUT_BYTES, File::create(path).map_err(named)?);
-    write(&mut out).and_then(|()| out.flush()).map_err(named)
+    output::replace(path, write).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::PipeClosed,
+        _ if path == Path::new("-") => Failure::from(error),
+        _ => Failure::Useless(format!("{}: {error}", path.display())),
+    })
 }
 
 fn measure(args: &BenchArgs) -> Result<u8, Failure> {
@@ -430,7 +418,7 @@ fn signatures(command: &SignatureCommand) -> Result<u8, Failure> {
 }
 
 fn places(args: &WhereArgs) -> Result<u8, Failure> {
-    let (signatures, places, policy) = judge(&args.judge)?;
+    let Judging { signatures, places, policy } = judge(&args.judge)?;
     let lines = args.what.iter().map(|what| scan::place_of(what, &signatures, &places, &policy)).collect::<Vec<_>>();
     to(Path::new("-"), |out| lines.iter().try_for_each(|text| out.write_all(text.as_bytes())))?;
     Ok(0)

@@ -136,6 +136,11 @@ impl<K: Ord, V: Merge> By<K, V> {
         By(SmallVec::from_buf([(key, value)]))
     }
 
+    /// Forgets those whose keys are not wanted.
+    pub fn retain(&mut self, wanted: impl Fn(&K) -> bool) {
+        self.0.retain(|(key, _)| wanted(key));
+    }
+
     /// The sums, in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = &(K, V)> {
         self.0.iter()

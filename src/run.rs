@@ -5,8 +5,12 @@
 //! takes the next block of packets, decodes it, and deals its segments out. Blocks are numbered and
 //! each worker takes its parts in that order, so a flow sees its packets in capture order whoever
 //! decoded them. A full window is a wait, never a loss. One worker needs no thread at all.
+//!
+//! A run that goes on ([`run_turns`]) is led from outside: its workers hand over what they gathered whenever they are
+//! asked. Where there is a source for each worker, nothing is dealt.
 
 mod joining;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
@@ -23,9 +27,13 @@ use crate::fact::Side;
 use crate::ledger::Ledger;
 use crate::merge::{Merge, Tally};
 use crate::parse::{self, Transport};
+use crate::time::Time;
 use crate::watch::{Stage, Watch};
 use crate::worker::{Counters, Gather, Worker};
 use joining::{Joining, Order, take};
+use turns::{Between, Common, Turner};
+
+pub use turns::{Clock, Hand, Read, Turned, Turns};
 
 /// Blocks in flight for each worker before decoding waits.
 const WINDOW_BLOCKS: u64 = 16;
@@ -73,10 +81,11 @@ impl State {
 
 /// Reads a source to its end.
 pub fn run<G: Gather>(source: &mut dyn Source, settings: &Settings<'_>, gather: impl Fn() -> G + Sync) -> Done<G> {
-    let reader = Reader { source, left: settings.packets_max, packets: 0, blocks: 0, progress: settings.progress };
+    let left = AtomicU64::new(settings.packets_max);
+    let reader = Reader::new(source, &left, settings.progress);
     match settings.workers {
-        0 | 1 => alone(reader, settings.memory, gather(), ()),
-        workers => together(reader, workers, settings.memory / workers, &gather),
+        0 | 1 => alone(reader, settings.memory, gather(), (), ()),
+        workers => together(reader, workers, settings.memory / workers, &gather, &|_| ()),
     }
 }
 
@@ -87,8 +96,46 @@ pub fn run_watched<G: Gather, W: Watch>(
     gather: G,
     watch: W,
 ) -> Done<G> {
-    let reader = Reader { source, left: settings.packets_max, packets: 0, blocks: 0, progress: settings.progress };
-    alone(reader, settings.memory, gather, watch)
+    let left = AtomicU64::new(settings.packets_max);
+    alone(Reader::new(source, &left, settings.progress), settings.memory, gather, watch, ())
+}
+
+/// Reads sources until all are over or so many packets were read, and hands over what was gathered at every turn. One
+/// source is dealt to as many workers as are set; of several each has a worker of its own. `lead` takes the hands, on this
+/// thread, until there are no more; each worker's last one says so.
+pub fn run_turns<G: Turned, T>(
+    mut sources: Vec<Box<dyn Source>>,
+    settings: &Settings<'_>,
+    turns: &Turns,
+    clock: Clock<'_>,
+    gather: impl Fn() -> G + Sync,
+    lead: impl FnOnce(&Receiver<Hand<G::Part>>) -> T,
+) -> T {
+    let left = &AtomicU64::new(settings.packets_max);
+    let (hands, taken) = unbounded();
+    let gather = &gather;
+    let turner = move |me| Turner { me, turns, clock, hands: hands.clone(), done: 0, swept: Time::default() };
+    std::thread::scope(|scope| {
+        let memory = settings.memory / sources.len().max(1);
+        let dealt = sources.len() == 1 && settings.workers > 1;
+        for (me, source) in sources.iter_mut().enumerate() {
+            let reader = Reader::new(source.as_mut(), left, settings.progress);
+            if dealt {
+                let (workers, share, turner) = (settings.workers, memory / settings.workers, turner.clone());
+                scope.spawn(move || {
+                    together(reader, workers, share, gather, &turner);
+                });
+            } else {
+                let turner = turner(me);
+                scope.spawn(move || {
+                    alone(reader, memory, gather(), (), turner);
+                });
+            }
+        }
+        // Only the workers' ends are left: when they are gone, all is taken.
+        drop(turner);
+        lead(&taken)
+    })
 }
 
 /// Does something that `rayon` can share out, on so many threads and no more.
@@ -103,27 +150,42 @@ pub fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) ->
 /// The source, with what was read of it.
 struct Reader<'a> {
     source: &'a mut dyn Source,
-    left: u64,
+    /// Packets that may still be read, by all readers of a run together.
+    left: &'a AtomicU64,
     packets: u64,
     blocks: u64,
     progress: &'a (dyn Fn(u64, u64) + Sync),
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(source: &'a mut dyn Source, left: &'a AtomicU64, progress: &'a (dyn Fn(u64, u64) + Sync)) -> Reader<'a> {
+        Reader { source, left, packets: 0, blocks: 0, progress }
+    }
+
     /// The next block and its number in the run.
     fn next(&mut self) -> Option<(u64, Block)> {
-        if self.left == 0 {
+        if self.left.load(Ordering::Relaxed) == 0 {
             return None;
         }
         let mut block = self.source.next_block()?;
-        let allowed = usize::try_from(self.left).unwrap_or(usize::MAX);
-        block.packets.truncate(allowed);
-        self.left -= block.packets.len() as u64;
+        let wanted = block.packets.len() as u64;
+        let take = |left: u64| Some(left.saturating_sub(wanted));
+        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).unwrap_or_default();
+        block.packets.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         self.packets += block.packets.len() as u64;
         let number = self.blocks;
         self.blocks += 1;
         (self.progress)(self.source.progress().0, self.packets);
         Some((number, block))
+    }
+
+    fn read(&mut self) -> Read {
+        Read {
+            packets: self.packets,
+            bytes: self.source.progress().0,
+            losses: self.source.losses(),
+            damage: self.source.damage().to_vec(),
+        }
     }
 }
 
@@ -217,7 +279,13 @@ impl Counts {
 }
 
 /// One worker does it all, without a thread.
-fn alone<G: Gather, W: Watch>(mut reader: Reader<'_>, memory: usize, gather: G, watch: W) -> Done<G> {
+fn alone<G: Gather, W: Watch>(
+    mut reader: Reader<'_>,
+    memory: usize,
+    gather: G,
+    watch: W,
+    mut between: impl Between<G, W>,
+) -> Done<G> {
     let mut worker = Worker::new(memory, gather, watch);
     let mut counts = Counts::new();
     let mut joining = Joining::default();
@@ -238,10 +306,13 @@ fn alone<G: Gather, W: Watch>(mut reader: Reader<'_>, memory: usize, gather: G, 
         }
         counts.finish_block(&block, refused);
         worker.watch.block_ends();
+        let time = block.packets.last().map(|packet| packet.time).unwrap_or_default();
+        between.look(&mut worker, &mut counts, time, || Some(joining.common(reader.read())));
     }
     take(&mut worker, &[], &[], &joining.end());
     let state = State::of(&worker);
     worker.finish();
+    between.end(&mut worker, &mut counts, || Some(joining.common(reader.read())));
     let (ledger, inputs) = counts.into_ledger(worker.counters);
     let mut done = Done { ledger, inputs, gathered: vec![worker.gather], state };
     joining.finish(&mut done.ledger, &mut done.inputs);
@@ -257,6 +328,8 @@ enum Part {
 /// The segments of a block that are of one shard, and what its fragments came to.
 struct Share {
     bytes: Bytes,
+    /// Of the last packet.
+    time: Time,
     segments: Vec<Segment>,
     wholes: Vec<Whole>,
 }
@@ -271,7 +344,13 @@ struct Shared<'a> {
     finished: Vec<AtomicU64>,
 }
 
-fn together<G: Gather>(reader: Reader<'_>, workers: usize, memory: usize, gather: &(impl Fn() -> G + Sync)) -> Done<G> {
+fn together<G: Gather, B: Between<G, ()> + Send>(
+    reader: Reader<'_>,
+    workers: usize,
+    memory: usize,
+    gather: &(impl Fn() -> G + Sync),
+    between: &(impl Fn(usize) -> B + Sync),
+) -> Done<G> {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
     let shared = Shared {
         reader: Mutex::new(reader),
@@ -291,7 +370,7 @@ fn together<G: Gather>(reader: Reader<'_>, workers: usize, memory: usize, gather
         let threads: Vec<_> = receivers
             .into_iter()
             .enumerate()
-            .map(|(me, receiver)| scope.spawn(move || work(me, shared, &receiver, memory, gather())))
+            .map(|(me, receiver)| scope.spawn(move || work(me, shared, &receiver, memory, gather(), between(me))))
             .collect();
         for thread in threads {
             match thread.join() {
@@ -318,6 +397,7 @@ fn work<G: Gather>(
     parts: &Receiver<Part>,
     memory: usize,
     gather: G,
+    mut between: impl Between<G, ()>,
 ) -> ((Ledger, ByInput), G, State) {
     let mut worker = Worker::new(memory, gather, ());
     let mut counts = Counts::new();
@@ -330,6 +410,7 @@ fn work<G: Gather>(
                 take(&mut worker, &share.segments, share.bytes.as_slice(), &share.wholes);
                 next += 1;
                 shared.finished[me].store(next, Ordering::Release);
+                between.look(&mut worker, &mut counts, share.time, || shared.common(me));
                 continue;
             }
             None => parts.try_recv().ok(),
@@ -353,6 +434,7 @@ fn work<G: Gather>(
     }
     let state = State::of(&worker);
     worker.finish();
+    between.end(&mut worker, &mut counts, || shared.common(me));
     (counts.into_ledger(worker.counters), worker.gather, state)
 }
 
@@ -389,8 +471,9 @@ impl Shared<'_> {
         });
         counts.finish_block(&block, refused);
         let pieces = std::mem::take(&mut counts.pieces);
-        let shares =
-            parts.into_iter().map(|segments| Share { bytes: block.bytes.clone(), segments, wholes: Vec::new() });
+        let time = block.packets.last().map(|packet| packet.time).unwrap_or_default();
+        let share = |segments| Share { bytes: block.bytes.clone(), time, segments, wholes: Vec::new() };
+        let shares = parts.into_iter().map(share);
         let mut order = lock(&self.order);
         order.add(number, joining::Dealt { input: block.input, pieces, shares: shares.collect() });
         self.hand_out(&mut order);
@@ -403,6 +486,15 @@ impl Shared<'_> {
                 let _ = sender.send(Part::Share(number, share));
             }
         }
+    }
+
+    /// What the first worker hands over for all of them.
+    fn common(&self, me: usize) -> Option<Common> {
+        if me != 0 {
+            return None;
+        }
+        let read = lock(&self.reader).read();
+        Some(lock(&self.order).joining.common(read))
     }
 
     /// The worker that has the flow of a segment.

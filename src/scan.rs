@@ -9,11 +9,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::capture::{Damage, Source};
-use crate::collect::{Collector, Gathered};
-use crate::join::{Context, Joined, join};
+use crate::collect::{Collector, Desk, Gathered, Judging};
+use crate::join::{Joined, Seen, join};
 use crate::merge::Merge;
 use crate::place::{self, Places};
 use crate::policy::{Location, Policy};
+use crate::record::Asset;
 use crate::report::{DamageLine, FORMAT, Gap, Header, Report, SignatureSummary};
 use crate::run::{ByInput, Done, Settings, State, run, run_watched, with_threads};
 use crate::signature::Signatures;
@@ -21,14 +22,13 @@ use crate::watch::Watch;
 
 pub use flows::Flows;
 
+/// Bytes of flow state where nothing else is said.
+pub const MEMORY_BYTES_USUAL: usize = 2 << 30;
+
 /// What a scan is made with.
 pub struct Scan {
-    /// Signatures.
-    pub signatures: Arc<Signatures>,
-    /// Databases of places.
-    pub places: Arc<Places>,
-    /// Homes, inside prefixes, exemptions.
-    pub policy: Arc<Policy>,
+    /// What flows are judged by.
+    pub judging: Judging,
     /// Worker threads.
     pub workers: usize,
     /// Bytes of flow state.
@@ -72,19 +72,38 @@ impl Scanned {
 }
 
 impl Scan {
+    /// A scan with what is built in, one worker and no limits.
+    ///
+    /// # Errors
+    /// When what is built in is broken.
+    pub fn builtin() -> Result<Scan, String> {
+        let signatures = Arc::new(Signatures::builtin().map_err(|error| error.to_string())?);
+        let policy = Arc::new(Policy::new(None, None, None).map_err(|error| error.to_string())?);
+        Ok(Scan {
+            judging: Judging { signatures, places: Arc::new(Places::builtin()), policy },
+            workers: 1,
+            memory: MEMORY_BYTES_USUAL,
+            packets_max: u64::MAX,
+            keep_flows: false,
+            filter: None,
+        })
+    }
+
     /// Reads a source to its end and says what there is to say.
     pub fn run(&self, source: &mut dyn Source, inputs: &[String], progress: &(dyn Fn(u64, u64) + Sync)) -> Scanned {
         if self.workers > 1 {
-            let places = self.places.clone();
+            let places = self.judging.places.clone();
             rayon::spawn(move || places.warm());
         }
-        let done = run(source, &self.settings(progress), || self.collector());
+        let desk = self.desk();
+        let done = run(source, &self.settings(progress), || Collector::new(desk.clone(), self.keep_flows));
         self.conclude(done, source, inputs)
     }
 
     /// As [`Scan::run`], with one worker that is watched.
     pub fn run_watched(&self, source: &mut dyn Source, inputs: &[String], watch: impl Watch) -> Scanned {
-        let done = run_watched(source, &self.settings(&|_, _| {}), self.collector(), watch);
+        let collector = Collector::new(self.desk(), self.keep_flows);
+        let done = run_watched(source, &self.settings(&|_, _| {}), collector, watch);
         self.conclude(done, source, inputs)
     }
 
@@ -92,8 +111,8 @@ impl Scan {
         Settings { workers: self.workers, memory: self.memory, packets_max: self.packets_max, progress }
     }
 
-    fn collector(&self) -> Collector {
-        Collector::new(self.signatures.clone(), self.places.clone(), self.policy.clone(), self.keep_flows)
+    fn desk(&self) -> Arc<Desk> {
+        Arc::new(Desk::new(self.judging.clone()))
     }
 
     /// What the gathered parts say together.
@@ -119,73 +138,75 @@ impl Scan {
         }
         let mut damage = source.damage().to_vec();
         damage.extend(silent(&by_input));
-        let header = self.header(&gathered, inputs, &damage);
-        let context = Context { signatures: &self.signatures, places: &self.places, policy: &self.policy };
-        let Joined { findings, assets, hosts, names } = with_threads(self.workers, || join(gathered, context));
-        let vendors: Vec<&str> = assets.iter().map(|a| a.vendor.as_str()).collect();
-        let report = Report { header, ledger, gaps: self.gaps(&vendors), findings, assets };
-        let flows = Flows {
-            spools,
-            hosts,
-            names,
-            signatures: self.signatures.clone(),
-            places: self.places.clone(),
-            policy: self.policy.clone(),
-        };
+        let seen = Seen::of(&gathered);
+        let header = header(&self.judging, seen, inputs, &damage, self.filter.as_deref());
+        let joined = with_threads(self.workers, || join(gathered, self.judging.context()));
+        let Joined { findings, assets, hosts, names } = joined;
+        let gaps = gaps(&self.judging.signatures, &assets);
+        let report = Report { header, ledger, gaps, findings, assets };
+        let flows = Flows { spools, hosts: Arc::new(hosts), names, judging: self.judging.clone() };
         Scanned { report, flows, damage, state }
     }
+}
 
-    fn header(&self, gathered: &Gathered, inputs: &[String], damage: &[Damage]) -> Header {
-        let entries = || self.signatures.files.iter().flat_map(|file| &file.entries);
-        let identities = entries().filter(|entry| entry.role.is_identity()).count();
-        let oldest = self.signatures.files.iter().map(|file| file.checked).min();
-        let span = gathered.span;
-        Header {
-            format: FORMAT,
-            program: concat!("bordertap ", env!("CARGO_PKG_VERSION")).to_owned(),
-            inputs: inputs.to_vec(),
-            damage: damage
-                .iter()
-                .map(|d| DamageLine { input: d.input.clone(), offset: d.offset, reason: d.reason.clone() })
-                .collect(),
-            first_seen: (!span.is_empty()).then(|| span.first.to_string()),
-            last_seen: (!span.is_empty()).then(|| span.last.to_string()),
-            flows: gathered.flows.0,
-            transit_flows: gathered.transit_flows.0,
-            home: self.policy.homes().iter().map(ToString::to_string).collect(),
-            inside: self.policy.inside().iter().map(ToString::to_string).collect(),
-            filter: self.filter.clone(),
-            signatures: SignatureSummary {
-                sha256: self.signatures.digest.clone(),
-                vendors: self.signatures.files.len(),
-                identities,
-                channels: entries().count() - identities,
-                oldest_check: oldest.map(|date| date.to_string()).unwrap_or_default(),
-                pack: self.signatures.seal.clone(),
-            },
-            country_database: self.places.country_title(),
-            asn_database: self.places.asn_title(),
-        }
-    }
-
-    /// What nothing can tell apart yet, of the vendors that were found.
-    fn gaps(&self, vendors: &[&str]) -> Vec<Gap> {
-        let mut gaps: Vec<Gap> = self
-            .signatures
-            .files
+/// What was read and by what it was judged.
+pub(crate) fn header(
+    judging: &Judging,
+    seen: Seen,
+    inputs: &[String],
+    damage: &[Damage],
+    filter: Option<&str>,
+) -> Header {
+    let Judging { signatures, places, policy } = judging;
+    let entries = || signatures.files.iter().flat_map(|file| &file.entries);
+    let identities = entries().filter(|entry| entry.role.is_identity()).count();
+    let oldest = signatures.files.iter().map(|file| file.checked).min();
+    let span = seen.span;
+    Header {
+        format: FORMAT,
+        program: concat!("bordertap ", env!("CARGO_PKG_VERSION")).to_owned(),
+        inputs: inputs.to_vec(),
+        damage: damage
             .iter()
-            .filter(|file| vendors.contains(&file.vendor.as_str()))
-            .flat_map(|file| file.gaps.iter().map(move |gap| (file, gap)))
-            .map(|(file, gap)| Gap {
-                id: gap.id.clone(),
-                vendor: file.vendor.clone(),
-                product: gap.product.clone(),
-                what: gap.what.clone(),
-            })
-            .collect();
-        gaps.sort();
-        gaps
+            .map(|d| DamageLine { input: d.input.clone(), offset: d.offset, reason: d.reason.clone() })
+            .collect(),
+        first_seen: (!span.is_empty()).then(|| span.first.to_string()),
+        last_seen: (!span.is_empty()).then(|| span.last.to_string()),
+        flows: seen.flows.0,
+        transit_flows: seen.transit_flows.0,
+        home: policy.homes().iter().map(ToString::to_string).collect(),
+        inside: policy.inside().iter().map(ToString::to_string).collect(),
+        filter: filter.map(str::to_owned),
+        signatures: SignatureSummary {
+            sha256: signatures.digest.clone(),
+            vendors: signatures.files.len(),
+            identities,
+            channels: entries().count() - identities,
+            oldest_check: oldest.map(|date| date.to_string()).unwrap_or_default(),
+            pack: signatures.seal.clone(),
+        },
+        country_database: places.country_title(),
+        asn_database: places.asn_title(),
     }
+}
+
+/// What nothing can tell apart yet, of the vendors that were found.
+pub(crate) fn gaps(signatures: &Signatures, assets: &[Asset]) -> Vec<Gap> {
+    let is_found = |vendor: &str| assets.iter().any(|asset| asset.vendor == vendor);
+    let mut gaps: Vec<Gap> = signatures
+        .files
+        .iter()
+        .filter(|file| is_found(&file.vendor))
+        .flat_map(|file| file.gaps.iter().map(move |gap| (file, gap)))
+        .map(|(file, gap)| Gap {
+            id: gap.id.clone(),
+            vendor: file.vendor.clone(),
+            product: gap.product.clone(),
+            what: gap.what.clone(),
+        })
+        .collect();
+    gaps.sort();
+    gaps
 }
 
 /// What is known of an address or a host name: `bordertap where`. Names are looked up in the
@@ -237,7 +258,7 @@ fn name_lines(name: &str, signatures: &Signatures) -> Vec<String> {
 }
 
 /// Inputs whose packets were all refused: nobody should take that for an empty network.
-fn silent(by_input: &ByInput) -> impl Iterator<Item = Damage> + '_ {
+pub(crate) fn silent(by_input: &ByInput) -> impl Iterator<Item = Damage> + '_ {
     by_input.iter().filter(|(_, [received, decoded])| received.0 > 0 && decoded.0 == 0).map(|(input, [received, _])| {
         Damage {
             input: input.to_string(),

@@ -4,6 +4,7 @@
 //! ends. Once the parsers of a flow are done, a packet costs one probe and one line of state.
 
 mod cold;
+mod long;
 mod reading;
 mod sequence;
 
@@ -15,16 +16,23 @@ use crate::parse::{self, Transport};
 use crate::record::FlowRecord;
 use crate::watch::{Stage, Watch};
 use cold::{Cold, Spare};
+use long::Long;
 use reading::Verdict;
 use sequence::{Lost, follow, is_data};
+
+pub use long::{TELL_SECONDS, Told};
 
 /// Takes the flows of one worker.
 pub trait Gather: Send {
     /// All that a flow says was read. Its sums are those so far.
     fn judge(&mut self, record: &FlowRecord) -> Judged;
 
-    /// A flow ended; it was judged to be this. Of one that is settled the facts are gone.
-    fn take(&mut self, record: &FlowRecord, gist: u32);
+    /// A flow ended; it was judged to be this, and so much was told of it before. Of one that is settled the facts are
+    /// gone.
+    fn take(&mut self, record: &FlowRecord, gist: u32, before: &Told);
+
+    /// A flow goes on; it carried this so far.
+    fn tell(&mut self, _record: &FlowRecord, _gist: u32, _before: &Told) {}
 }
 
 /// What became of a flow that was judged.
@@ -43,7 +51,7 @@ impl Gather for Vec<FlowRecord> {
         Judged::default()
     }
 
-    fn take(&mut self, record: &FlowRecord, _: u32) {
+    fn take(&mut self, record: &FlowRecord, _: u32, _: &Told) {
         self.push(record.clone());
     }
 }
@@ -73,6 +81,7 @@ pub struct Worker<G, W = ()> {
     memory: usize,
     cold_bytes: usize,
     spare: Spare,
+    long: Long,
     hashes: Vec<(u64, Option<u32>)>,
     /// What it counted.
     pub counters: Counters,
@@ -90,6 +99,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             memory,
             cold_bytes: 0,
             spare: Spare::default(),
+            long: Long::default(),
             hashes: Vec::with_capacity(LOOKAHEAD),
             counters: Counters::default(),
             gather,
@@ -480,7 +490,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             None => self.judge(&record).gist,
         };
         self.watch.lap(Stage::Flow);
-        self.gather.take(&record, gist);
+        self.gather.take(&record, gist, &self.long.end(id));
         self.watch.lap(Stage::Match);
         self.spare.keep_facts(record.facts);
     }

@@ -6,14 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bordertap::capture::Inputs;
-use bordertap::collect::{Collector, Rollups};
+use bordertap::collect::{Collector, Desk, Rollups};
 use bordertap::merge::Merge;
-use bordertap::place::Places;
-use bordertap::policy::Policy;
 use bordertap::record::{FlowRecord, Rollup};
 use bordertap::run::{Settings, run};
-use bordertap::signature::Signatures;
-use bordertap::worker::Gather;
+use bordertap::scan::Scan;
+use bordertap::worker::{Gather, Told};
 
 /// The flows of every capture among the fixtures.
 fn records() -> Vec<FlowRecord> {
@@ -24,10 +22,8 @@ fn records() -> Vec<FlowRecord> {
 }
 
 fn collector() -> impl Fn() -> Collector {
-    let signatures = Arc::new(Signatures::builtin().unwrap());
-    let places = Arc::new(Places::builtin());
-    let policy = Arc::new(Policy::new(None, None, None).unwrap());
-    move || Collector::new(signatures.clone(), places.clone(), policy.clone(), false)
+    let desk = Arc::new(Desk::new(Scan::builtin().unwrap().judging));
+    move || Collector::new(desk.clone(), false)
 }
 
 /// Sums by everything that tells them apart; numbers of gists mean something to their own collector only.
@@ -54,10 +50,10 @@ fn a_flow_known_again_is_judged_as_if_it_stood_alone() {
     for _ in 0..2 {
         for record in &records {
             let gist = one.judge(record).gist;
-            one.take(&settled(record), gist);
+            one.take(&settled(record), gist, &Told::default());
             let mut fresh = collector();
             let gist = fresh.judge(record).gist;
-            fresh.take(record, gist);
+            fresh.take(record, gist, &Told::default());
             add(&mut alone, fresh);
         }
     }

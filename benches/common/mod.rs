@@ -7,10 +7,7 @@ use std::sync::Arc;
 
 use bordertap::bench::traffic::{self, SEED, Size, Workload};
 use bordertap::capture::{Packet, Replay, Source};
-use bordertap::place::Places;
-use bordertap::policy::Policy;
 use bordertap::scan::Scan;
-use bordertap::signature::Signatures;
 
 /// Packets of an image: enough that a scan outweighs its beginning and end, few enough for many runs.
 pub const PACKETS: u64 = 100_000;
@@ -40,16 +37,7 @@ impl Image {
 
 /// A scan with what is built in.
 pub fn scan(workers: usize) -> Scan {
-    Scan {
-        signatures: Arc::new(Signatures::builtin().unwrap()),
-        places: Arc::new(Places::builtin()),
-        policy: Arc::new(Policy::new(None, None, None).unwrap()),
-        workers,
-        memory: MEMORY,
-        packets_max: u64::MAX,
-        keep_flows: false,
-        filter: None,
-    }
+    Scan { workers, memory: MEMORY, ..Scan::builtin().unwrap() }
 }
 
 /// Numbers that look like chance, the same every time (SplitMix64).

@@ -152,10 +152,7 @@ mod tests {
     use super::*;
     use crate::bench::traffic::{Size, Workload, image};
     use crate::capture::{Replay, Source};
-    use crate::place::Places;
-    use crate::policy::Policy;
     use crate::scan::Scan;
-    use crate::signature::Signatures;
 
     fn picture(workload: Workload) -> Arc<Vec<u8>> {
         Arc::new(image(workload, Size::Packets(20_000), 3))
@@ -184,16 +181,7 @@ mod tests {
 
     #[test]
     fn a_scan_finds_the_same_flows() {
-        let scan = Scan {
-            signatures: Arc::new(Signatures::builtin().unwrap()),
-            places: Arc::new(Places::builtin()),
-            policy: Arc::new(Policy::new(None, None, None).unwrap()),
-            workers: 1,
-            memory: 1 << 30,
-            packets_max: u64::MAX,
-            keep_flows: false,
-            filter: None,
-        };
+        let scan = Scan { memory: 1 << 30, ..Scan::builtin().unwrap() };
         for workload in [Workload::Small, Workload::Churn, Workload::Elephants, Workload::Flows10M] {
             let image = picture(workload);
             let scanned = scan.run(&mut replay(&image), &[], &|_, _| {});

@@ -6,7 +6,6 @@
 
 use std::io::{self, BufWriter, Seek, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::counters::{Counters, Counts};
@@ -22,10 +21,7 @@ use super::watcher::{self, Times, Watcher};
 use super::whole::Whole;
 use super::{Error, Options, compare, floor};
 use crate::capture::BLOCK_PACKETS_MAX;
-use crate::place::Places;
-use crate::policy::Policy;
 use crate::scan::{Scan, Scanned};
-use crate::signature::Signatures;
 use crate::watch::Stage;
 
 /// Runs that are not counted.
@@ -104,18 +100,7 @@ struct Trials {
 
 impl Bencher {
     fn new(options: &Options, counters: Option<Counters>) -> Result<Bencher, Error> {
-        let bad = |reason: String| Error::BuiltIn(reason);
-        let policy = Policy::new(None, None, None).map_err(|error| bad(error.to_string()))?;
-        let scan = Scan {
-            signatures: Arc::new(Signatures::builtin().map_err(|error| bad(error.to_string()))?),
-            places: Arc::new(Places::builtin()),
-            policy: Arc::new(policy),
-            workers: 1,
-            memory: MEMORY_BYTES,
-            packets_max: u64::MAX,
-            keep_flows: false,
-            filter: None,
-        };
+        let scan = Scan { memory: MEMORY_BYTES, ..Scan::builtin().map_err(Error::BuiltIn)? };
         let (workers, runs) = (options.workers(), options.runs.max(1));
         let (flows, program, clock_ns) = (options.flows, options.program.clone(), watcher::clock_ns());
         Ok(Bencher { scan, workers, runs, flows, program, counters, clock_ns })
@@ -136,7 +121,7 @@ impl Bencher {
             memory_bytes: MEMORY_BYTES as u64,
             batch_packets: BLOCK_PACKETS_MAX,
             flows: self.flows,
-            signatures_sha256: self.scan.signatures.digest.clone(),
+            signatures_sha256: self.scan.judging.signatures.digest.clone(),
             command: options.command(),
         }
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{RunArgs, parse_size};
+use super::RunArgs;
+use crate::output::parse_size;
 
 /// `bordertap live`.
 #[derive(Debug, Args)]

@@ -44,6 +44,21 @@ impl Gists {
         Some(number)
     }
 
+    /// As [`Gists::number`], of one that is only copied when it is new.
+    pub(super) fn number_of(&mut self, gist: &Gist) -> Option<u32> {
+        let hash = self.hasher.hash_one(gist);
+        let list = &self.list;
+        match self.numbers.find(hash, |&number| list[number as usize - 1] == *gist) {
+            Some(&number) => Some(number),
+            None => self.number(gist.clone()),
+        }
+    }
+
+    /// Gists.
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// The gist of a number.
     pub fn get(&self, number: u32) -> Option<&Gist> {
         self.list.get((number as usize).checked_sub(1)?)

@@ -378,7 +378,18 @@ impl<C: Default> Table<C> {
 
     /// Every flow, by number.
     pub fn ids(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..self.hot.high_water()).filter(|&id| self.hot[id].key[1] != 0)
+        (0..self.high_water()).filter(|&id| self.is_used(id))
+    }
+
+    /// Numbers handed out so far; the flows have some of them.
+    pub fn high_water(&self) -> u32 {
+        self.hot.high_water()
+    }
+
+    /// Whether a flow has this number, which was handed out.
+    #[inline]
+    pub fn is_used(&self, id: u32) -> bool {
+        self.hot[id].key[1] != 0
     }
 
     /// The flow to give up when memory runs out: of the next few under the hand the one without

@@ -214,11 +214,51 @@ pub fn by_channel(product: &str, evidence: Evidence) -> Vendorship {
     Vendorship { product: product.to_owned(), model: None, version: None, confidence, evidence: vec![evidence] }
 }
 
+/// What a host sent and got, in all and by country.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Total {
+    pub(super) volume: Volume,
+    pub(super) by_country: BTreeMap<String, CountryBytes>,
+}
+
+impl Merge for Total {
+    fn merge(&mut self, other: Total) {
+        self.volume.merge(other.volume);
+        for (country, bytes) in other.by_country {
+            let sum = self.by_country.entry(country).or_default();
+            sum.bytes_out = sum.bytes_out.saturating_add(bytes.bytes_out);
+            sum.bytes_in = sum.bytes_in.saturating_add(bytes.bytes_in);
+        }
+    }
+}
+
+/// Totals of the hosts that are wanted.
+pub(super) fn totals(rollups: &[Rollups], wanted: impl Fn(IpAddr) -> bool, context: Context<'_>) -> Map<IpAddr, Total> {
+    let mut totals: Map<IpAddr, Total> = Map::default();
+    for (key, gist, rollup) in rollups.iter().flat_map(Rollups::iter) {
+        let volume @ Volume { bytes_out, bytes_in } = rollup.volume();
+        if wanted(key.host) {
+            totals.entry(key.host).or_default().volume.merge(volume);
+        }
+        if let Some(remote) = key.remote.filter(|&remote| gist.remote_inside && wanted(remote)) {
+            let other_way = Volume { bytes_out: bytes_in, bytes_in: bytes_out };
+            totals.entry(remote).or_default().volume.merge(other_way);
+        }
+        let Some(remote) = key.remote.filter(|_| !gist.remote_inside && wanted(key.host)) else { continue };
+        let country = context.places.country(remote).map_or_else(|| "??".to_owned(), |c| c.to_string());
+        let sum = totals.entry(key.host).or_default().by_country.entry(country).or_default();
+        sum.bytes_out += bytes_out.0;
+        sum.bytes_in += bytes_in.0;
+    }
+    totals
+}
+
 /// The assets of the report, sorted by address and vendor.
-pub fn list(
+pub(super) fn list(
     hosts: &Map<IpAddr, Identified>,
     by_channel: ByChannel,
     rollups: &[Rollups],
+    settled: &Map<IpAddr, Total>,
     neighbours: &Neighbours<'_>,
     context: Context<'_>,
 ) -> Vec<Asset> {
@@ -229,26 +269,14 @@ pub fn list(
         }
     }
     let wanted: BTreeSet<IpAddr> = known.keys().map(|(host, _)| *host).collect();
-    let mut countries: Map<IpAddr, BTreeMap<String, CountryBytes>> = Map::default();
-    let mut volumes: Map<IpAddr, Volume> = Map::default();
-    for (key, gist, rollup) in rollups.iter().flat_map(Rollups::iter) {
-        let volume @ Volume { bytes_out, bytes_in } = rollup.volume();
-        if wanted.contains(&key.host) {
-            volumes.entry(key.host).or_default().merge(volume);
-        }
-        if let Some(remote) = key.remote.filter(|remote| gist.remote_inside && wanted.contains(remote)) {
-            volumes.entry(remote).or_default().merge(Volume { bytes_out: bytes_in, bytes_in: bytes_out });
-        }
-        let Some(remote) = key.remote.filter(|_| !gist.remote_inside && wanted.contains(&key.host)) else { continue };
-        let country = context.places.country(remote).map_or_else(|| "??".to_owned(), |c| c.to_string());
-        let sum = countries.entry(key.host).or_default().entry(country).or_default();
-        sum.bytes_out += bytes_out.0;
-        sum.bytes_in += bytes_in.0;
+    let mut totals = totals(rollups, |host| wanted.contains(&host), context);
+    for (host, total) in settled {
+        totals.entry(*host).or_default().merge(total.clone());
     }
     known
         .into_iter()
         .map(|((host, vendor), ship)| {
-            let volume = volumes.get(&host).copied().unwrap_or_default();
+            let total = totals.get(&host).cloned().unwrap_or_default();
             Asset {
                 ip: host.to_string(),
                 mac: neighbours.mac(host).map(|mac| value::mac(&mac)),
@@ -259,9 +287,9 @@ pub fn list(
                 confidence: ship.confidence,
                 evidence: ship.evidence,
                 shared_address: hosts.get(&host).is_some_and(|h| h.shared),
-                bytes_out: volume.bytes_out.0,
-                bytes_in: volume.bytes_in.0,
-                by_country: countries.get(&host).cloned().unwrap_or_default(),
+                bytes_out: total.volume.bytes_out.0,
+                bytes_in: total.volume.bytes_in.0,
+                by_country: total.by_country,
             }
         })
         .collect()

@@ -3,9 +3,11 @@
 //! In: rollups, who hosts are, names. Out: findings, one for each (asset, channel, destination
 //! name, country), most serious first.
 
+use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::Bound;
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -35,13 +37,13 @@ const ADDRESSES_MAX: usize = 64;
 
 /// What makes rollups one finding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Group {
-    host: IpAddr,
+pub(super) struct Group {
+    pub(super) host: IpAddr,
     /// The channel's id; none for the unexplained.
-    channel: Option<String>,
-    domain: Option<String>,
-    country: Option<String>,
-    outbound: bool,
+    pub(super) channel: Option<String>,
+    pub(super) domain: Option<String>,
+    pub(super) country: Option<String>,
+    pub(super) outbound: bool,
 }
 
 impl Group {
@@ -59,50 +61,72 @@ impl Group {
 }
 
 /// How a name is known that only a DNS answer gave.
-const NAME_FROM_DNS: &str = "dns";
+pub(super) const NAME_FROM_DNS: &str = "dns";
 
 /// The rollups of one finding, added up.
-struct Sum {
-    whens: BTreeSet<u32>,
-    rollup: Rollup,
-    addresses: BTreeSet<IpAddr>,
-    domain_basis: BTreeSet<&'static str>,
-    via_proxy: bool,
-    hidden: bool,
-    name_only: bool,
+#[derive(Clone)]
+pub(super) struct Sum {
+    pub(super) whens: BTreeSet<u32>,
+    pub(super) rollup: Rollup,
+    pub(super) addresses: BTreeSet<IpAddr>,
+    pub(super) domain_basis: BTreeSet<&'static str>,
+    pub(super) via_proxy: bool,
+    pub(super) hidden: bool,
+    pub(super) name_only: bool,
 }
 
-/// Finds. Also tells which hosts are known only by the channels they use.
-pub fn find(
-    rollups: &[Rollups],
-    neighbours: &Neighbours<'_>,
-    hosts: &Map<IpAddr, Identified>,
-    names: &NameBook,
-    context: Context<'_>,
-) -> (Vec<Finding>, ByChannel) {
+/// Sums of findings, by what makes them one.
+pub(super) type Sums = BTreeMap<Group, Sum>;
+
+/// Adds rollups up to findings, beside those that were settled before.
+pub(super) fn add_up<'a>(rollups: &[Rollups], settled: &'a Sums, view: View<'a>) -> Sums {
+    let finder = || Finder { settled, view, scratch: Scratch::default(), sums: Sums::new() };
     // What each worker gathered is looked at by itself.
     let mut finder = rollups
         .par_iter()
         .map(|part| {
-            let mut finder = Finder { hosts, names, context, scratch: Scratch::default(), sums: BTreeMap::new() };
+            let mut finder = finder();
             for (key, gist, rollup) in part.iter().filter(|(key, ..)| key.remote.is_some()) {
                 finder.add(key, gist, rollup);
             }
             finder
         })
         .reduce_with(Finder::merge)
-        .unwrap_or_else(|| Finder { hosts, names, context, scratch: Scratch::default(), sums: BTreeMap::new() });
+        .unwrap_or_else(finder);
     // Real flows first: a name that was only asked for is no news where a flow to it was seen.
     let asked_for = rollups.iter().flat_map(Rollups::iter).filter(|(key, ..)| key.remote.is_none());
     for (key, gist, rollup) in asked_for {
         finder.add(key, gist, rollup);
     }
-    let sums: Vec<(Group, Sum)> = std::mem::take(&mut finder.sums).into_iter().collect();
-    let finder = &finder;
-    let found: Vec<(Finding, Option<Known>)> = sums
-        .into_par_iter()
-        .map_init(|| finder, |finder, (group, sum)| finder.finding(group, sum, neighbours))
+    finder.sums
+}
+
+/// What the sums say, those that were settled before and new ones. Also tells which hosts are known only by the channels
+/// they use.
+pub(super) fn find(
+    settled: &Sums,
+    new: &Sums,
+    neighbours: &Neighbours<'_>,
+    view: View<'_>,
+) -> (Vec<Finding>, ByChannel) {
+    let mut sums: BTreeMap<&Group, Cow<'_, Sum>> =
+        settled.iter().map(|(group, sum)| (group, Cow::Borrowed(sum))).collect();
+    for (group, sum) in new {
+        match sums.entry(group) {
+            Entry::Vacant(free) => {
+                free.insert(Cow::Borrowed(sum));
+            }
+            Entry::Occupied(mut there) => there.get_mut().to_mut().merge(sum.clone()),
+        }
+    }
+    let finder = &Finder { settled, view, scratch: Scratch::default(), sums: Sums::new() };
+    let sums: Vec<(&Group, Cow<'_, Sum>)> = sums
+        .into_iter()
+        // What was only asked for when it was settled may have been seen since.
+        .filter(|(group, sum)| settled.is_empty() || !sum.name_only || !is_seen_for_real(group, [settled, new]))
         .collect();
+    let found: Vec<(Finding, Option<Known>)> =
+        sums.into_par_iter().map(|(group, sum)| finder.finding(group, &sum, neighbours)).collect();
     let mut by_channel = ByChannel::new();
     let mut findings = Vec::with_capacity(found.len());
     for (finding, known) in found {
@@ -117,23 +141,46 @@ pub fn find(
     (findings, by_channel)
 }
 
+/// From the first group that a host may have to the last.
+pub(super) fn all_of(host: IpAddr) -> impl std::ops::RangeBounds<Group> {
+    let first = |host| Group { host, channel: None, domain: None, country: None, outbound: false };
+    let next = match host {
+        IpAddr::V4(v4) => v4.to_bits().checked_add(1).map(|bits| IpAddr::V4(bits.into())),
+        IpAddr::V6(v6) => v6.to_bits().checked_add(1).map(|bits| IpAddr::V6(bits.into())),
+    };
+    (Bound::Included(first(host)), next.map_or(Bound::Unbounded, |next| Bound::Excluded(first(next))))
+}
+
+/// Whether a flow to the same name over the same channel was seen.
+fn is_seen_for_real(group: &Group, sums: [&Sums; 2]) -> bool {
+    let from = Group { country: None, outbound: false, ..group.clone() };
+    let same = |g: &Group| (g.host, &g.channel, &g.domain) == (group.host, &group.channel, &group.domain);
+    sums.into_iter().any(|sums| sums.range(&from..).take_while(|(g, _)| same(g)).any(|(_, sum)| !sum.name_only))
+}
+
 /// A host that is known by a channel it uses, and what that says of it.
 type Known = ((IpAddr, String), Vendorship);
 
+/// What is known of hosts and names, and by what it is judged.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) hosts: &'a Map<IpAddr, Identified>,
+    pub(super) names: &'a NameBook,
+    pub(super) context: Context<'a>,
+}
+
 struct Finder<'a> {
-    hosts: &'a Map<IpAddr, Identified>,
-    names: &'a NameBook,
-    context: Context<'a>,
+    /// Sums of what is over.
+    settled: &'a Sums,
+    view: View<'a>,
     scratch: Scratch,
-    sums: BTreeMap<Group, Sum>,
+    sums: Sums,
 }
 
 impl<'a> Finder<'a> {
     /// Takes another part's sums in.
     fn merge(mut self, other: Finder<'a>) -> Finder<'a> {
-        for (group, sum) in other.sums {
-            self.put(group, sum);
-        }
+        Merge::merge(&mut self.sums, other.sums);
         self
     }
 
@@ -147,7 +194,7 @@ impl<'a> Finder<'a> {
     }
 
     fn add(&mut self, key: &RollupKey, gist: &Gist, rollup: &Rollup) {
-        let host = self.hosts.get(&key.host);
+        let host = self.view.hosts.get(&key.host);
         // Somebody who opens an appliance's page is not the appliance.
         if gist.remote_inside && !gist.via_proxy && host.is_none() {
             return;
@@ -163,10 +210,10 @@ impl<'a> Finder<'a> {
             return;
         }
         let domain = domain.map(str::to_owned);
-        let channel = when.and_then(|w| self.context.signatures.when(w));
+        let channel = when.and_then(|w| self.view.context.signatures.when(w));
         let region = channel.and_then(|c| c.when.region);
         let address = key.remote.filter(|_| !gist.via_proxy).or_else(|| rollup.addresses().next());
-        let place = self.context.places.decide(region, address, self.context.policy.homes());
+        let place = self.view.context.places.decide(region, address, self.view.context.policy.homes());
         let group = Group {
             host: key.host,
             channel: channel.map(|c| c.entry.id.clone()),
@@ -175,7 +222,7 @@ impl<'a> Finder<'a> {
             outbound: gist.outbound(),
         };
         let name_only = key.remote.is_none();
-        if name_only && self.is_seen_for_real(&group) {
+        if name_only && is_seen_for_real(&group, [&self.sums, self.settled]) {
             return;
         }
         let addresses = rollup.addresses().chain(key.remote).collect();
@@ -194,16 +241,7 @@ impl<'a> Finder<'a> {
     /// Whether the client had asked for the very name that the hello shows and went to the address
     /// it was given: then that is the name it wanted, and its ECH extension is a placeholder.
     fn asked_for(&self, key: &RollupKey, gist: &Gist) -> bool {
-        matches!((&gist.name, key.remote), (Some(name), Some(remote)) if self.names.was_told(key.host, remote, name))
-    }
-
-    /// Whether a flow to the same name over the same channel was seen.
-    fn is_seen_for_real(&self, group: &Group) -> bool {
-        let from = Group { country: None, outbound: false, ..group.clone() };
-        self.sums
-            .range(from..)
-            .take_while(|(g, _)| (g.host, &g.channel, &g.domain) == (group.host, &group.channel, &group.domain))
-            .any(|(_, sum)| !sum.name_only)
+        matches!((&gist.name, key.remote), (Some(name), Some(remote)) if self.view.names.was_told(key.host, remote, name))
     }
 
     /// The name of the other end: from the flow itself, else from a DNS answer.
@@ -214,7 +252,7 @@ impl<'a> Finder<'a> {
         if let Some(name) = &gist.name {
             return (Some(name), gist.name_field);
         }
-        let names: &'a NameBook = self.names;
+        let names: &'a NameBook = self.view.names;
         let told = key.remote.and_then(|remote| names.name(key.host, remote, rollup.span.first));
         (told, told.map(|_| NAME_FROM_DNS))
     }
@@ -234,31 +272,31 @@ impl<'a> Finder<'a> {
                 destination: remote,
                 protocol: gist.protocol,
                 port: gist.port,
-                asn: self.context.places.asn(remote).map(|(number, _)| number),
+                asn: self.view.context.places.asn(remote).map(|(number, _)| number),
                 ouis: [None; 2],
             };
-            let verdicts = self.context.signatures.select(&name_facts(domain), &values, &mut self.scratch);
+            let verdicts = self.view.context.signatures.select(&name_facts(domain), &values, &mut self.scratch);
             candidates.extend(verdicts.iter().filter(|hit| !hit.identity).map(|hit| hit.when));
         }
         if candidates.is_empty() {
             return None;
         }
-        let settled = self.context.signatures.settle(&candidates, |id| host.is_some_and(|h| h.is(id)));
+        let settled = self.view.context.signatures.settle(&candidates, |id| host.is_some_and(|h| h.is(id)));
         settled.first().copied()
     }
 
     /// A known appliance talks to somewhere outside that no signature explains.
     fn is_worth_telling(&self, key: &RollupKey, gist: &Gist, host: &Identified) -> bool {
         let known = !host.shared && host.best().is_some_and(|(_, ship)| ship.confidence >= CONFIDENCE_ENOUGH);
-        let outside = key.remote.is_some_and(|remote| self.context.policy.side_of(remote) == Location::Outside);
+        let outside = key.remote.is_some_and(|remote| self.view.context.policy.side_of(remote) == Location::Outside);
         known && outside && !gist.remote_inside
     }
 
-    fn finding(&self, group: Group, sum: Sum, neighbours: &Neighbours<'_>) -> (Finding, Option<Known>) {
-        let channel = self.channel_of(&group, &sum);
-        let (asset, known) = self.asset(&group, &sum, &channel, neighbours);
+    fn finding(&self, group: &Group, sum: &Sum, neighbours: &Neighbours<'_>) -> (Finding, Option<Known>) {
+        let channel = self.channel_of(group, sum);
+        let (asset, known) = self.asset(group, sum, &channel, neighbours);
         let rollup = &sum.rollup;
-        let place = self.place(&sum);
+        let place = self.place(sum);
         let Volume { bytes_out: Tally(bytes_out), bytes_in: Tally(bytes_in) } = rollup.volume();
         let unseen = rollup.unseen();
         let input = CrossingInput {
@@ -284,21 +322,21 @@ impl<'a> Finder<'a> {
         }
         let data: Vec<&str> = channel.data.iter().map(String::as_str).collect();
         let (severity, exempt) =
-            self.context.policy.severity(&channel.id, &channel.function, &data, crossing, rollup.span.last);
+            self.view.context.policy.severity(&channel.id, &channel.function, &data, crossing, rollup.span.last);
         why.extend(exempt);
         let first = sum.addresses.iter().next();
         let as_ = first
-            .and_then(|address| self.context.places.asn(*address))
+            .and_then(|address| self.view.context.places.asn(*address))
             .map(|(number, organization)| AsNumber { number, organization });
         let finding = Finding {
             id: group.id(),
             asset,
             channel,
             destination: Destination {
-                domain: group.domain,
+                domain: group.domain.clone(),
                 domain_basis: sum.domain_basis.first().map(|basis| (*basis).to_owned()),
                 ip: sum.addresses.iter().take(ADDRESSES_MAX).map(ToString::to_string).collect(),
-                country: group.country,
+                country: group.country.clone(),
                 country_basis: place.basis.name().to_owned(),
                 country_confidence: place.confidence,
                 as_,
@@ -333,20 +371,20 @@ impl<'a> Finder<'a> {
 
     /// Where it went: of several addresses the most doubtful one counts.
     fn place(&self, sum: &Sum) -> Place {
-        let region = sum.whens.iter().filter_map(|&w| self.context.signatures.when(w)).find_map(|w| w.when.region);
-        let homes = self.context.policy.homes();
+        let region = sum.whens.iter().filter_map(|&w| self.view.context.signatures.when(w)).find_map(|w| w.when.region);
+        let homes = self.view.context.policy.homes();
         let addresses = sum.addresses.iter().filter(|_| !sum.via_proxy).take(ADDRESSES_MAX);
-        let places = addresses.map(|&address| self.context.places.decide(region, Some(address), homes));
+        let places = addresses.map(|&address| self.view.context.places.decide(region, Some(address), homes));
         places
             .min_by_key(|place| (!place.disagree, !place.anycast, place.confidence))
-            .unwrap_or_else(|| self.context.places.decide(region, None, homes))
+            .unwrap_or_else(|| self.view.context.places.decide(region, None, homes))
     }
 
     fn channel_of(&self, group: &Group, sum: &Sum) -> Channel {
-        let whens: Vec<_> = sum.whens.iter().filter_map(|&w| self.context.signatures.when(w)).collect();
+        let whens: Vec<_> = sum.whens.iter().filter_map(|&w| self.view.context.signatures.when(w)).collect();
         let best = whens.iter().max_by_key(|w| w.when.confidence);
         let Some((best, channel)) = best.and_then(|best| Some((best, best.entry.role.channel()?))) else {
-            let vendor = self.hosts.get(&group.host).and_then(|h| h.best()).map(|(vendor, _)| vendor.to_owned());
+            let vendor = self.view.hosts.get(&group.host).and_then(|h| h.best()).map(|(vendor, _)| vendor.to_owned());
             return Channel {
                 id: UNEXPLAINED.to_owned(),
                 vendor: vendor.unwrap_or_default(),
@@ -387,7 +425,7 @@ impl<'a> Finder<'a> {
     ) -> (FindingAsset, Option<Known>) {
         let mac = neighbours.mac(group.host).map(|mac| value::mac(&mac));
         let ip = group.host.to_string();
-        if let Some(ship) = self.hosts.get(&group.host).and_then(|h| h.vendors.get(&channel.vendor)) {
+        if let Some(ship) = self.view.hosts.get(&group.host).and_then(|h| h.vendors.get(&channel.vendor)) {
             return (found_asset(ip, mac, channel, ship), None);
         }
         let seen = sum.rollup.first.0.map(|(seen, ())| seen).unwrap_or_default();
@@ -420,11 +458,15 @@ fn found_asset(ip: String, mac: Option<String>, channel: &Channel, ship: &Vendor
     }
 }
 
-impl Sum {
+impl Merge for Sum {
     fn merge(&mut self, other: Sum) {
         self.whens.extend(other.whens);
         self.rollup.merge(other.rollup);
         self.addresses.extend(other.addresses);
+        // Those that are printed and judged by.
+        while self.addresses.len() > ADDRESSES_MAX {
+            self.addresses.pop_last();
+        }
         self.domain_basis.extend(other.domain_basis);
         self.via_proxy &= other.via_proxy;
         self.hidden &= other.hidden;

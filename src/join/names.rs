@@ -7,42 +7,76 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::collect::Names;
+use crate::collect::{NAMES_PER_ADDRESS_MAX, Names};
 use crate::merge::Map;
-use crate::time::Time;
+use crate::time::{SECOND, Time};
 
 /// A name and when it was first told.
 type Told = (Time, Arc<str>);
 
+/// Names kept by client and address of a run that goes on.
+pub const NAMES_MAX: usize = 1 << 20;
+/// Names that were told longer ago are forgotten then.
+const FORGET_SECONDS: i64 = 24 * 3600;
+
+/// What one client was told of one address.
+#[derive(Default)]
+struct ToldOf {
+    names: Vec<Told>,
+    last: Time,
+}
+
 /// Names by client and address.
 #[derive(Default)]
 pub struct NameBook {
-    by_client: Map<(IpAddr, IpAddr), Vec<Told>>,
+    by_client: Map<(IpAddr, IpAddr), ToldOf>,
     /// Names told to anybody, for clients whose own answers were not captured.
     by_address: Map<IpAddr, BTreeSet<Arc<str>>>,
 }
 
 impl NameBook {
-    /// Orders what was gathered.
-    pub fn new(names: Names) -> NameBook {
-        let mut book = NameBook::default();
+    /// Puts in what was gathered.
+    pub fn add(&mut self, names: Names) {
         for ((client, address), told) in names {
-            let list: Vec<Told> = told.iter().map(|(seen, name)| (seen.time, name.clone())).collect();
-            book.by_address.entry(address).or_default().extend(list.iter().map(|(_, name)| name.clone()));
-            book.by_client.insert((client, address), list);
+            let there = self.by_client.entry((client, address)).or_default();
+            for (seen, name) in told.iter() {
+                there.last = there.last.max(seen.time);
+                // Told again it is no news.
+                if there.names.last().is_none_or(|(_, before)| before != name) {
+                    there.names.push((seen.time, name.clone()));
+                }
+                let anybody = self.by_address.entry(address).or_default();
+                if anybody.len() < NAMES_PER_ADDRESS_MAX {
+                    anybody.insert(name.clone());
+                }
+            }
+            let more = there.names.len().saturating_sub(NAMES_PER_ADDRESS_MAX);
+            there.names.drain(..more);
         }
-        book
+    }
+
+    /// Forgets what was told long before `now`; of too many names all.
+    pub fn forget(&mut self, now: Time) {
+        self.by_client.retain(|_, told| now.since(told.last) < FORGET_SECONDS * SECOND);
+        if self.by_client.len() > NAMES_MAX {
+            self.by_client.clear();
+        }
+        self.by_address.clear();
+        for ((_, address), told) in &self.by_client {
+            let names = told.names.iter().map(|(_, name)| name.clone());
+            self.by_address.entry(*address).or_default().extend(names.take(NAMES_PER_ADDRESS_MAX));
+        }
     }
 
     /// Whether this client was told that this name has this address.
     pub fn was_told(&self, client: IpAddr, address: IpAddr, name: &str) -> bool {
-        self.by_client.get(&(client, address)).is_some_and(|told| told.iter().any(|(_, n)| &**n == name))
+        self.by_client.get(&(client, address)).is_some_and(|told| told.names.iter().any(|(_, n)| &**n == name))
     }
 
     /// The name for `address` as `client` knew it at `time`: the latest answer before, else the
     /// first after it, else the one name that anybody was told.
     pub fn name(&self, client: IpAddr, address: IpAddr, time: Time) -> Option<&str> {
-        if let Some(told) = self.by_client.get(&(client, address)) {
+        if let Some(ToldOf { names: told, .. }) = self.by_client.get(&(client, address)) {
             let before = told.iter().filter(|(at, _)| *at <= time).max_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
             return before.or_else(|| told.iter().min()).map(|(_, name)| &**name);
         }
@@ -64,11 +98,28 @@ mod tests {
         let told = names.entry((client, address)).or_default();
         told.add((Seen { time: Time(10), packet: 1 }, "old.example".into()));
         told.add((Seen { time: Time(20), packet: 2 }, "new.example".into()));
-        let book = NameBook::new(names);
+        let mut book = NameBook::default();
+        book.add(names);
         assert_eq!(book.name(client, address, Time(15)), Some("old.example"));
         assert_eq!(book.name(client, address, Time(25)), Some("new.example"));
         assert_eq!(book.name(client, address, Time(5)), Some("old.example"));
         assert_eq!(book.name(other, address, Time(25)), None, "two names, nobody knows which");
         assert_eq!(book.name(client, other, Time(25)), None);
+    }
+    #[test]
+    fn what_was_told_a_day_ago_is_forgotten() {
+        let (client, address): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
+        let other: IpAddr = "192.0.2.2".parse().unwrap();
+        let hours = |n: i64| Time(n * 3600 * SECOND);
+        let mut book = NameBook::default();
+        for (address, hour) in [(address, 0), (other, 0), (address, 20)] {
+            let mut names = Names::default();
+            let told = names.entry((client, address)).or_default();
+            told.add((Seen { time: hours(hour), packet: 1 }, "name.example".into()));
+            book.add(names);
+        }
+        book.forget(hours(25));
+        assert_eq!(book.name(client, address, hours(1)), Some("name.example"));
+        assert_eq!(book.name(client, other, hours(1)), None);
     }
 }

@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{ByInput, Share};
+use super::turns::Common;
+use super::{ByInput, Read, Share};
 use crate::capture::Bytes;
-use crate::decode::Segment;
 use crate::decode::fragments::{Fragments, Piece, Whole};
+use crate::decode::{REASONS, Segment};
 use crate::ledger::Ledger;
 use crate::merge::{Merge, Tally};
+use crate::time::Time;
 use crate::watch::Watch;
 use crate::worker::{Gather, Worker};
 
@@ -64,6 +66,13 @@ impl Joining {
         wholes
     }
 
+    /// What was counted since this was asked last, beside how far the source is.
+    pub(super) fn common(&mut self, read: Read) -> Common {
+        let mut ledger = Ledger::default();
+        ledger.add_reasons(&std::mem::replace(&mut self.fragments.counts, [0; REASONS.len()]));
+        (read, ledger, std::mem::take(&mut self.inputs))
+    }
+
     /// What was counted.
     pub(super) fn finish(self, ledger: &mut Ledger, inputs: &mut ByInput) {
         ledger.add_reasons(&self.fragments.counts);
@@ -111,7 +120,12 @@ impl Order {
                 (block.shares, wholes)
             }
             None if self.blocks == Some(number) => {
-                let empty = || Share { bytes: Bytes::Owned(Arc::default()), segments: Vec::new(), wholes: Vec::new() };
+                let empty = || Share {
+                    bytes: Bytes::Owned(Arc::default()),
+                    time: Time::default(),
+                    segments: Vec::new(),
+                    wholes: Vec::new(),
+                };
                 ((0..workers).map(|_| empty()).collect(), self.joining.end())
             }
             None => return None,

@@ -8,15 +8,15 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::collect::Judging;
 use crate::fact::{ETH_OUI, Flag, Side};
 use crate::join::{Identified, NameBook};
 use crate::merge::Map;
-use crate::place::{Country, Places};
-use crate::policy::{Location, Policy};
+use crate::place::Country;
+use crate::policy::Location;
 use crate::record::FlowRecord;
 use crate::record::spool::Spool;
 use crate::report::flow::{Learnt, Verdict, Writer};
-use crate::signature::Signatures;
 
 /// Bytes of lines that are gathered before they are written.
 const LINES_BYTES: usize = 256 << 10;
@@ -25,12 +25,10 @@ const ADDRESSES_MAX: usize = 1 << 16;
 
 /// Flow records, with what the whole input taught about them.
 pub struct Flows {
-    pub(super) spools: Vec<Spool>,
-    pub(super) hosts: Map<IpAddr, Identified>,
-    pub(super) names: NameBook,
-    pub(super) signatures: Arc<Signatures>,
-    pub(super) places: Arc<Places>,
-    pub(super) policy: Arc<Policy>,
+    pub(crate) spools: Vec<Spool>,
+    pub(crate) hosts: Arc<Map<IpAddr, Identified>>,
+    pub(crate) names: Arc<NameBook>,
+    pub(crate) judging: Judging,
 }
 
 /// Country and autonomous system of an address.
@@ -94,22 +92,24 @@ impl Flows {
         }
         match known.entry(address) {
             Entry::Occupied(place) => place.into_mut(),
-            Entry::Vacant(place) => place.insert((self.places.country(address), self.places.asn(address))),
+            Entry::Vacant(place) => {
+                place.insert((self.judging.places.country(address), self.judging.places.asn(address)))
+            }
         }
     }
 
     fn verdicts(&self, record: &FlowRecord, whens: &[u32]) -> Vec<Verdict<'_>> {
         let [source, destination] = [Side::Source, Side::Destination].map(|side| record.address(side));
-        let outside =
-            self.policy.side_of(source) != Location::Inside && self.policy.side_of(destination) == Location::Inside;
+        let outside = self.judging.policy.side_of(source) != Location::Inside
+            && self.judging.policy.side_of(destination) == Location::Inside;
         let host = self.hosts.get(if outside { &destination } else { &source });
-        let settled = self.signatures.settle(whens, |id| host.is_some_and(|h| h.is(id)));
+        let settled = self.judging.signatures.settle(whens, |id| host.is_some_and(|h| h.is(id)));
         let is_either = |id: &str| {
             let mut hosts = [source, destination].into_iter().filter_map(|end| self.hosts.get(&end));
             hosts.any(|host| host.identities.contains_key(id))
         };
         let verdict = |when| {
-            let when = self.signatures.when(when)?;
+            let when = self.judging.signatures.when(when)?;
             let of_maker = when.when.conditions.iter().any(|condition| condition.fields.contains(&&ETH_OUI));
             // A router's hardware address speaks of the router, not of those whose packets it passes on.
             if of_maker && when.entry.role.channel().is_none() && !record.key.is_frame() && !is_either(&when.entry.id) {

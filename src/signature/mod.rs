@@ -16,6 +16,7 @@ pub mod print;
 mod read;
 pub mod select;
 pub mod template;
+mod translate;
 pub mod words;
 
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use file::{Entry, Mistake, VendorFile, When};
 pub use index::{Index, WhenId};
 pub use pack::{Key, Pack, Seal, Used};
 pub use select::{Evidence, FlowValues, Hit, Scratch, Verdicts};
+pub use translate::Translator;
 
 /// The files that are built in, one line a vendor, by name.
 const BUILTIN: &[(&str, &str)] = &[

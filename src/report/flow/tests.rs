@@ -14,23 +14,11 @@ use crate::fact::{Facts, Field, Flags, Seen, Side};
 use crate::flow::key::Key;
 use crate::flow::tunnels::{TUNNELS_MAX, Tunnel, Tunnels};
 use crate::parse;
-use crate::place::Places;
-use crate::policy::Policy;
 use crate::scan::Scan;
-use crate::signature::Signatures;
 use crate::time::Time;
 
 fn scan() -> Scan {
-    Scan {
-        signatures: Arc::new(Signatures::builtin().unwrap()),
-        places: Arc::new(Places::builtin()),
-        policy: Arc::new(Policy::new(None, None, None).unwrap()),
-        workers: 1,
-        memory: 1 << 30,
-        packets_max: u64::MAX,
-        keep_flows: true,
-        filter: None,
-    }
+    Scan { memory: 1 << 30, keep_flows: true, ..Scan::builtin().unwrap() }
 }
 
 fn assert_same(writer: &mut Writer, record: &FlowRecord, learnt: &Learnt<'_>) {

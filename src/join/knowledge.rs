@@ -1,0 +1,230 @@
+//! What is known so far, of an input that may go on for years.
+//!
+//! In: what workers gathered, part by part. Out: findings and assets at any time. What came in lately is kept as it is: a
+//! name or an identity that is learnt later may still say what it was. Now and then that window is closed
+//! ([`Knowledge::settle`]): its sums are added to those of the findings they are, and whatever is no finding is forgotten. So
+//! memory depends on how many appliances there are and where they talk to, not on time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::assets::{self, Identified, Total};
+use super::findings::{self, Sums, View};
+use super::neighbours::Neighbours;
+use super::{Context, Joined, NameBook};
+use crate::collect::{EVIDENCE_MAX, Gathered, HOSTS_MAX, MACS_MAX, MacHosts, Rollups};
+use crate::fact;
+use crate::merge::{First, Map, Merge, Span, Tally};
+use crate::record::{EvidenceKey, HostTraits, TRAITS_MAX};
+use crate::signature::{Signatures, Translator};
+use crate::time::{SECOND, Time};
+
+/// Sums of findings that are kept when a window is closed; of more those that were quiet for longest go.
+pub const SUMS_MAX: usize = 100_000;
+/// Calendar months of which sums are kept.
+pub const MONTHS_MAX: i32 = 25;
+/// What tells a shared address is looked for in one day.
+const DAY_SECONDS: i64 = 24 * 3600;
+
+/// Months since year 0, as sums by month are kept.
+fn months(year: i16, month: i8) -> i32 {
+    i32::from(year) * 12 + i32::from(month) - 1
+}
+
+/// Counts of the whole input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Flows.
+    pub flows: Tally,
+    /// Flows between two outside addresses.
+    pub transit_flows: Tally,
+    /// TCP flows, and those of them of which one direction only was seen.
+    pub tcp_flows: [Tally; 2],
+    /// First to last packet.
+    pub span: Span,
+}
+
+impl Seen {
+    /// Of what was gathered.
+    pub fn of(gathered: &Gathered) -> Seen {
+        let Gathered { flows, transit_flows, tcp_flows, span, .. } = *gathered;
+        Seen { flows, transit_flows, tcp_flows, span }
+    }
+}
+
+impl Merge for Seen {
+    fn merge(&mut self, other: Seen) {
+        self.flows.merge(other.flows);
+        self.transit_flows.merge(other.transit_flows);
+        self.tcp_flows.merge(other.tcp_flows);
+        self.span.merge(other.span);
+    }
+}
+
+/// Sums of findings, totals of hosts, who hosts are.
+pub(super) type Window = (Sums, Map<IpAddr, Total>, Map<IpAddr, Identified>);
+
+/// What is known so far.
+#[derive(Default)]
+pub struct Knowledge {
+    /// Counts of the whole input.
+    pub seen: Seen,
+    /// Sums of the window that is open.
+    rollups: Vec<Rollups>,
+    pub(super) evidence: Map<EvidenceKey, First<fact::Seen, ()>>,
+    traits: Map<IpAddr, HostTraits>,
+    macs: MacHosts,
+    names: Arc<NameBook>,
+    /// Sums of windows that are over.
+    pub(super) sums: Sums,
+    pub(super) totals: Map<IpAddr, Total>,
+    /// When shared addresses were last forgotten.
+    day: Time,
+    /// Things that were forgotten for want of room, by name.
+    pub forgotten: BTreeMap<&'static str, Tally>,
+}
+
+impl Knowledge {
+    /// Takes in what was gathered.
+    pub fn add(&mut self, gathered: Gathered) {
+        self.seen.merge(Seen::of(&gathered));
+        let Gathered { rollups, evidence, hosts, macs, names, limits, .. } = gathered;
+        Merge::merge(&mut self.forgotten, limits);
+        if self.rollups.is_empty() {
+            self.rollups = rollups;
+        } else if let Some(window) = self.rollups.first_mut() {
+            for part in rollups {
+                for (key, gist, rollup) in part.iter() {
+                    if !window.add(key, gist, rollup) {
+                        self.forgotten.entry("window.limit").or_default().merge(Tally(1));
+                    }
+                }
+            }
+        }
+        self.evidence.merge(evidence);
+        self.traits.merge(hosts);
+        self.macs.merge(macs);
+        if !names.is_empty() {
+            match Arc::get_mut(&mut self.names) {
+                Some(book) => book.add(names),
+                // Somebody still prints with it.
+                None => self.forgotten.entry("names.busy").or_default().merge(Tally(names.len() as u64)),
+            }
+        }
+    }
+
+    /// Names of addresses. What is told while somebody holds them is lost.
+    pub fn names(&self) -> Arc<NameBook> {
+        self.names.clone()
+    }
+
+    /// Sums in the window that is open.
+    pub fn window_len(&self) -> usize {
+        self.rollups.iter().map(Rollups::len).sum()
+    }
+
+    /// What all that says.
+    pub fn join(&self, context: Context<'_>) -> Joined {
+        let neighbours = Neighbours::new(&self.macs, &self.traits, context.policy);
+        let hosts = assets::identify(&self.evidence, &self.traits, &neighbours, context);
+        let view = View { hosts: &hosts, names: &self.names, context };
+        let new = findings::add_up(&self.rollups, &self.sums, view);
+        let (findings, by_channel) = findings::find(&self.sums, &new, &neighbours, view);
+        let assets = assets::list(&hosts, by_channel, &self.rollups, &self.totals, &neighbours, context);
+        Joined { findings, assets, hosts, names: self.names.clone() }
+    }
+
+    /// Closes the window: what was seen until `now` is judged by what is known now, and stays so.
+    pub fn settle(&mut self, context: Context<'_>, now: Time) {
+        let (sums, totals, hosts) = self.window(context);
+        self.totals.merge(totals);
+        Merge::merge(&mut self.sums, sums);
+        self.rollups.clear();
+        self.forget(&hosts, now);
+    }
+
+    /// What the window that is open comes to by what is known now.
+    pub(super) fn window(&self, context: Context<'_>) -> Window {
+        let neighbours = Neighbours::new(&self.macs, &self.traits, context.policy);
+        let hosts = assets::identify(&self.evidence, &self.traits, &neighbours, context);
+        let view = View { hosts: &hosts, names: &self.names, context };
+        let sums = findings::add_up(&self.rollups, &self.sums, view);
+        let wanted: BTreeSet<IpAddr> = sums.keys().map(|group| group.host).chain(hosts.keys().copied()).collect();
+        let totals = assets::totals(&self.rollups, |host| wanted.contains(&host), context);
+        (sums, totals, hosts)
+    }
+
+    /// Forgets what is old, and what there is too much of.
+    fn forget(&mut self, hosts: &Map<IpAddr, Identified>, now: Time) {
+        let (year, month) = now.date();
+        let oldest = months(year, month) - MONTHS_MAX + 1;
+        self.sums.retain(|_, sum| {
+            let (year, month) = sum.rollup.span.last.date();
+            sum.rollup.by_month.retain(|&month| month >= oldest);
+            months(year, month) >= oldest
+        });
+        if self.sums.len() > SUMS_MAX {
+            let mut quiet: Vec<Time> = self.sums.values().map(|sum| sum.rollup.span.last).collect();
+            let surplus = self.sums.len() - SUMS_MAX;
+            quiet.sort_unstable();
+            let since = quiet.get(surplus).copied().unwrap_or(now);
+            self.sums.retain(|_, sum| sum.rollup.span.last >= since);
+            self.forgotten.entry("findings.limit").or_default().merge(Tally(surplus as u64));
+        }
+        let kept =
+            |host: &IpAddr| hosts.contains_key(host) || self.sums.range(findings::all_of(*host)).next().is_some();
+        self.totals.retain(|host, _| kept(host));
+        if now.since(self.day) >= DAY_SECONDS * SECOND {
+            self.day = now;
+            for traits in self.traits.values_mut() {
+                let crowded = |len: usize| len >= TRAITS_MAX;
+                if !crowded(traits.client_fingerprints.len()) && !crowded(traits.user_agents.len()) {
+                    (traits.client_fingerprints, traits.user_agents) = Default::default();
+                }
+            }
+        }
+        if let Some(book) = Arc::get_mut(&mut self.names) {
+            book.forget(now);
+        }
+        if self.traits.len() >= HOSTS_MAX || self.macs.len() >= MACS_MAX {
+            self.forgotten.entry("hosts.forgotten").or_default().merge(Tally(self.traits.len() as u64));
+            self.traits.clear();
+            self.macs.clear();
+        }
+        if self.evidence.len() >= EVIDENCE_MAX {
+            self.thin_evidence();
+        }
+    }
+
+    /// Of many values that show the same of a host the first stays.
+    fn thin_evidence(&mut self) {
+        let mut first: Map<(IpAddr, u32, &'static str), fact::Seen> = Map::default();
+        let seen = |first: &First<fact::Seen, ()>| first.0.map(|(seen, ())| seen).unwrap_or_default();
+        for (key, value) in &self.evidence {
+            let there = first.entry((key.host, key.when, key.field)).or_insert_with(|| seen(value));
+            *there = (*there).min(seen(value));
+        }
+        let before = self.evidence.len();
+        self.evidence.retain(|key, value| first.get(&(key.host, key.when, key.field)) == Some(&seen(value)));
+        if self.evidence.len() >= EVIDENCE_MAX {
+            self.evidence.clear();
+        }
+        let gone = Tally((before - self.evidence.len()) as u64);
+        self.forgotten.entry("evidence.forgotten").or_default().merge(gone);
+    }
+
+    /// Signatures were read again. The window must have been closed with those from before.
+    pub fn translate(&mut self, old: &Signatures, new: &Signatures) {
+        let table = Translator::to(new).table(old);
+        let number = |when: u32| table.get(when as usize).copied().flatten();
+        for (key, first) in std::mem::take(&mut self.evidence) {
+            if let Some(when) = number(key.when) {
+                self.evidence.entry(EvidenceKey { when, ..key }).or_default().merge(first);
+            }
+        }
+        for sum in self.sums.values_mut() {
+            sum.whens = sum.whens.iter().filter_map(|&when| number(when)).collect();
+        }
+    }
+}

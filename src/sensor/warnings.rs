@@ -1,0 +1,84 @@
+//! What the user of a sensor should know while it runs.
+//!
+//! In: the ledger and counts since the beginning. Out: sentences: what is wrong, how that is known, and what to do.
+
+use crate::join::Seen;
+use crate::ledger::Ledger;
+use crate::time::SECOND;
+
+/// TCP flows from which on it can be said that one direction is missing.
+const TCP_FLOWS_ENOUGH: u64 = 50;
+/// Such a part of them with one direction only is no accident.
+const ONE_SIDED_PART: f64 = 0.5;
+/// A sensor that has listened for so long should have seen so many flows.
+const QUIET_SECONDS: i64 = 60;
+const QUIET_FLOWS: u64 = 10;
+/// Loss that is worth a word.
+const LOSS_PART: f64 = 0.001;
+const MISSING_PART: f64 = 0.01;
+
+/// What is to be said after so many nanoseconds.
+pub(super) fn of(ledger: &Ledger, seen: Seen, nanoseconds: i64) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let [tcp, one_sided] = seen.tcp_flows.map(|n| n.0);
+    if tcp >= TCP_FLOWS_ENOUGH && one_sided as f64 > tcp as f64 * ONE_SIDED_PART {
+        warnings.push(format!(
+            "Of {one_sided} of {tcp} TCP flows only one direction came by: the port mirrors one direction, or the other \
+             comes on another interface. Mirror both, or listen to both with a second -i."
+        ));
+    }
+    let (flows, seconds) = (seen.flows.0, nanoseconds / SECOND);
+    if seconds >= QUIET_SECONDS && flows < QUIET_FLOWS {
+        warnings.push(format!("{flows} flows in {seconds} s: too little to judge by. Is this the mirror port?"));
+    }
+    let is_loss = |name: &str| name.starts_with("kernel.") || name.starts_with("interface.");
+    let lost: Vec<(&String, &u64)> = ledger.not_decoded.iter().filter(|(name, _)| is_loss(name)).collect();
+    let sum: u64 = lost.iter().map(|(_, count)| **count).sum();
+    if sum as f64 > ledger.received as f64 * LOSS_PART {
+        let names: Vec<String> = lost.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        warnings.push(format!(
+            "{sum} of {} packets were lost in the sensor: {}. More --ring-size, more workers, or a filter.",
+            ledger.received,
+            names.join(", ")
+        ));
+    }
+    let (missing, came) = (ledger.missing_bytes, ledger.tcp_payload_bytes);
+    if missing as f64 > came as f64 * MISSING_PART {
+        warnings.push(format!(
+            "{missing} bytes of TCP payload were acknowledged and never came by, beside {came} that did: the mirror \
+             loses packets before the sensor."
+        ));
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge::Tally;
+
+    fn seen(tcp: u64, one_sided: u64, flows: u64) -> Seen {
+        Seen { tcp_flows: [Tally(tcp), Tally(one_sided)], flows: Tally(flows), ..Seen::default() }
+    }
+
+    #[test]
+    fn a_good_port_gives_no_warning() {
+        let ledger = Ledger { received: 1000, decoded: 1000, tcp_payload_bytes: 1000, ..Ledger::default() };
+        assert_eq!(of(&ledger, seen(100, 10, 200), 3600 * SECOND), Vec::<String>::new());
+        assert_eq!(of(&Ledger::default(), seen(10, 10, 10), SECOND), Vec::<String>::new(), "too early to say");
+    }
+
+    #[test]
+    fn each_fault_has_its_sentence() {
+        let mut ledger = Ledger { received: 1000, decoded: 900, tcp_payload_bytes: 1000, ..Ledger::default() };
+        ledger.missing_bytes = 20;
+        ledger.not_decoded.insert("kernel.ring-dropped".to_owned(), 90);
+        ledger.not_decoded.insert("ip.truncated".to_owned(), 10);
+        let all = of(&ledger, seen(60, 59, 9), 61 * SECOND);
+        let expect = ["59 of 60 TCP flows", "9 flows in 61 s", "90 of 1000 packets", "20 bytes of TCP payload"];
+        assert_eq!(all.len(), expect.len(), "{all:?}");
+        for (warning, words) in all.iter().zip(expect) {
+            assert!(warning.contains(words), "{warning}");
+        }
+    }
+}
