@@ -198,7 +198,8 @@ fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
 }
 
 const NO_XDP: &str = "there is no capture through AF_XDP: it takes packets away from the host, gives them neither the \
-kernel's time nor the VLAN tag that a card takes out, and leaves both directions of a flow where the card puts them; use --capture ring";
+kernel's time nor the VLAN tag that a card takes out, and leaves both directions of a flow where the card \
+puts them; use --capture ring";
 
 fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     let how = Listen {

@@ -1,9 +1,9 @@
 //! What an interface itself lost, before any program could read it.
 //!
 //! In: an interface. Out: packets since the start for which the card, or the path from it to memory, had no room: `missed`
-//! and `fifo` of what was received. `dropped` is left out: it also counts packets that came and that no protocol of this host
-//! wanted, such as those with two VLAN tags. The kernel is asked through netlink, which is of the namespace of the reader; its table in
-//! /proc adds `missed` and `dropped` up, and /sys shows the namespace in which it was mounted. Sources: rtnetlink(7);
+//! and `fifo` of what was received. `dropped` is left out: it also counts packets that came and that no protocol of this
+//! host wanted, such as those with two VLAN tags. The kernel is asked through netlink, which is of the namespace of the
+//! reader; its table in /proc adds `missed` and `dropped` up, and /sys shows the namespace in which it was mounted. Sources: rtnetlink(7);
 //! include/uapi/linux/if_link.h and Documentation/networking/statistics.rst of Linux.
 
 use std::fs::File;

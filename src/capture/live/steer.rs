@@ -2,8 +2,9 @@
 //!
 //! In: a packet in the kernel. Out: a number that depends on the unordered pair of its IP addresses and nothing else, so
 //! both directions, all fragments and both fibres of a tap meet at one worker, and a tunnel stays together by its outer
-//! addresses. VLAN tags, PPPoE and MPLS labels are looked behind. What is no IP goes by the pair of hardware addresses. Where the kernel
-//! cannot give a byte (before Linux 6.16 one that is not in the linear part of a packet) the number is zero. Sources:
+//! addresses. VLAN tags, PPPoE and MPLS labels are looked behind. What is no IP goes by the pair of hardware addresses.
+//! Where the kernel cannot give a byte (one that is not in the linear part of a packet, in kernels before 2025) the number
+//! is zero. Sources:
 //! packet(7) on PACKET_FANOUT_CBPF; Documentation/networking/filter.rst of Linux.
 
 use super::super::bpf::Instruction;
