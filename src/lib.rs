@@ -40,9 +40,9 @@
 //! [`collect`] says what each flow comes to and adds flows up, worker by worker; [`join`] settles what only the whole can
 //! tell: names from other flows, who a host is, which channel a flow was, where it went.
 //!
-//! [`report`] prints; [`scan`] is one scan from inputs, files or interfaces, to a report; [`output`] is where records of a
-//! sensor go, [`view`] what it shows of itself, [`sensor`] leads a run that goes on, [`service`] is
-//! what surrounds it;
+//! [`report`] prints; [`scan`] is one scan from inputs, files or interfaces, to a report; [`preflight`] says beforehand
+//! whether interfaces show what there is to see; [`output`] is where records of a sensor go, [`view`] what it shows of
+//! itself, [`sensor`] leads a run that goes on, [`service`] is what surrounds it;
 //! [`bench`](mod@bench) makes traffic and
 //! measures scans of it; [`cli`] is what can be typed.
 //!
@@ -82,6 +82,7 @@ pub mod output;
 pub mod parse;
 pub mod place;
 pub mod policy;
+pub mod preflight;
 pub mod record;
 pub mod report;
 pub mod run;

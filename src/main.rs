@@ -21,6 +21,7 @@ use bordertap::ledger::Ledger;
 use bordertap::output::{self, Keeping, Outputs, Target};
 use bordertap::place::Places;
 use bordertap::policy::Policy;
+use bordertap::preflight::{self, Verdict};
 use bordertap::report::{Report, jsonl, text};
 use bordertap::run::Settings;
 use bordertap::scan::{self, Scan, Scanned};
@@ -216,30 +217,38 @@ fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
     read(&mut inputs, &args.inputs, &args.run, judge, log)
 }
 
+const NO_XDP: &str = "there is no capture through AF_XDP: it takes packets away from the host, gives them neither the \
+kernel's time nor the VLAN tag that a card takes out, and leaves both directions of a flow where the card \
+puts them; use --capture ring";
+
 fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
-    let judging = judge(&args.run.judge)?;
+    let how = Listen {
+        interfaces: &args.interfaces,
+        through: match args.capture {
+            cli::Through::Ring => live::Through::Ring,
+            cli::Through::Libpcap => live::Through::Libpcap,
+            cli::Through::Xdp => return Err(Failure::Usage(NO_XDP.to_owned())),
+        },
+        promiscuous: !args.no_promisc,
+        ring_bytes: args.ring_size,
+        filter: args.run.filter.as_deref(),
+        fanout: args.fanout,
+        hardware_times: args.timestamps == cli::Timestamps::Hardware,
+    };
+    if args.check {
+        return check(args, &how);
+    }
+    let (run, talk) = (&args.run, &args.run.talk);
+    let judging = judge(&run.judge)?;
     let outputs = open_outputs(args)?;
     let knowledge = match &args.state {
         Some(folder) => service::restore(folder, &judging.signatures).map_err(Failure::Useless)?,
         None => Knowledge::default(),
     };
     let (stop, wishes) = signals()?;
-    let end = args.duration.and_then(|duration| Instant::now().checked_add(duration));
-    let enough = move || stop.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end);
-    let how = Listen {
-        interfaces: &args.interfaces,
-        through: match args.capture {
-            cli::Through::Ring => live::Through::Ring,
-            cli::Through::Libpcap => live::Through::Libpcap,
-        },
-        promiscuous: !args.no_promisc,
-        ring_bytes: args.ring_size,
-        filter: args.run.filter.as_deref(),
-    };
-    let sources = vec![live::listen(&how, Box::new(enough))?];
+    let sources = live::listen_apart(&how, workers(run), enough(stop, args.duration))?;
     log.info(&format!("listening on {}", args.interfaces.join(", ")));
 
-    let (run, talk) = (&args.run, &args.run.talk);
     let bar = progress_bar(talk, None);
     let sensor = Sensor {
         judging,
@@ -321,6 +330,26 @@ fn signals() -> Result<(Arc<AtomicBool>, Wishes), Failure> {
 fn workers(args: &RunArgs) -> usize {
     let cores = || std::thread::available_parallelism().ok().map(usize::from);
     args.workers.map(usize::from).or_else(cores).unwrap_or(1)
+}
+
+/// Whether it is to stop or the time is over.
+fn enough(stop: Arc<AtomicBool>, duration: Option<Duration>) -> impl Fn() -> bool + Send + Sync + 'static {
+    let end = duration.and_then(|duration| Instant::now().checked_add(duration));
+    move || stop.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end)
+}
+
+/// Looks whether interfaces can be listened to and show what there is.
+fn check(args: &LiveArgs, how: &Listen<'_>) -> Result<u8, Failure> {
+    let preflight = preflight::check(how, enough(signals()?.0, Some(args.duration.unwrap_or(cli::CHECK_TIME))))?;
+    match &args.run.outputs.json {
+        Some(path) => to(path, |out| jsonl::document(&preflight, out))?,
+        None => to(Path::new("-"), |out| preflight::write(&preflight, out))?,
+    }
+    Ok(match preflight.verdict {
+        Verdict::Good | Verdict::Note => 0,
+        Verdict::Change => status::DAMAGED,
+        Verdict::Impossible => status::USELESS,
+    })
 }
 
 /// Reads a source to its end and writes what was asked for.

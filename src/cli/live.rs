@@ -51,12 +51,30 @@ pub struct LiveArgs {
     #[arg(long, value_name = "TIME", default_value = "6mo", value_parser = Age::parse, help_heading = FILES)]
     pub keep_for: Age,
 
+    /// Share interfaces with other programs that give the same number: the kernel deals packets out among them by pairs of
+    /// addresses. The first interface has this number, the next ones those behind it
+    #[arg(long, value_name = "ID")]
+    pub fanout: Option<u16>,
+
+    /// Whose clock the times of packets are of: the kernel's, or the card's where it has one; a card's may not be in UTC
+    #[arg(long, value_enum, default_value_t = Timestamps::Kernel, value_name = "CLOCK")]
+    pub timestamps: Timestamps,
+
+    /// Look whether interfaces are set up well and show both directions of the traffic, then end: what is right, what to
+    /// change and why; with --json as a document. It listens for --duration, 3 seconds if that is not given. Exit status: 0
+    /// nothing to change; 3 something to change; 1 nothing can be captured
+    #[arg(long, conflicts_with_all = ["flows", "findings", "assets"])]
+    pub check: bool,
+
     /// How it is read and judged, and where results go
     #[command(flatten)]
     pub run: RunArgs,
 }
 
 const FILES: &str = "Files of records";
+
+/// How long `--check` listens when nothing is said.
+pub const CHECK_TIME: Duration = Duration::from_secs(3);
 
 /// Through what packets come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -65,6 +83,18 @@ pub enum Through {
     Ring,
     /// libpcap.
     Libpcap,
+    /// AF_XDP, which is refused with the reason.
+    #[value(hide = true)]
+    Xdp,
+}
+
+/// Whose clock the times of packets are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Timestamps {
+    /// The kernel's.
+    Kernel,
+    /// The card's, where it has one; the kernel's otherwise.
+    Hardware,
 }
 
 /// Smallest ring.

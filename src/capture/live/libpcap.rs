@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use pcap::{Active, Capture, Device, Inactive, Precision};
 
+#[cfg(target_os = "linux")]
+use super::super::bpf::Instruction;
 use super::super::filter;
 use super::super::{BLOCK_PACKETS_MAX, FilterError, LinkType, Packet};
 use super::{Counted, Listen, LiveError, Part};
@@ -33,25 +35,6 @@ pub(super) struct Tap {
 impl super::Tap for Tap {
     /// On the loopback it drops every second packet itself, and counting differs by system.
     const HANDS_OVER_ALL: bool = false;
-
-    fn open(interface: &str, listen: &Listen<'_>) -> Result<Tap, LiveError> {
-        let buffer = i32::try_from(listen.ring_bytes).map_err(|_| LiveError::Refused {
-            interface: interface.to_owned(),
-            what: "size the buffer",
-            reason: "libpcap takes less than 2 GiB".to_owned(),
-        })?;
-        if let Some(expression) = listen.filter {
-            filter::check(expression)?;
-        }
-        let capture = inactive(interface)?.buffer_size(buffer).promisc(listen.promiscuous);
-        let mut capture = capture.open().map_err(|error| refused(interface, "listen", &error))?;
-        if let Some(expression) = listen.filter {
-            capture.filter(expression, true).map_err(|error| invalid(expression, &error))?;
-        }
-        let capture = capture.setnonblock().map_err(|error| refused(interface, "listen without waiting", &error))?;
-        let link = u16::try_from(capture.get_datalink().0).unwrap_or(u16::MAX);
-        Ok(Tap { interface: interface.to_owned(), idle: 0, capture, link: LinkType(link) })
-    }
 
     fn take(&mut self) -> Result<Option<Part>, String> {
         let (mut bytes, mut packets) = (Vec::new(), Vec::new());
@@ -80,18 +63,38 @@ impl super::Tap for Tap {
             kept: stats.received.saturating_sub(stats.dropped).into(),
             dropped: stats.dropped.into(),
             interface_dropped: stats.if_dropped.into(),
-            full: 0,
+            ..Counted::default()
         }
     }
 
     fn refuse_more(&mut self) {}
 
-    fn wait<'a>(_: impl Iterator<Item = &'a Tap>, _: u32) {
+    fn wait<'a>(_: impl Iterator<Item = &'a Tap>) -> u32 {
         std::thread::sleep(PAUSE);
+        PAUSE.as_millis() as u32
     }
 }
 
 impl Tap {
+    pub(super) fn open(interface: &str, listen: &Listen<'_>) -> Result<Tap, LiveError> {
+        let buffer = i32::try_from(listen.ring_bytes).map_err(|_| LiveError::Refused {
+            interface: interface.to_owned(),
+            what: "size the buffer",
+            reason: "libpcap takes less than 2 GiB".to_owned(),
+        })?;
+        if let Some(expression) = listen.filter {
+            filter::check(expression)?;
+        }
+        let capture = inactive(interface)?.buffer_size(buffer).promisc(listen.promiscuous);
+        let mut capture = capture.open().map_err(|error| refused(interface, "listen", &error))?;
+        if let Some(expression) = listen.filter {
+            capture.filter(expression, true).map_err(|error| invalid(expression, &error))?;
+        }
+        let capture = capture.setnonblock().map_err(|error| refused(interface, "listen without waiting", &error))?;
+        let link = u16::try_from(capture.get_datalink().0).unwrap_or(u16::MAX);
+        Ok(Tap { interface: interface.to_owned(), idle: 0, capture, link: LinkType(link) })
+    }
+
     fn is_down(&mut self) -> bool {
         self.idle = 0;
         let up = |devices: Vec<Device>| devices.iter().any(|d| d.name == self.interface && d.flags.is_up());
@@ -102,7 +105,7 @@ impl Tap {
 
 /// The filter of a ring on this interface.
 #[cfg(target_os = "linux")]
-pub(super) fn instructions(expression: &str, interface: &str) -> Result<Vec<libc::sock_filter>, LiveError> {
+pub(super) fn instructions(expression: &str, interface: &str) -> Result<Vec<Instruction>, LiveError> {
     let capture = inactive(interface)?.promisc(false);
     let capture = capture.open().map_err(|error| refused(interface, "compile the filter", &error))?;
     let program = capture.compile(expression, true).map_err(|error| invalid(expression, &error))?;
@@ -110,9 +113,7 @@ pub(super) fn instructions(expression: &str, interface: &str) -> Result<Vec<libc
         let message = "libpcap made a program that cannot be read".to_owned();
         return Err(FilterError::Invalid { expression: expression.to_owned(), message }.into());
     };
-    let native =
-        |i: super::super::bpf::Instruction| libc::sock_filter { code: i.code, jt: i.if_true, jf: i.if_false, k: i.k };
-    Ok(instructions.into_iter().map(native).collect())
+    Ok(instructions)
 }
 
 fn inactive(interface: &str) -> Result<Capture<Inactive>, LiveError> {
