@@ -41,7 +41,7 @@
 //! tell: names from other flows, who a host is, which channel a flow was, where it went.
 //!
 //! [`report`] prints; [`scan`] is one scan from inputs, files or interfaces, to a report; [`output`] is where records of a
-//! sensor go, [`view`] what it shows of itself;
+//! sensor go, [`view`] what it shows of itself; [`metrics`] shows that to Prometheus, [`tui`] on a terminal;
 //! [`bench`](mod@bench) makes traffic and
 //! measures scans of it; [`cli`] is what can be typed.
 //!
@@ -77,6 +77,7 @@ pub mod flow;
 pub mod join;
 pub mod ledger;
 pub mod merge;
+pub mod metrics;
 pub mod output;
 pub mod parse;
 pub mod place;
@@ -89,6 +90,7 @@ pub mod signature;
 pub mod slab;
 pub mod stream;
 pub mod time;
+pub mod tui;
 pub mod view;
 pub mod watch;
 pub mod worker;

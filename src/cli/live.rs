@@ -1,10 +1,12 @@
 //! What can be typed behind `live`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::{RunArgs, parse_size};
+use crate::metrics;
 
 /// `bordertap live`.
 #[derive(Debug, Args)]
@@ -32,6 +34,18 @@ pub struct LiveArgs {
     /// Take only what comes to this host anyway
     #[arg(long)]
     pub no_promisc: bool,
+
+    /// Show the sensor on the terminal while it runs: findings, assets, losses; ? there tells the keys
+    #[arg(long, conflicts_with = "stats_every")]
+    pub tui: bool,
+
+    /// Answer Prometheus there (GET /metrics, GET /healthz): a port alone means 127.0.0.1
+    #[arg(long, value_name = "ADDR", value_parser = metrics::address)]
+    pub metrics: Option<SocketAddr>,
+
+    /// Say on standard error what the sensor sees, so often: 10s, 1m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub stats_every: Option<Duration>,
 
     /// How it is read and judged, and where results go
     #[command(flatten)]
