@@ -112,9 +112,9 @@ fn findings_are_sorted_searched_and_opened() {
     press(&mut state, &view, "v");
     assert!(rows(&state).iter().map(address).rev().is_sorted());
 
-    press(&mut state, &view, "/UNLISTED");
+    press(&mut state, &view, "/TELEMETRY.UNL");
     let footer = lines(&drawn(Some(&view), &state, WIDE)).pop().unwrap();
-    assert!(footer.starts_with("/UNLISTED█"), "{footer}");
+    assert!(footer.starts_with("/TELEMETRY.UNL█"), "{footer}");
     assert_eq!(rows(&state).len(), 1);
     press(&mut state, &view, "\n\n");
     let screen = lines(&drawn(Some(&view), &state, WIDE)).join("\n");
@@ -344,11 +344,11 @@ fn driven_by_keys_in_a_terminal() {
     tmux.keys(&["v"]);
     tmux.wait("turned round", |screen| screen.contains("SEVERITY▼"));
 
-    tmux.keys(&["/", "unlisted"]);
-    let screen = tmux.wait("searched", |screen| screen.contains("/unlisted█") && !screen.contains("wildfire"));
-    assert!(screen.contains("telemetry.unlisted.example"), "{screen}");
+    tmux.keys(&["/", "telemetry.unl"]);
+    let screen = tmux.wait("searched", |screen| screen.contains("/telemetry.unl█") && !screen.contains("wildfire"));
+    assert!(screen.contains("telemetry.unlisted"), "{screen}");
     tmux.keys(&["Enter"]);
-    tmux.wait("search is kept", |screen| screen.contains("1/1") && screen.contains("only /unlisted"));
+    tmux.wait("search is kept", |screen| screen.contains("1/1") && screen.contains("only /telemetry.unl"));
     tmux.keys(&["Enter"]);
     let screen = tmux.wait("opened", |screen| screen.contains("95.216.10.20") && screen.contains("Esc back"));
     assert!(screen.contains("No signature explains"), "{screen}");

@@ -51,10 +51,10 @@ pub fn wrapped(text: &str, columns_max: usize, indent: usize) -> Vec<String> {
     let columns_max = columns_max.max(indent + 8);
     let mut lines = Vec::new();
     let mut line = String::new();
-    for word in text.split(' ') {
+    for (number, word) in text.split(' ').enumerate() {
         if !line.trim().is_empty() && width(&line) + 1 + width(word) > columns_max {
             lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
-        } else if !lines.is_empty() || !line.is_empty() || word.is_empty() {
+        } else if number > 0 {
             line.push(' ');
         }
         for character in word.chars() {
@@ -121,7 +121,8 @@ mod tests {
         assert_eq!(shortened("abc", 0), "");
         assert_eq!(wrapped("one two three", 8, 0), ["one two", "three"]);
         assert_eq!(wrapped("aaaaaaaaaaaaaaaaaaaa", 10, 2), ["aaaaaaaaaa", "  aaaaaaaa", "  aa"]);
-        assert_eq!(wrapped("", 10, 2), [" "]);
+        assert_eq!(wrapped("", 10, 2), [""]);
+        assert_eq!(wrapped("  a b", 12, 2), ["  a b"]);
         assert!(wrapped("防火墙防火墙防火墙防火墙", 9, 0).iter().all(|line| width(line) <= 9));
     }
 
