@@ -44,6 +44,9 @@ pub fn run(board: Arc<Board>, actions: impl Fn(Action), stop: impl Fn() -> bool)
     let mut view = None;
     let mut changed = true;
     while !stop() {
+        if !RAISED.load(Ordering::SeqCst) {
+            return Err(io::Error::other("a thread panicked; the terminal view ends"));
+        }
         let latest = board.get().filter(|_| !state.frozen || view.is_none());
         if let Some(latest) = latest.filter(|latest| view.as_ref().is_none_or(|old| !Arc::ptr_eq(old, latest))) {
             state.look(&latest);

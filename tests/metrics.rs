@@ -171,7 +171,8 @@ print(json.dumps(found))
 
 fn say_not_run(what: &str, why: &str) {
     // Around the capture of the test harness.
-    writeln!(std::io::stderr(), "\nNOT RUN: {what}: {why}\n").unwrap();
+    let mut say = std::io::stderr();
+    writeln!(say, "\nNOT RUN: {what}: {why}\n").unwrap();
 }
 
 fn piped(program: &str, args: &[&str], input: &str) -> String {

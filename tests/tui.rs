@@ -259,7 +259,7 @@ impl Tmux {
         let tmux = Tmux { folder: tempfile::tempdir().unwrap() };
         let program = std::env::current_exe().unwrap();
         let command = format!(
-            "{INSIDE}=1 NO_COLOR=1 '{}' --exact {test} --nocapture; echo \"status $?\"; exec sleep 600",
+            "{INSIDE}=1 NO_COLOR=1 RUST_BACKTRACE=0 '{}' --exact {test} --nocapture; echo \"status $?\"; exec sleep 600",
             program.display()
         );
         tmux.run(&["new-session", "-d", "-x", "120", "-y", "40", &command]);
@@ -284,6 +284,12 @@ impl Tmux {
 
     fn screen(&self) -> String {
         self.run(&["capture-pane", "-p"])
+    }
+
+    /// No alternate screen, and the cursor shows.
+    fn is_restored(&self) {
+        let told = self.run(&["display-message", "-p", "#{alternate_on} #{cursor_flag}"]);
+        assert_eq!(told.trim(), "0 1");
     }
 
     /// The screen, once it is as it should be.
@@ -324,17 +330,50 @@ fn show() {
     println!("asked for {:?}", actions.into_inner().unwrap());
 }
 
+/// Whether there is a tmux; says so where there is none.
+fn has_tmux(test: &str) -> bool {
+    let there = Command::new("tmux").arg("-V").output().is_ok();
+    if !there {
+        let mut say = std::io::stderr();
+        writeln!(say, "\nNOT RUN: {test}: there is no tmux here\n").unwrap();
+        assert!(std::env::var_os("BORDERTAP_LIVE").is_none_or(|v| v != "must"), "there is no tmux");
+    }
+    there
+}
+
+#[test]
+fn a_panic_leaves_a_terminal_that_can_be_read() {
+    const TEST: &str = "a_panic_leaves_a_terminal_that_can_be_read";
+    if std::env::var_os(INSIDE).is_some() {
+        let board = Arc::new(Board::default());
+        board.put(view::view());
+        std::thread::spawn(|| {
+            std::thread::sleep(Duration::from_secs(1));
+            panic!("on purpose");
+        });
+        println!("{:?}", tui::run(board, |_| {}, || false));
+        return;
+    }
+    if !has_tmux(TEST) {
+        return;
+    }
+    let tmux = Tmux::open(TEST);
+    tmux.wait("the view", |screen| screen.contains("5 Loss"));
+    let screen = tmux.wait("the end", |screen| screen.contains("status 0"));
+    assert!(screen.contains("on purpose") && screen.contains("a thread panicked"), "{screen}");
+    tmux.is_restored();
+}
+
 #[test]
 fn driven_by_keys_in_a_terminal() {
+    const TEST: &str = "driven_by_keys_in_a_terminal";
     if std::env::var_os(INSIDE).is_some() {
         return show();
     }
-    if Command::new("tmux").arg("-V").output().is_err() {
-        writeln!(std::io::stderr(), "\nNOT RUN: driven_by_keys_in_a_terminal: there is no tmux here\n").unwrap();
-        assert!(std::env::var_os("BORDERTAP_LIVE").is_none_or(|v| v != "must"), "there is no tmux");
+    if !has_tmux(TEST) {
         return;
     }
-    let tmux = Tmux::open("driven_by_keys_in_a_terminal");
+    let tmux = Tmux::open(TEST);
     let all = format!("1/{}  Enter open", EXPECTED.len());
     tmux.wait("the findings", |screen| screen.contains(&all) && screen.contains("COUNTRY"));
 
@@ -375,6 +414,5 @@ fn driven_by_keys_in_a_terminal() {
     // The terminal is as it was: what was there before, and what is said behind it.
     assert!(screen.contains("asked for [Report, Quit]"), "{screen}");
     assert!(!screen.contains("5 Loss"), "{screen}");
-    let told = tmux.run(&["display-message", "-p", "#{alternate_on} #{cursor_flag}"]);
-    assert_eq!(told.trim(), "0 1", "no alternate screen, the cursor shows");
+    tmux.is_restored();
 }

@@ -20,7 +20,7 @@ fn is_harmless(character: char) -> bool {
     let hidden = matches!(character, SOFT_HYPHEN | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
         | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
         | '\u{e0000}'..='\u{e0fff}');
-    !hidden && character.width().is_some_and(|width| width > 0)
+    !hidden && matches!(character.width(), Some(1 | 2))
 }
 
 /// Columns that a harmless text takes.
