@@ -31,10 +31,16 @@ pub fn draw(frame: &mut Frame<'_>, view: Option<&View>, state: &UiState) {
     draw_head(frame, head, view, state);
     frame.render_widget(Paragraph::new(tab_line(state)), tabs);
     match &state.detail {
-        Some((key, first)) => draw_detail(frame, body, key, *first, view, state),
-        None => draw_table(frame, body, view, state),
+        Some((key, first)) => {
+            draw_detail(frame, body, key, *first, view, state);
+            frame.render_widget(foot_line(None, state), foot);
+        }
+        None => {
+            let table = state.table(view);
+            draw_table(frame, body, &table, view, state);
+            frame.render_widget(foot_line(Some(&table), state), foot);
+        }
     }
-    frame.render_widget(Paragraph::new(foot_line(view, state)), foot);
     if state.help {
         draw_help(frame, area);
     }
@@ -142,9 +148,8 @@ fn tab_line(state: &UiState) -> Line<'static> {
     Line::from(spans)
 }
 
-fn draw_table(frame: &mut Frame<'_>, area: Rect, view: &View, state: &UiState) {
+fn draw_table(frame: &mut Frame<'_>, area: Rect, table: &Table, view: &View, state: &UiState) {
     let list = state.list();
-    let table = state.table(view);
     let mut lines = area.rows();
     for (note, line) in table.notes.iter().zip(lines.by_ref()) {
         let bad = note.contains("DOES NOT") || !view.report.ledger.adds_up();
@@ -153,15 +158,15 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, view: &View, state: &UiState) {
     }
     let fit = table.fit(area.width.into(), list.sort);
     if let Some(line) = lines.next() {
-        frame.render_widget(Line::styled(head(&table, &fit, list.sort), Modifier::UNDERLINED | Modifier::BOLD), line);
+        frame.render_widget(Line::styled(head(table, &fit, list.sort), Modifier::UNDERLINED | Modifier::BOLD), line);
     }
     let room = usize::from(area.height).saturating_sub(above_rows(state.page, view));
-    let chosen = list.chosen(&table);
+    let chosen = list.chosen(table);
     // The chosen row stands in the middle, but for both ends.
     let first = chosen.saturating_sub(room / 2).min(table.rows.len().saturating_sub(room));
     for ((at, row), line) in table.rows.iter().enumerate().skip(first).zip(lines) {
         let mark = if at == chosen { Modifier::REVERSED } else { Modifier::empty() };
-        frame.render_widget(Line::styled(cells(&table, row, &fit), style(row.tone, state).add_modifier(mark)), line);
+        frame.render_widget(Line::styled(cells(table, row, &fit), style(row.tone, state).add_modifier(mark)), line);
     }
     if table.rows.is_empty() {
         let text = if list.filter.is_empty() { "nothing yet" } else { "nothing has this text" };
@@ -213,7 +218,8 @@ fn draw_detail(frame: &mut Frame<'_>, area: Rect, key: &str, first: usize, view:
     }
 }
 
-fn foot_line(view: &View, state: &UiState) -> Line<'static> {
+/// Search, message, or the keys; of a table also the row and the order.
+fn foot_line(table: Option<&Table>, state: &UiState) -> Line<'static> {
     let list = state.list();
     if state.typing {
         return Line::from(format!("/{}█  Enter keeps it, Esc forgets it", harmless(&list.filter)));
@@ -221,11 +227,10 @@ fn foot_line(view: &View, state: &UiState) -> Line<'static> {
     if let Some(message) = state.message {
         return Line::from(message);
     }
-    if state.detail.is_some() {
+    let Some(table) = table else {
         return Line::from("↑↓ scroll  Esc back  r report  space freeze  ? help  q quit");
-    }
-    let table = state.table(view);
-    let chosen = (list.chosen(&table) + 1).min(table.rows.len());
+    };
+    let chosen = (list.chosen(table) + 1).min(table.rows.len());
     let filter = if list.filter.is_empty() { String::new() } else { format!("  only /{}", harmless(&list.filter)) };
     let sorted = list.sort.and_then(|(at, _)| table.columns.get(at)).map(|column| column.name);
     let sorted = sorted.map(|name| format!("  by {name}")).unwrap_or_default();
