@@ -42,7 +42,8 @@
 //!
 //! [`report`] prints; [`scan`] is one scan from inputs, files or interfaces, to a report; [`preflight`] says beforehand
 //! whether interfaces show what there is to see; [`output`] is where records of a sensor go, [`view`] what it shows of
-//! itself, [`sensor`] leads a run that goes on, [`service`] is what surrounds it;
+//! itself, [`sensor`] leads a run that goes on, [`service`] is what surrounds it; [`metrics`] shows a sensor to
+//! Prometheus, [`tui`] on a terminal;
 //! [`bench`](mod@bench) makes traffic and
 //! measures scans of it; [`cli`] is what can be typed.
 //!
@@ -78,6 +79,7 @@ pub mod flow;
 pub mod join;
 pub mod ledger;
 pub mod merge;
+pub mod metrics;
 pub mod output;
 pub mod parse;
 pub mod place;
@@ -93,6 +95,7 @@ pub mod signature;
 pub mod slab;
 pub mod stream;
 pub mod time;
+pub mod tui;
 pub mod view;
 pub mod watch;
 pub mod worker;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use bordertap::cli::{
 use bordertap::collect::Judging;
 use bordertap::join::Knowledge;
 use bordertap::ledger::Ledger;
+use bordertap::metrics;
 use bordertap::output::{self, Keeping, Outputs, Target};
 use bordertap::place::Places;
 use bordertap::policy::Policy;
@@ -28,7 +30,8 @@ use bordertap::scan::{self, Scan, Scanned};
 use bordertap::sensor::{Ended, Pace, Sensor};
 use bordertap::service::{self, Grave, Service, Wishes};
 use bordertap::signature::{Key, Pack, Signatures, Used, print, read_dir};
-use bordertap::view::Board;
+use bordertap::tui;
+use bordertap::view::{self, Board, View};
 use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -157,6 +160,15 @@ impl Log {
         }
     }
 
+    /// What a sensor sees, in a line.
+    fn stats(&self, view: &View) {
+        match self.format {
+            LogFormat::Text => self.info(&view::line(view)),
+            LogFormat::Json if !self.quiet => eprintln!("{}", view::json(view)),
+            LogFormat::Json => {}
+        }
+    }
+
     fn write(&self, level: &str, text: &str) {
         match self.format {
             LogFormat::Text => eprintln!("bordertap: {level}: {text}"),
@@ -239,6 +251,10 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         return check(args, &how);
     }
     let (run, talk) = (&args.run, &args.run.talk);
+    let records = [&run.outputs.flows, &run.outputs.findings, &run.outputs.assets];
+    if args.tui && records.into_iter().flatten().any(|path| path == Path::new("-")) {
+        return Err(Failure::Usage("--tui has the terminal: records cannot go to standard output".to_owned()));
+    }
     let judging = judge(&run.judge)?;
     let outputs = open_outputs(args)?;
     let knowledge = match &args.state {
@@ -246,10 +262,14 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         None => Knowledge::default(),
     };
     let (stop, wishes) = signals()?;
-    let sources = live::listen_apart(&how, workers(run), enough(stop, args.duration))?;
+    let sources = live::listen_apart(&how, workers(run), enough(stop.clone(), args.duration))?;
     log.info(&format!("listening on {}", args.interfaces.join(", ")));
 
-    let bar = progress_bar(talk, None);
+    let board = Arc::new(Board::default());
+    let _server = args.metrics.map(|address| serve(address, &board, log)).transpose()?;
+    let log = &Log { quiet: talk.quiet || args.tui, ..Log::new(talk) };
+    let bar = if args.tui { None } else { progress_bar(talk, None) };
+    let terminal = args.tui.then(|| show(&board, &stop, &wishes));
     let sensor = Sensor {
         judging,
         inputs: args.interfaces.clone(),
@@ -264,18 +284,24 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         pace: Pace { turn: TURN, window_seconds: WINDOW_SECONDS, clock: &service::wall_clock },
         knowledge,
     };
+    let mut told = Instant::now();
     let service = Service {
         outputs: &outputs,
         write_report: &|report| write_report(&run.outputs, talk, report).map_err(|failure| failure.to_string()),
         state: args.state.as_deref(),
         wishes,
         reload: &|| judge(&run.judge).map_err(|failure| failure.to_string()),
-        board: &Board::default(),
+        board: &board,
         say: &|grave, text| match grave {
             Grave::Info => log.info(text),
             Grave::Warning => log.warn(text),
         },
         each_turn: &mut |view| {
+            if let Some(every) = args.stats_every.filter(|&every| told.elapsed() >= every) {
+                log.stats(view);
+                // In step with the times at which it is due.
+                told += every;
+            }
             if let Some((bar, rates)) = bar.as_ref().zip(view.history.back()) {
                 bar.set_position(view.bytes);
                 let packets = text::count(view.report.ledger.received as usize, "packet");
@@ -284,12 +310,56 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         },
     };
     let ended = service.run(sensor, sources);
+    if let Some(terminal) = terminal {
+        terminal.end()?;
+    }
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
     let Ended { report, damage, .. } = ended;
     let write = |report: &Report| write_report(&run.outputs, talk, report);
     conclude(run, &report, &damage, write, log)
+}
+
+/// Answers Prometheus.
+fn serve(address: SocketAddr, board: &Arc<Board>, log: &Log) -> Result<metrics::Server, Failure> {
+    let named = |error: io::Error| Failure::Useless(format!("{address}: cannot listen for --metrics: {error}"));
+    let server = metrics::serve(address, board.clone()).map_err(named)?;
+    log.info(&format!("metrics at http://{}/metrics", server.address()));
+    Ok(server)
+}
+
+/// The terminal view on its own thread.
+struct Terminal {
+    over: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<io::Result<()>>,
+}
+
+/// Shows the sensor until one of both ends.
+fn show(board: &Arc<Board>, stop: &Arc<AtomicBool>, wishes: &Wishes) -> Terminal {
+    let over = Arc::new(AtomicBool::new(false));
+    let (board, ended, stop, wishes) = (board.clone(), over.clone(), stop.clone(), wishes.clone());
+    let thread = std::thread::spawn(move || {
+        let act = |action| match action {
+            tui::Action::Quit => stop.store(true, Ordering::Relaxed),
+            tui::Action::Report => wishes.report.store(true, Ordering::Release),
+        };
+        let shown = tui::run(board, act, || ended.load(Ordering::Relaxed));
+        // A sensor that was to be looked at and cannot be is of no use.
+        stop.store(true, Ordering::Relaxed);
+        shown
+    });
+    Terminal { over, thread }
+}
+
+impl Terminal {
+    fn end(self) -> Result<(), Failure> {
+        self.over.store(true, Ordering::Relaxed);
+        match self.thread.join() {
+            Ok(shown) => shown.map_err(|error| Failure::Useless(format!("--tui: {error}"))),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
 }
 
 /// Where the records of a sensor go.

@@ -1,11 +1,13 @@
 //! What can be typed behind `live`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::RunArgs;
+use crate::metrics;
 use crate::output::{Age, Rotate, parse_keep_bytes, parse_size};
 
 /// `bordertap live`.
@@ -65,6 +67,18 @@ pub struct LiveArgs {
     /// nothing to change; 3 something to change; 1 nothing can be captured
     #[arg(long, conflicts_with_all = ["flows", "findings", "assets"])]
     pub check: bool,
+
+    /// Show the sensor on the terminal while it runs: findings, assets, losses; ? there tells the keys
+    #[arg(long, conflicts_with = "stats_every")]
+    pub tui: bool,
+
+    /// Answer Prometheus there (GET /metrics, GET /healthz): a port alone means 127.0.0.1
+    #[arg(long, value_name = "ADDR", value_parser = metrics::address)]
+    pub metrics: Option<SocketAddr>,
+
+    /// Say on standard error what the sensor sees, so often: 10s, 1m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub stats_every: Option<Duration>,
 
     /// How it is read and judged, and where results go
     #[command(flatten)]
