@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::bench;
 use crate::bench::traffic::{SEED, Size};
 
-pub use live::{LiveArgs, Through};
+pub use live::{LiveArgs, Sandbox, Through};
 
 /// Which foreign security appliances are here, what they send, to which country, and how much.
 ///

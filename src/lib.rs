@@ -41,7 +41,7 @@
 //! tell: names from other flows, who a host is, which channel a flow was, where it went.
 //!
 //! [`report`] prints; [`scan`] is one scan from inputs, files or interfaces, to a report; [`output`] is where records of a
-//! sensor go, [`view`] what it shows of itself;
+//! sensor go, [`view`] what it shows of itself; [`notify`] what its supervisor hears, [`sandbox`] what it gives up before it begins;
 //! [`bench`](mod@bench) makes traffic and
 //! measures scans of it; [`cli`] is what can be typed.
 //!
@@ -77,6 +77,7 @@ pub mod flow;
 pub mod join;
 pub mod ledger;
 pub mod merge;
+pub mod notify;
 pub mod output;
 pub mod parse;
 pub mod place;
@@ -84,6 +85,7 @@ pub mod policy;
 pub mod record;
 pub mod report;
 pub mod run;
+pub mod sandbox;
 pub mod scan;
 pub mod signature;
 pub mod slab;

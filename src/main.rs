@@ -16,9 +16,11 @@ use bordertap::cli::{
     SignatureArgs, SignatureCommand, TalkArgs, When, WhereArgs,
 };
 use bordertap::ledger::Ledger;
+use bordertap::notify::Notify;
 use bordertap::place::Places;
 use bordertap::policy::Policy;
 use bordertap::report::{jsonl, text};
+use bordertap::sandbox::{self, Entered, SandboxError};
 use bordertap::scan::{self, Scan, Scanned};
 use bordertap::signature::{Key, Pack, Signatures, Used, print, read_dir};
 use clap::{CommandFactory, Parser};
@@ -68,6 +70,15 @@ impl From<LiveError> for Failure {
     fn from(error: LiveError) -> Failure {
         match error {
             LiveError::Filter(_) | LiveError::Twice(_) | LiveError::Unavailable(_) => Failure::Usage(error.to_string()),
+            other => Failure::Useless(other.to_string()),
+        }
+    }
+}
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Failure {
+        match error {
+            SandboxError::UnknownUser(_) => Failure::Usage(error.to_string()),
             other => Failure::Useless(other.to_string()),
         }
     }
@@ -215,9 +226,23 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         ring_bytes: args.ring_size,
         filter: args.run.filter.as_deref(),
     };
+    let notify = Notify::open().map_err(|e| Failure::Useless(format!("NOTIFY_SOCKET: {e}")))?;
     let mut source = live::listen(&how, Box::new(enough))?;
+    // What it holds open is part of the sandbox.
+    let entered = sandbox::enter(&args.plan())?;
     log.info(&format!("listening on {}", args.interfaces.join(", ")));
-    read(source.as_mut(), &args.interfaces, &args.run, judge, log)
+    say_sandbox(&entered, log);
+    notify.ready();
+    let status = read(source.as_mut(), &args.interfaces, &args.run, judge, log);
+    notify.stopping();
+    status
+}
+
+fn say_sandbox(entered: &Entered, log: &Log) {
+    log.info(&format!("sandbox: {entered}"));
+    if !entered.missing.is_empty() {
+        log.warn(&format!("the sandbox lacks here: {}", entered.missing.join("; ")));
+    }
 }
 
 /// Reads a source to its end and writes what was asked for.

@@ -32,6 +32,8 @@ const ORDER: &[&str] = &[
     "scan",
     "output",
     "view",
+    "notify",
+    "sandbox",
     "bench",
     "cli",
     "main",

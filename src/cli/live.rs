@@ -1,10 +1,12 @@
 //! What can be typed behind `live`.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::{RunArgs, parse_size};
+use crate::sandbox::{Mode, Plan};
 
 /// `bordertap live`.
 #[derive(Debug, Args)]
@@ -33,9 +35,63 @@ pub struct LiveArgs {
     #[arg(long)]
     pub no_promisc: bool,
 
+    /// Become this user once the interfaces are open; outputs are written as this user
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+
+    /// Give up every right, file and call that listening does not need; strict: or do not run
+    #[arg(long, value_enum, default_value_t = Sandbox::Auto)]
+    pub sandbox: Sandbox,
+
     /// How it is read and judged, and where results go
     #[command(flatten)]
     pub run: RunArgs,
+}
+
+/// How much is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sandbox {
+    /// What the kernel knows how to; what is missing is said.
+    Auto,
+    /// Everything, or an error.
+    Strict,
+    /// Nothing.
+    Off,
+}
+
+impl LiveArgs {
+    /// What is still needed once everything is open.
+    pub fn plan(&self) -> Plan {
+        let RunArgs { judge, outputs, .. } = &self.run;
+        let given = [&judge.policy, &judge.signatures.signatures, &judge.country_db, &judge.asn_db];
+        // The packets that an interface itself had no room for are counted there.
+        let counters = self.interfaces.iter().map(|name| Path::new("/sys/class/net").join(name).join("statistics"));
+        // How many cores it may use stands there.
+        let cores = PathBuf::from("/sys/fs/cgroup");
+        let read = given.into_iter().flatten().cloned().chain(self.key_file()).chain(counters).chain([cores]);
+        let outputs = [&outputs.flows, &outputs.findings, &outputs.assets, &outputs.json, &judge.signatures.last_pack];
+        let files = outputs.into_iter().flatten().filter(|path| path.as_os_str() != "-").cloned();
+        // Flow records that do not fit into memory wait in a file without a name.
+        let waiting = self.run.outputs.flows.is_some().then(std::env::temp_dir);
+        Plan {
+            mode: match self.sandbox {
+                Sandbox::Auto => Mode::Auto,
+                Sandbox::Strict => Mode::Strict,
+                Sandbox::Off => Mode::Off,
+            },
+            user: self.user.clone(),
+            read: read.collect(),
+            write: files.chain(waiting).collect(),
+            listen: false,
+            unix: false,
+        }
+    }
+
+    /// The key of signed packs, where it is a file.
+    fn key_file(&self) -> Option<PathBuf> {
+        let key = self.run.judge.signatures.signature_key.as_deref().map(PathBuf::from);
+        key.filter(|path| path.is_file())
+    }
 }
 
 /// Through what packets come.
