@@ -128,6 +128,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_named_stays_and_nothing_else() {
+        use crate::cli::{Cli, Command};
+        let line = "bordertap live -i eth1 --policy /p/policy.toml --asn-db /g/asn.mmdb --json - --findings /o/f.jsonl";
+        let cli = <Cli as clap::Parser>::try_parse_from(line.split(' ')).unwrap();
+        let Command::Live(args) = cli.command else { panic!("{line}") };
+        let plan = args.plan();
+        assert_eq!((plan.mode, plan.listen, plan.unix), (Mode::Auto, false, false));
+        assert_eq!(plan.write, [Path::new("/o/f.jsonl")]);
+        let (given, system) = plan.read.split_at(2);
+        assert_eq!(given, [Path::new("/p/policy.toml"), Path::new("/g/asn.mmdb")]);
+        assert!(system.iter().all(|path| path.starts_with("/sys")), "{system:?}");
+    }
+
+    #[test]
     fn times_are_read() {
         assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(parse_duration("1h30m"), Ok(Duration::from_secs(5400)));
