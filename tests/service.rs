@@ -11,11 +11,31 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use common::wire::{FAR, GENTLE, SETTLED, answer, command, demonstration, inside, listen, run, send};
+use bordertap::cli::{Cli, Command};
+use common::wire::{FAR, GENTLE, SETTLED, answer, command, demonstration, inside, listen, root, run, send};
 use serde_json::Value;
+
+/// The unit and its example of a configuration say what can be said.
+#[test]
+fn the_unit_starts_what_the_program_understands() {
+    use clap::Parser;
+    let packaged = |name: &str| fs::read_to_string(root().join("packaging").join(name)).unwrap();
+    let value = |text: &str, key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=').map(str::to_owned));
+        line.unwrap_or_else(|| panic!("no {key} in {text}"))
+    };
+    let (unit, configuration) = (packaged("bordertap.service"), packaged("bordertap.conf"));
+    let line = value(&unit, "ExecStart")
+        .replace("$INTERFACES", &value(&configuration, "INTERFACES"))
+        .replace("$OPTIONS", &value(&configuration, "OPTIONS"));
+    let Command::Live(args) = Cli::try_parse_from(line.split_whitespace()).unwrap().command else { panic!("{line}") };
+    let plan = args.plan();
+    assert_eq!(plan.mode, bordertap::sandbox::Mode::Strict);
+    // The only folders that the unit can write to.
+    assert!(plan.write.iter().all(|path| path.starts_with("/var/log/bordertap")), "{plan:?}");
+}
 
 /// What the kernel says of every thread of a process.
 fn threads(process: u32) -> Vec<String> {
@@ -100,7 +120,7 @@ fn the_sandbox_is_no_hindrance() {
 const NOBODY: &str = "nobody";
 
 fn number_of(user: &str) -> u32 {
-    let said = Command::new("id").args(["-u", user]).output().unwrap();
+    let said = std::process::Command::new("id").args(["-u", user]).output().unwrap();
     String::from_utf8(said.stdout).unwrap().trim().parse().unwrap()
 }
 
@@ -206,7 +226,7 @@ fn heard(supervisor: &UnixDatagram, name: &str) -> Vec<String> {
     // It is ready, so what is sent now is read.
     send(packets.iter().map(|p| p.bytes.as_slice()), GENTLE);
     std::thread::sleep(SETTLED);
-    assert!(Command::new("kill").arg(program.id().to_string()).status().unwrap().success());
+    assert!(std::process::Command::new("kill").arg(program.id().to_string()).status().unwrap().success());
     let output = program.wait_with_output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["ledger"]["received"], packets.len());
