@@ -12,7 +12,7 @@ use crate::bench;
 use crate::bench::traffic::{SEED, Size};
 use crate::output::parse_size;
 
-pub use live::{CHECK_TIME, LiveArgs, Through, Timestamps};
+pub use live::{CHECK_TIME, LiveArgs, Sandbox, Through, Timestamps};
 
 /// Which foreign security appliances are here, what they send, to which country, and how much.
 ///

@@ -43,7 +43,8 @@
 //! [`report`] prints; [`scan`] is one scan from inputs, files or interfaces, to a report; [`preflight`] says beforehand
 //! whether interfaces show what there is to see; [`output`] is where records of a sensor go, [`view`] what it shows of
 //! itself, [`sensor`] leads a run that goes on, [`service`] is what surrounds it; [`metrics`] shows a sensor to
-//! Prometheus, [`tui`] on a terminal;
+//! Prometheus, [`tui`] on a terminal; [`notify`]
+//! is what its supervisor hears, [`sandbox`] what it gives up before it begins;
 //! [`bench`](mod@bench) makes traffic and
 //! measures scans of it; [`cli`] is what can be typed.
 //!
@@ -80,6 +81,7 @@ pub mod join;
 pub mod ledger;
 pub mod merge;
 pub mod metrics;
+pub mod notify;
 pub mod output;
 pub mod parse;
 pub mod place;
@@ -88,6 +90,7 @@ pub mod preflight;
 pub mod record;
 pub mod report;
 pub mod run;
+pub mod sandbox;
 pub mod scan;
 pub mod sensor;
 pub mod service;

@@ -1,8 +1,9 @@
 //! The program: reads the command line, runs the command, turns results into exit statuses.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,12 +21,14 @@ use bordertap::collect::Judging;
 use bordertap::join::Knowledge;
 use bordertap::ledger::Ledger;
 use bordertap::metrics;
+use bordertap::notify::Notify;
 use bordertap::output::{self, Keeping, Outputs, Target};
 use bordertap::place::Places;
 use bordertap::policy::Policy;
 use bordertap::preflight::{self, Verdict};
 use bordertap::report::{Report, jsonl, text};
 use bordertap::run::Settings;
+use bordertap::sandbox::{self, Entered, SandboxError};
 use bordertap::scan::{self, Scan, Scanned};
 use bordertap::sensor::{Ended, Pace, Sensor};
 use bordertap::service::{self, Grave, Service, Wishes};
@@ -97,6 +100,15 @@ impl From<LiveError> for Failure {
 const TURN: Duration = Duration::from_secs(1);
 /// What came in is judged once more by what is learnt in this time.
 const WINDOW_SECONDS: i64 = 600;
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Failure {
+        match error {
+            SandboxError::UnknownUser(_) => Failure::Usage(error.to_string()),
+            other => Failure::Useless(other.to_string()),
+        }
+    }
+}
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -256,17 +268,23 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         return Err(Failure::Usage("--tui has the terminal: records cannot go to standard output".to_owned()));
     }
     let judging = judge(&run.judge)?;
-    let outputs = open_outputs(args)?;
     let knowledge = match &args.state {
         Some(folder) => service::restore(folder, &judging.signatures).map_err(Failure::Useless)?,
         None => Knowledge::default(),
     };
+    let notify = Notify::open().map_err(|error| Failure::Useless(format!("NOTIFY_SOCKET: {error}")))?;
     let (stop, wishes) = signals()?;
     let sources = live::listen_apart(&how, workers(run), enough(stop.clone(), args.duration))?;
+    let listener = args.metrics.map(bind).transpose()?;
+    // What it holds open is part of the sandbox; threads and files that are made from now on are in it.
+    let entered = sandbox::enter(&args.plan())?;
+    let outputs = open_outputs(args)?;
     log.info(&format!("listening on {}", args.interfaces.join(", ")));
-
+    say_sandbox(&entered, log);
     let board = Arc::new(Board::default());
-    let _server = args.metrics.map(|address| serve(address, &board, log)).transpose()?;
+    let _server = listener.map(|listener| serve(listener, &board, log)).transpose()?;
+    notify.ready();
+    let notify = RefCell::new(notify);
     let log = &Log { quiet: talk.quiet || args.tui, ..Log::new(talk) };
     let bar = if args.tui { None } else { progress_bar(talk, None) };
     let terminal = args.tui.then(|| show(&board, &stop, &wishes));
@@ -284,19 +302,29 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         pace: Pace { turn: TURN, window_seconds: WINDOW_SECONDS, clock: &service::wall_clock },
         knowledge,
     };
-    let mut told = Instant::now();
+    let (mut told, mut turns) = (Instant::now(), 0);
     let service = Service {
         outputs: &outputs,
         write_report: &|report| write_report(&run.outputs, talk, report).map_err(|failure| failure.to_string()),
         state: args.state.as_deref(),
         wishes,
-        reload: &|| judge(&run.judge).map_err(|failure| failure.to_string()),
+        reload: &|| {
+            notify.borrow().reloading();
+            let judging = judge(&run.judge).map_err(|failure| failure.to_string());
+            notify.borrow().ready();
+            judging
+        },
         board: &board,
         say: &|grave, text| match grave {
             Grave::Info => log.info(text),
             Grave::Warning => log.warn(text),
         },
         each_turn: &mut |view| {
+            turns += 1;
+            notify.borrow_mut().turn(&view::line(view), turns);
+            if stop.load(Ordering::Relaxed) {
+                notify.borrow().stopping();
+            }
             if let Some(every) = args.stats_every.filter(|&every| told.elapsed() >= every) {
                 log.stats(view);
                 // In step with the times at which it is due.
@@ -321,10 +349,15 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     conclude(run, &report, &damage, write, log)
 }
 
-/// Answers Prometheus.
-fn serve(address: SocketAddr, board: &Arc<Board>, log: &Log) -> Result<metrics::Server, Failure> {
+/// Listens for Prometheus.
+fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     let named = |error: io::Error| Failure::Useless(format!("{address}: cannot listen for --metrics: {error}"));
-    let server = metrics::serve(address, board.clone()).map_err(named)?;
+    TcpListener::bind(address).map_err(named)
+}
+
+/// Answers it.
+fn serve(listener: TcpListener, board: &Arc<Board>, log: &Log) -> Result<metrics::Server, Failure> {
+    let server = metrics::serve(listener, board.clone())?;
     log.info(&format!("metrics at http://{}/metrics", server.address()));
     Ok(server)
 }
@@ -420,6 +453,13 @@ fn check(args: &LiveArgs, how: &Listen<'_>) -> Result<u8, Failure> {
         Verdict::Change => status::DAMAGED,
         Verdict::Impossible => status::USELESS,
     })
+}
+
+fn say_sandbox(entered: &Entered, log: &Log) {
+    log.info(&format!("sandbox: {entered}"));
+    if !entered.missing.is_empty() {
+        log.warn(&format!("the sandbox lacks here: {}", entered.missing.join("; ")));
+    }
 }
 
 /// Reads a source to its end and writes what was asked for.

@@ -8,7 +8,7 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{TcpListener, Shutdown, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -186,7 +186,7 @@ fn piped(program: &str, args: &[&str], input: &str) -> String {
 fn serving(view: Option<View>) -> Server {
     let board = Arc::new(Board::default());
     view.into_iter().for_each(|view| board.put(view));
-    metrics::serve(metrics::address("0").unwrap(), board).unwrap()
+    metrics::serve(TcpListener::bind(metrics::address("0").unwrap()).unwrap(), board).unwrap()
 }
 
 /// Status, headers, body.

@@ -35,6 +35,8 @@ const ORDER: &[&str] = &[
     "view",
     "metrics",
     "tui",
+    "notify",
+    "sandbox",
     "sensor",
     "service",
     "bench",

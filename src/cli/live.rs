@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 
 use super::RunArgs;
 use crate::metrics;
-use crate::output::{Age, Rotate, parse_keep_bytes, parse_size};
+use crate::output::{Age, Rotate, Target, parse_keep_bytes, parse_size};
+use crate::sandbox::{Mode, Plan};
 
 /// `bordertap live`.
 #[derive(Debug, Args)]
@@ -80,6 +81,14 @@ pub struct LiveArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub stats_every: Option<Duration>,
 
+    /// Become this user once the interfaces are open; outputs are written as this user
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+
+    /// Give up every right, file and call that listening does not need; strict: or do not run
+    #[arg(long, value_enum, default_value_t = Sandbox::Auto)]
+    pub sandbox: Sandbox,
+
     /// How it is read and judged, and where results go
     #[command(flatten)]
     pub run: RunArgs,
@@ -89,6 +98,59 @@ const FILES: &str = "Files of records";
 
 /// How long `--check` listens when nothing is said.
 pub const CHECK_TIME: Duration = Duration::from_secs(3);
+
+/// How much is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sandbox {
+    /// What the kernel knows how to; what is missing is said.
+    Auto,
+    /// Everything, or an error.
+    Strict,
+    /// Nothing.
+    Off,
+}
+
+impl LiveArgs {
+    /// What is still needed once everything is open.
+    pub fn plan(&self) -> Plan {
+        let RunArgs { judge, outputs, .. } = &self.run;
+        let given = [&judge.policy, &judge.signatures.signatures, &judge.country_db, &judge.asn_db];
+        // How many cores it may use stands there.
+        let cores = PathBuf::from("/sys/fs/cgroup");
+        let read = given.into_iter().flatten().cloned().chain(self.key_file()).chain([cores]);
+        let records = [&outputs.flows, &outputs.findings, &outputs.assets].into_iter().flatten();
+        let targets: Vec<Target> = records.filter_map(|path| Target::parse(path.to_str()?).ok()).collect();
+        let unix = targets.iter().any(|target| matches!(target, Target::Unix(_) | Target::Syslog(_)));
+        let files = targets.into_iter().filter_map(|target| match target {
+            Target::File(path) | Target::Unix(path) | Target::Syslog(path) => Some(path),
+            Target::Stdout => None,
+        });
+        let documents = [&outputs.json, &judge.signatures.last_pack].into_iter().flatten();
+        let files = files.chain(documents.filter(|path| path.as_os_str() != "-").cloned());
+        let known = self.state.iter().map(|folder| folder.join("known.json"));
+        let terminal = self.tui.then(|| PathBuf::from("/dev/tty"));
+        // Flow records that do not fit into memory wait in a file without a name.
+        let waiting = self.run.outputs.flows.is_some().then(std::env::temp_dir);
+        Plan {
+            mode: match self.sandbox {
+                Sandbox::Auto => Mode::Auto,
+                Sandbox::Strict => Mode::Strict,
+                Sandbox::Off => Mode::Off,
+            },
+            user: self.user.clone(),
+            read: read.collect(),
+            write: files.chain(known).chain(terminal).chain(waiting).collect(),
+            listen: self.metrics.is_some(),
+            unix,
+        }
+    }
+
+    /// The key of signed packs, where it is a file.
+    fn key_file(&self) -> Option<PathBuf> {
+        let key = self.run.judge.signatures.signature_key.as_deref().map(PathBuf::from);
+        key.filter(|path| path.is_file())
+    }
+}
 
 /// Through what packets come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -133,6 +195,20 @@ mod tests {
     fn a_ring_has_a_smallest_size() {
         assert_eq!(parse_ring_size("1MiB"), Ok(1 << 20));
         assert!(parse_ring_size("64KiB").is_err());
+    }
+
+    #[test]
+    fn what_was_named_stays_and_nothing_else() {
+        use crate::cli::{Cli, Command};
+        let line = "bordertap live -i eth1 --policy /p/policy.toml --asn-db /g/asn.mmdb --json - --findings /o/f.jsonl";
+        let cli = <Cli as clap::Parser>::try_parse_from(line.split(' ')).unwrap();
+        let Command::Live(args) = cli.command else { panic!("{line}") };
+        let plan = args.plan();
+        assert_eq!((plan.mode, plan.listen, plan.unix), (Mode::Auto, false, false));
+        assert_eq!(plan.write, [Path::new("/o/f.jsonl")]);
+        let (given, system) = plan.read.split_at(2);
+        assert_eq!(given, [Path::new("/p/policy.toml"), Path::new("/g/asn.mmdb")]);
+        assert!(system.iter().all(|path| path.starts_with("/sys")), "{system:?}");
     }
 
     #[test]

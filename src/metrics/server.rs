@@ -41,9 +41,8 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Listens there and answers from the board.
-pub fn serve(address: SocketAddr, board: Arc<Board>) -> io::Result<Server> {
-    let listener = TcpListener::bind(address)?;
+/// Answers from the board whoever connects. The listener is made before: a sandbox that is entered meanwhile makes none.
+pub fn serve(listener: TcpListener, board: Arc<Board>) -> io::Result<Server> {
     let mut server = Server { address: listener.local_addr()?, stop: Arc::default(), threads: Vec::new() };
     for _ in 0..CLIENTS_MAX {
         let (listener, board, stop) = (listener.try_clone()?, board.clone(), server.stop.clone());

@@ -5,12 +5,9 @@ use std::sync::Arc;
 
 use bordertap::capture::Inputs;
 use bordertap::output::OutputCount;
-use bordertap::place::Places;
-use bordertap::policy::Policy;
 use bordertap::report::Report;
 use bordertap::run::State;
 use bordertap::scan::Scan;
-use bordertap::signature::Signatures;
 use bordertap::time::Time;
 use bordertap::view::{Newest, Rates, View};
 
@@ -19,16 +16,7 @@ pub const STARTED_SECONDS: i64 = 1_795_644_000;
 
 /// The report on the demonstration.
 pub fn report() -> Report {
-    let scan = Scan {
-        signatures: Arc::new(Signatures::builtin().unwrap()),
-        places: Arc::new(Places::builtin()),
-        policy: Arc::new(Policy::new(None, None, None).unwrap()),
-        workers: 1,
-        memory: 1 << 30,
-        packets_max: u64::MAX,
-        keep_flows: false,
-        filter: None,
-    };
+    let scan = Scan::builtin().unwrap();
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/demo/four-vendors.pcapng");
     let mut inputs = Inputs::open(&[file.to_owned()], None).unwrap();
     scan.run(&mut inputs, &["span0".to_owned()], &|_, _| {}).report

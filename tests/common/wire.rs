@@ -38,6 +38,11 @@ pub fn inside(test: &str) -> bool {
     let output = command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1").output().unwrap();
     let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     assert!(output.status.success() && said[0].contains("1 passed"), "{test} in its namespace:\n{}", said.concat());
+    // What could not be shown in there is said where it is read.
+    let mut say = std::io::stderr();
+    for line in said[1].lines().filter(|line| line.starts_with("NOT RUN")) {
+        writeln!(say, "\n{line}\n").unwrap();
+    }
     false
 }
 
