@@ -8,131 +8,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bordertap::capture::{Block, Bytes, Damage, LinkType, Packet, Source};
-use bordertap::collect::Judging;
+use bordertap::capture::Source;
 use bordertap::join::{Knowledge, Stored};
 use bordertap::record::Finding;
 use bordertap::report::Report;
-use bordertap::run::Settings;
-use bordertap::scan::{Flows, Scan};
-use bordertap::sensor::{Changes, Ended, Pace, Sensor, Taker, Wish};
+use bordertap::scan::Scan;
+use bordertap::sensor::Wish;
 use bordertap::signature::Signatures;
-use bordertap::time::{SECOND, Time};
-use bordertap::view::View;
 use common::conversation::{Conversation, From};
 use common::packets::{self, Endpoint};
+use common::sensors::{Kept, MINUTE, Made, START, long_flow, sense};
 use common::tls::{self, Version};
 use serde_json::Value;
-
-/// 2026-11-20 00:00 UTC, in nanoseconds.
-const START: u64 = 1_795_132_800_000_000_000;
-const MINUTE: u64 = 60 * SECOND as u64;
-
-/// A source of packets that a test makes while they are read, a block at a time.
-struct Made<F> {
-    next: F,
-    number: u64,
-    pause: Duration,
-}
-
-impl<F: FnMut() -> Option<Vec<packets::Packet>> + Send> Source for Made<F> {
-    fn next_block(&mut self) -> Option<Block> {
-        std::thread::sleep(self.pause);
-        let made = (self.next)()?;
-        let (mut bytes, mut list) = (Vec::new(), Vec::new());
-        for packet in &made {
-            let length = packet.bytes.len() as u32;
-            let time = Time(packet.time as i64);
-            list.push(Packet { time, start: bytes.len(), captured: length, original: length, link: LinkType(1) });
-            bytes.extend_from_slice(&packet.bytes);
-        }
-        let first_number = self.number;
-        self.number += list.len() as u64;
-        Some(Block { input: "made".into(), bytes: Bytes::Owned(Arc::new(bytes)), packets: list, first_number })
-    }
-
-    fn damage(&self) -> &[Damage] {
-        &[]
-    }
-
-    fn progress(&self) -> (u64, Option<u64>) {
-        (0, None)
-    }
-}
 
 /// These packets in small blocks, each after a pause in which a turn may come.
 fn played(all: Vec<packets::Packet>, pause: Duration) -> Vec<Box<dyn Source>> {
     let mut blocks = all.chunks(16).map(<[_]>::to_vec).collect::<Vec<_>>().into_iter();
     vec![Box::new(Made { next: move || blocks.next(), number: 1, pause })]
-}
-
-/// What a test keeps of what a sensor gives.
-#[derive(Default)]
-struct Kept {
-    wishes: Vec<(u64, Wish)>,
-    turns: u64,
-    flows: Vec<Value>,
-    /// Lines for findings, as they are streamed.
-    lines: Vec<Value>,
-    changes: Changes<Finding>,
-    views: Vec<View>,
-    reports: Vec<usize>,
-    judged_anew: u64,
-    /// Sums in the window, at every turn.
-    windows: Vec<usize>,
-}
-
-impl Taker for Kept {
-    fn wishes(&mut self) -> Vec<Wish> {
-        self.turns += 1;
-        let turns = self.turns;
-        self.wishes.extract_if(.., |(turn, _)| *turn <= turns).map(|(_, wish)| wish).collect()
-    }
-
-    fn flows(&mut self, flows: Flows) {
-        let mut out = Vec::new();
-        flows.write(&mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        self.flows.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
-    }
-
-    fn found(&mut self, report: &Report, now: Time, last: bool) {
-        let mut out = Vec::new();
-        self.changes.tell(report.findings.iter().map(|f| (f.id.clone(), f)), now, last, &mut out);
-        let text = String::from_utf8(out).unwrap();
-        self.lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
-    }
-
-    fn turn(&mut self, view: View, knowledge: &Knowledge, _: &Judging) {
-        self.views.push(view);
-        if self.views.len() > 2000 {
-            self.views.remove(0);
-        }
-        self.windows.push(knowledge.window_len());
-    }
-
-    fn report(&mut self, report: &Report) {
-        self.reports.push(report.findings.len());
-    }
-
-    fn judged_anew(&mut self) {
-        self.judged_anew += 1;
-    }
-}
-
-/// Runs a sensor whose clock is that of the packets.
-fn sense(
-    sources: Vec<Box<dyn Source>>,
-    workers: usize,
-    window_seconds: i64,
-    knowledge: Knowledge,
-    kept: &mut Kept,
-) -> Ended {
-    let judging = Scan::builtin().unwrap().judging;
-    let settings = Settings { workers, memory: 1 << 30, packets_max: u64::MAX, progress: &|_, _| {} };
-    let pace = Pace { turn: Duration::from_millis(2), window_seconds, clock: &|time| time };
-    let inputs = vec!["made".to_owned()];
-    Sensor { judging, inputs, filter: None, keep_flows: true, settings, pace, knowledge }.run(sources, kept)
 }
 
 fn scanned(all: &[packets::Packet], workers: usize) -> Report {
@@ -213,23 +105,6 @@ fn windows_that_close_change_nothing_that_is_found() {
         known.map(|(id, f)| (id.clone(), (number(&f["bytes_out"]), number(&f["bytes_in"])))).collect()
     };
     assert_eq!(sums(&found), sums(&expected));
-}
-
-/// A host of ours that asks for ratings of addresses, in one flow of so many minutes.
-fn long_flow(client: &str, start: u64, minutes: u64) -> Vec<packets::Packet> {
-    let client = Endpoint::new([2, 0, 0, 0, 0, 1], client, 50_000);
-    let server = Endpoint::new([2, 0, 0, 0, 0, 2], "173.243.138.76", 443);
-    let mut flow = Conversation::new(client, server, start, 20_000_000);
-    flow.open();
-    flow.send(From::Client, &tls::client_hello(Version::Tls13, Some("usguardservice.fortinet.net")));
-    flow.send(From::Server, &tls::server_hello(Version::Tls13));
-    for minute in 0..minutes {
-        flow.send(From::Client, &tls::application_data(Version::Tls13, 2000, minute));
-        flow.send(From::Server, &tls::application_data(Version::Tls13, 300, minute));
-        flow.wait(MINUTE);
-    }
-    flow.close();
-    flow.packets()
 }
 
 #[test]
@@ -342,59 +217,4 @@ fn signatures_that_are_read_again_count_from_then_on_and_nothing_is_lost() {
         let new = of("another.telemetry").unwrap();
         assert!((1..60).contains(&new.sessions), "only since they are known: {}", new.sessions);
     }
-}
-
-/// A day of an office: one appliance that reports every minute, and hosts that go to ever new places.
-#[test]
-fn a_day_of_churn_leaves_memory_flat() {
-    const FLOWS: u64 = 40_000;
-    const DAY: u64 = 24 * 60 * MINUTE;
-    let hello = tls::client_hello(Version::Tls13, Some("n00000000.example.net"));
-    let at = hello.windows(4).position(|window| window == b"n000").unwrap();
-    let mut number = 0u64;
-    let next = move || {
-        let mut all = Vec::new();
-        for _ in 0..64 {
-            if number == FLOWS {
-                break;
-            }
-            let start = START + number * (DAY / FLOWS);
-            let client = Endpoint::new(
-                [2, 0, 0, 0, 1, 1],
-                &format!("10.2.{}.{}", number % 3, number % 199 + 1),
-                30_000 + (number % 30_000) as u16,
-            );
-            let mut hello = hello.clone();
-            hello[at..at + 9].copy_from_slice(format!("n{number:08}").as_bytes());
-            let server = format!("11.{}.{}.{}", number / 65_536, number / 256 % 256, number % 256);
-            let mut flow = Conversation::new(client, Endpoint::new([2, 0, 0, 0, 0, 2], &server, 443), start, 1_000_000);
-            flow.open();
-            flow.send(From::Client, &hello);
-            flow.send(From::Server, &tls::server_hello(Version::Tls13));
-            flow.close();
-            all.extend(flow.packets());
-            if number % 28 == 0 {
-                all.extend(long_flow("10.1.1.1", start, 0));
-            }
-            number += 1;
-        }
-        all.sort_by_key(|packet| packet.time);
-        (!all.is_empty()).then_some(all)
-    };
-    let mut kept = Kept::default();
-    let source = Made { next, number: 1, pause: Duration::from_micros(200) };
-    let ended = sense(vec![Box::new(source)], 1, 600, Knowledge::default(), &mut kept);
-    let flows = FLOWS + FLOWS.div_ceil(28);
-    assert_eq!(ended.report.header.flows, flows);
-    assert!(ended.report.ledger.adds_up());
-    let [finding] = ended.report.findings.as_slice() else { panic!("{:#?}", &ended.report.findings[..2]) };
-    assert_eq!(finding.sessions, FLOWS.div_ceil(28), "every one of the appliance's flows, to the last");
-    // Sums of a window, not of a day.
-    let most = kept.windows.iter().max().unwrap();
-    assert!(*most < (FLOWS / 8) as usize, "{most} sums in a window");
-    let open = kept.views.iter().map(|view| view.state.open_flows).max().unwrap();
-    assert!(open < FLOWS / 8, "{open} open flows");
-    assert!(ended.report.ledger.later.is_empty(), "{:?}", ended.report.ledger.later);
-    let stored = serde_json::to_value(ended.knowledge.store(ended.judging.context())).unwrap();
-    assert_eq!(stored["sums"].as_array().unwrap().len(), 1, "what is no finding is forgotten");
 }

@@ -95,7 +95,7 @@ fn the_sandbox_is_no_hindrance() {
         send(packets.iter().map(|p| p.bytes.as_slice()), GENTLE);
         std::thread::sleep(SETTLED);
         let threads = threads(program.child.id());
-        assert_eq!(threads.len() > 1, workers != "1", "{} threads", threads.len());
+        assert!(threads.len() > 4, "whoever leads, workers, a writer for each output: {}", threads.len());
         for status in threads {
             for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
                 assert_eq!(field(&status, set), "0000000000000000", "{set}");
@@ -109,8 +109,9 @@ fn the_sandbox_is_no_hindrance() {
         let got = answer(serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap());
         assert_eq!(got, expected, "{through} with {workers} workers");
         let lines = |path| fs::read_to_string(path).unwrap().lines().count();
-        assert_eq!(lines(findings), expected["findings"].as_array().unwrap().len());
-        assert_eq!(lines(assets), expected["assets"].as_array().unwrap().len());
+        // A line for each, and another when it changed.
+        assert!(lines(findings) >= expected["findings"].as_array().unwrap().len());
+        assert!(lines(assets) >= expected["assets"].as_array().unwrap().len());
         assert!(lines(flows) > 20);
         files.iter().for_each(|path| fs::remove_file(path).unwrap());
     }

@@ -28,6 +28,7 @@ pub mod packets;
 pub mod pipeline;
 pub mod random;
 pub mod sample;
+pub mod sensors;
 pub mod tls;
 pub mod view;
 #[cfg(all(target_os = "linux", feature = "libpcap"))]

@@ -171,11 +171,11 @@ pub fn file(packets: &[Packet]) -> (tempfile::TempDir, PathBuf) {
     (dir, path)
 }
 
-/// Takes out what depends on the hour: times, and months.
+/// Takes out what depends on the hour: times, and months; and numbers of packets, which several rings give as they are read.
 pub fn timeless(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            for key in ["first_seen", "last_seen", "by_month", "@timestamp", "start", "end", "duration"] {
+            for key in ["first_seen", "last_seen", "by_month", "@timestamp", "start", "end", "duration", "packet"] {
                 map.remove(key);
             }
             map.values_mut().for_each(timeless);
