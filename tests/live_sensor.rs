@@ -6,12 +6,15 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::packets::Packet;
+use common::tmux::{self, Tmux};
 use common::wire::{
-    FAR, GENTLE, SETTLED, answer, count, demonstration, inside, listen, reason, root, run, send, timeless,
+    FAR, GENTLE, SETTLED, answer, count, demonstration, inside, ip, listen, reason, root, run, send, timeless,
 };
 use serde_json::Value;
 
@@ -262,4 +265,79 @@ fn a_full_disk_is_a_counted_loss() {
     let flows = report["header"]["flows"].as_u64().unwrap();
     assert!(dropped > 0 && written > 0, "{}", report["ledger"]);
     assert_eq!(written + dropped, flows, "every flow is in the file or counted");
+}
+
+/// A page of the metrics server; nothing before there is a picture.
+fn page(path: &str) -> Option<String> {
+    let mut client = TcpStream::connect("127.0.0.1:9477").unwrap();
+    write!(client, "GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    answer.starts_with("HTTP/1.1 200 ").then(|| body.to_owned())
+}
+
+#[test]
+fn metrics_tell_what_the_ledger_tells() {
+    if !inside("metrics_tell_what_the_ledger_tells") {
+        return;
+    }
+    assert!(ip(&["link", "set", "lo", "up"]));
+    let (packets, ..) = demonstration();
+    let program = listen(&["-i", FAR, "--metrics", "9477", "--json", "-", "--stats-every", "1s", "-j", "2"]);
+    send(frames(&packets), GENTLE);
+    let number = |name: &str| -> f64 {
+        let Some(page) = page("/metrics") else { return 0.0 };
+        let lines = page.lines().map(|line| Ok(line.to_owned())).collect::<Vec<_>>();
+        let scrape = prometheus_parse::Scrape::parse(lines.into_iter()).unwrap();
+        let sample = scrape.samples.iter().find(|sample| sample.metric == name && sample.labels.is_empty());
+        match sample.map(|sample| &sample.value) {
+            Some(prometheus_parse::Value::Counter(n) | prometheus_parse::Value::Gauge(n)) => *n,
+            Some(prometheus_parse::Value::Untyped(n)) => *n,
+            other => panic!("{name}: {other:?}"),
+        }
+    };
+    until("all packets in the metrics", || number("bordertap_packets_received_total") == 1178.0);
+    assert_eq!(number("bordertap_packets_decoded_total"), 1178.0);
+    assert!(page("/healthz").is_some());
+    program.signal("TERM");
+    let said = program.finish();
+    assert_eq!(count(&said.json(), "decoded"), 1178);
+    assert!(said.messages.contains("1,178 packets"), "the line: {}", said.messages);
+}
+
+#[test]
+fn the_terminal_shows_a_sensor_and_ends_it() {
+    if !inside("the_terminal_shows_a_sensor_and_ends_it") {
+        return;
+    }
+    if !tmux::is_there() {
+        eprintln!("\nNOT RUN: the_terminal_shows_a_sensor_and_ends_it: there is no tmux\n");
+        assert!(std::env::var_os("BORDERTAP_LIVE").is_none_or(|v| v != "must"));
+        return;
+    }
+    let (packets, dir, _path) = demonstration();
+    let report = dir.path().join("report.json");
+    let (program, out) = (env!("CARGO_BIN_EXE_bordertap"), report.display());
+    let terminal = Tmux::open(&format!("'{program}' live -i {FAR} --tui --json '{out}'"));
+    terminal.wait("the sensor", |screen| screen.contains("Findings"));
+    send(frames(&packets), GENTLE);
+    terminal.wait("a finding", |screen| screen.contains("10.20.0.1") && screen.contains("FortiGate"));
+    // The report is written on request, and the sensor goes on.
+    terminal.keys(&["r"]);
+    until("the report", || report.exists());
+    terminal.keys(&["/"]);
+    terminal.keys(&["-l", "wildfire"]);
+    terminal.keys(&["Enter"]);
+    let screen =
+        terminal.wait("what was searched", |screen| screen.contains("WildFire") || screen.contains("wildfire"));
+    assert!(!screen.contains("FortiGate Cloud"), "{screen}");
+    terminal.keys(&["Enter"]);
+    terminal.wait("the evidence", |screen| screen.contains("x509.subject"));
+    terminal.keys(&["q"]);
+    terminal.wait("the end", |screen| screen.contains("status 0"));
+    terminal.is_restored();
+    let last: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    assert_eq!(count(&last, "decoded"), 1178);
 }

@@ -7,14 +7,14 @@
 mod common;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bordertap::tui::{self, Action, Page, UiState};
 use bordertap::view::{Board, View};
 use common::expected::EXPECTED;
+use common::tmux::{self, Tmux};
 use common::view;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -247,69 +247,13 @@ fn keys_that_ask_the_sensor() {
 }
 
 const INSIDE: &str = "BORDERTAP_TUI_INSIDE";
-const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A terminal of its own, which goes away with this.
-struct Tmux {
-    folder: tempfile::TempDir,
-}
-
-impl Tmux {
-    fn open(test: &str) -> Tmux {
-        let tmux = Tmux { folder: tempfile::tempdir().unwrap() };
-        let program = std::env::current_exe().unwrap();
-        let command = format!(
-            "{INSIDE}=1 NO_COLOR=1 RUST_BACKTRACE=0 '{}' --exact {test} --nocapture; echo \"status $?\"; exec sleep 600",
-            program.display()
-        );
-        tmux.run(&["new-session", "-d", "-x", "120", "-y", "40", &command]);
-        tmux
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("socket")
-    }
-
-    fn run(&self, args: &[&str]) -> String {
-        let mut command = Command::new("tmux");
-        command.args(["-u", "-f", "/dev/null", "-S"]).arg(self.socket()).args(args).env_remove("TMUX");
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "tmux {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn keys(&self, keys: &[&str]) {
-        self.run(&[&["send-keys"], keys].concat());
-    }
-
-    fn screen(&self) -> String {
-        self.run(&["capture-pane", "-p"])
-    }
-
-    /// No alternate screen, and the cursor shows.
-    fn is_restored(&self) {
-        let told = self.run(&["display-message", "-p", "#{alternate_on} #{cursor_flag}"]);
-        assert_eq!(told.trim(), "0 1");
-    }
-
-    /// The screen, once it is as it should be.
-    fn wait(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
-        let begun = Instant::now();
-        loop {
-            let screen = self.screen();
-            if is(&screen) {
-                return screen;
-            }
-            assert!(begun.elapsed() < PATIENCE, "{what}:\n{screen}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Tmux {
-    fn drop(&mut self) {
-        let _ = Command::new("tmux").arg("-S").arg(self.socket()).arg("kill-server").output();
-    }
+/// The test itself, in a terminal of its own.
+fn open(test: &str) -> Tmux {
+    let program = std::env::current_exe().unwrap();
+    let program = program.display();
+    let command = format!("{INSIDE}=1 NO_COLOR=1 RUST_BACKTRACE=0 '{program}' --exact {test} --nocapture");
+    Tmux::open(&command)
 }
 
 /// What runs inside tmux: a sensor's board with a new picture every now and then.
@@ -332,7 +276,7 @@ fn show() {
 
 /// Whether there is a tmux; says so where there is none.
 fn has_tmux(test: &str) -> bool {
-    let there = Command::new("tmux").arg("-V").output().is_ok();
+    let there = tmux::is_there();
     if !there {
         let mut say = std::io::stderr();
         writeln!(say, "\nNOT RUN: {test}: there is no tmux here\n").unwrap();
@@ -357,7 +301,7 @@ fn a_panic_leaves_a_terminal_that_can_be_read() {
     if !has_tmux(TEST) {
         return;
     }
-    let tmux = Tmux::open(TEST);
+    let tmux = open(TEST);
     tmux.wait("the view", |screen| screen.contains("5 Loss"));
     let screen = tmux.wait("the end", |screen| screen.contains("status 0"));
     assert!(screen.contains("on purpose") && screen.contains("a thread panicked"), "{screen}");
@@ -373,7 +317,7 @@ fn driven_by_keys_in_a_terminal() {
     if !has_tmux(TEST) {
         return;
     }
-    let tmux = Tmux::open(TEST);
+    let tmux = open(TEST);
     let all = format!("1/{}  Enter open", EXPECTED.len());
     tmux.wait("the findings", |screen| screen.contains(&all) && screen.contains("COUNTRY"));
 

@@ -228,6 +228,10 @@ const ASKED: &[u64] = &[
     libc::TCSETS as u64,
     libc::TCSETSW as u64,
     libc::TCSETSF as u64,
+    TCGETS2,
+    TCSETS2[0],
+    TCSETS2[1],
+    TCSETS2[2],
     libc::TIOCGWINSZ as u64,
     libc::TIOCGPGRP as u64,
     libc::FIONREAD as u64,
@@ -235,6 +239,11 @@ const ASKED: &[u64] = &[
     libc::FIOCLEX as u64,
     libc::SIOCGIFFLAGS as u64,
 ];
+
+/// The same with speeds of any number (include/uapi/asm-generic/ioctls.h): what a terminal is set to, and setting it at
+/// once, after output, and after output without what was typed.
+const TCGETS2: u64 = 0x802c_542a;
+const TCSETS2: [u64; 3] = [0x402c_542b, 0x402c_542c, 0x402c_542d];
 
 /// `PR_SET_VMA`: names memory, as glibc and mimalloc do.
 const PR_SET_VMA: u64 = 0x5356_4d41;

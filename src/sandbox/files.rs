@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use landlock::{
@@ -92,9 +93,11 @@ fn place(path: &Path) -> PathBuf {
 
 /// Of these rights those that what is there can have: of a file fewer than of a folder.
 fn of_kind(path: &Path, rights: BitFlags<AccessFs>) -> BitFlags<AccessFs> {
-    match path.is_dir() {
-        true => rights,
-        false => rights & AccessFs::from_file(KNOWN),
+    match fs::metadata(path).map(|there| there.file_type()) {
+        Ok(kind) if kind.is_dir() => rights,
+        // A terminal is asked for its size.
+        Ok(kind) if kind.is_char_device() => rights & AccessFs::from_file(KNOWN) | AccessFs::IoctlDev,
+        _ => rights & AccessFs::from_file(KNOWN),
     }
 }
 
