@@ -332,7 +332,7 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
             }
             if let Some((bar, rates)) = bar.as_ref().zip(view.history.back()) {
                 bar.set_position(view.bytes);
-                let packets = text::count(view.report.ledger.received as usize, "packet");
+                let packets = text::count(view.ledger.received as usize, "packet");
                 bar.set_message(format!("{packets}, {}/s", text::grouped(rates.packets as u64)));
             }
         },

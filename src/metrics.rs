@@ -38,7 +38,7 @@ const OTHER: &str = "other";
 pub fn page(view: &View) -> String {
     let mut page = Page::default();
     sensor(&mut page, view);
-    ledger(&mut page, &view.report.ledger);
+    ledger(&mut page, &view.ledger);
     findings(&mut page, &view.report);
     outputs(&mut page, view);
     page.finish()

@@ -114,7 +114,6 @@ impl Sensor<'_> {
             pace: &pace,
             inputs,
             filter,
-            workers,
             threads: settings.workers,
             judging,
             next_judging: None,
@@ -126,7 +125,8 @@ impl Sensor<'_> {
             states: vec![State::default(); workers],
             parts: Vec::new(),
             asked: 0,
-            handed: 0,
+            owing: BTreeSet::new(),
+            alive: (0..workers).collect(),
             found: None,
             rested: Instant::now(),
             window: now,
@@ -155,7 +155,6 @@ struct Leader<'a> {
     pace: &'a Pace<'a>,
     inputs: Vec<String>,
     filter: Option<String>,
-    workers: usize,
     threads: usize,
     judging: Judging,
     /// It lies on the desk: all that is handed over before the next turn is over was judged by the one before.
@@ -168,9 +167,11 @@ struct Leader<'a> {
     reads: Vec<Read>,
     states: Vec<State>,
     parts: Vec<Part>,
-    /// The turn that was asked for, and how many handed over for it.
+    /// The turn that was asked for, and who has still to hand over for it.
     asked: u64,
-    handed: usize,
+    owing: BTreeSet<usize>,
+    /// Who has not ended.
+    alive: BTreeSet<usize>,
     found: Option<Found>,
     /// No join before.
     rested: Instant,
@@ -187,25 +188,23 @@ impl Leader<'_> {
     /// Leads until every worker has ended.
     fn lead(&mut self, hands: &Receiver<Hand<Part>>) {
         let mut due = Instant::now() + self.pace.turn;
-        let mut ended = 0;
         loop {
-            let waiting = self.asked == 0 || self.handed + ended >= self.workers;
-            if waiting && Instant::now() >= due {
+            let waits = self.owing.is_empty();
+            if waits && Instant::now() >= due {
                 due = Instant::now() + self.pace.turn;
-                self.handed = 0;
                 self.ask();
+                continue;
             }
-            let wait = if waiting { due.saturating_duration_since(Instant::now()) } else { self.pace.turn };
+            let wait = if waits { due.saturating_duration_since(Instant::now()) } else { self.pace.turn };
             match hands.recv_timeout(wait) {
                 Ok(hand) => {
-                    let (last, turn) = (hand.last, hand.turn);
-                    self.take(hand);
-                    if last {
-                        ended += 1;
-                    } else if turn == self.asked {
-                        self.handed += 1;
+                    let (me, owed) = (hand.worker, hand.last || hand.turn == self.asked);
+                    if hand.last {
+                        self.alive.remove(&me);
                     }
-                    if self.asked > 0 && self.handed + ended == self.workers && ended < self.workers {
+                    self.take(hand);
+                    let paid = owed && self.owing.remove(&me);
+                    if paid && self.owing.is_empty() && !self.alive.is_empty() {
                         self.turn_over(false);
                     }
                 }
@@ -226,6 +225,7 @@ impl Leader<'_> {
             }
         }
         self.asked = self.turns.ask();
+        self.owing.clone_from(&self.alive);
     }
 
     fn take(&mut self, hand: Hand<Part>) {
@@ -268,9 +268,8 @@ impl Leader<'_> {
         {
             self.settle(now);
         }
-        if let Some(found) = &self.found {
-            let report = Report { ledger: self.ledger(last), ..Report::clone(&found.report) };
-            let view = self.view(report, now);
+        if let Some(report) = self.found.as_ref().map(|found| found.report.clone()) {
+            let view = self.view(report, self.ledger(last), now);
             self.taker.turn(view, &self.knowledge, &self.judging);
         }
     }
@@ -342,15 +341,16 @@ impl Leader<'_> {
         ledger
     }
 
-    fn view(&mut self, report: Report, now: Time) -> View {
+    fn view(&mut self, report: Arc<Report>, ledger: Ledger, now: Time) -> View {
         let bytes = self.reads.iter().map(|read| read.bytes).sum();
         let lost: u64 = self.reads.iter().flat_map(|read| read.losses.packets.values()).sum();
         self.rates.tell([self.reads.iter().map(|read| read.packets).sum(), bytes, lost]);
-        let warnings = warnings::of(&report.ledger, self.knowledge.seen, now.since(self.started));
+        let warnings = warnings::of(&ledger, self.knowledge.seen, now.since(self.started));
         View {
             started: self.started,
             now,
-            report: Arc::new(report),
+            report,
+            ledger,
             bytes,
             history: self.rates.history.clone(),
             newest: self.newest.clone(),

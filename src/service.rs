@@ -198,9 +198,7 @@ impl Taker for Taking<'_> {
         view.resident_bytes = self.resident_bytes();
         view.outputs = self.service.outputs.counts();
         view.reloads = self.reloads;
-        if let Some(report) = Arc::get_mut(&mut view.report) {
-            self.service.outputs.note(&mut report.ledger);
-        }
+        self.service.outputs.note(&mut view.ledger);
         for warning in view.warnings.clone() {
             self.warn_once(warning);
         }

@@ -8,6 +8,7 @@ mod line;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use crate::ledger::Ledger;
 use crate::output::OutputCount;
 use crate::report::Report;
 use crate::run::State;
@@ -29,8 +30,10 @@ pub struct View {
     pub started: Time,
     /// When the picture was made.
     pub now: Time,
-    /// Findings, assets, ledger, as far as they are known.
+    /// Findings and assets, as far as they are known, and the ledger of that moment.
     pub report: Arc<Report>,
+    /// What became of every packet until now.
+    pub ledger: Ledger,
     /// Captured bytes since the beginning.
     pub bytes: u64,
     /// Rates, one a second, oldest first.

@@ -100,8 +100,8 @@ fn hostile() -> View {
     for output in &mut view.outputs {
         output.name = name.to_owned();
     }
+    view.ledger.not_decoded.insert("x\"} 1\ny".to_owned(), 5);
     let report = Arc::make_mut(&mut view.report);
-    report.ledger.not_decoded.insert("x\"} 1\ny".to_owned(), 5);
     let first = report.findings[0].clone();
     for n in 0..1000 {
         let mut finding = first.clone();

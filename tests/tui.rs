@@ -147,7 +147,7 @@ fn the_chosen_row_stays_chosen_when_others_move() {
 fn losses_are_told_with_rates_and_add_up() {
     let mut view = view::view();
     let mut state = state(&view, WIDE);
-    let ledger = &mut Arc::make_mut(&mut view.report).ledger;
+    let ledger = &mut view.ledger;
     ledger.received += 40;
     ledger.not_decoded.insert("kernel.ring-dropped".to_owned(), 40);
     ledger.note("flow.evicted", 7);
@@ -165,7 +165,7 @@ fn losses_are_told_with_rates_and_add_up() {
     assert_eq!(row("tcp://192.0.2.9:514 dropped")[3..5], ["records", "3"]);
     assert!(screen.iter().any(|line| line.starts_with("received 1,218 = decoded ") && line.ends_with(": it adds up")));
     assert!(screen.contains(&"tcp://192.0.2.9:514: Connection refused".to_owned()), "{screen:#?}");
-    Arc::make_mut(&mut view.report).ledger.received += 1;
+    view.ledger.received += 1;
     let screen = lines(&drawn(Some(&view), &state, WIDE));
     assert!(screen.iter().any(|line| line.ends_with("IT DOES NOT ADD UP")), "{screen:#?}");
 }

@@ -14,7 +14,7 @@ use super::assets::{self, Identified, Total};
 use super::findings::{self, Sums, View};
 use super::neighbours::Neighbours;
 use super::{Context, Joined, NameBook};
-use crate::collect::{EVIDENCE_MAX, Gathered, HOSTS_MAX, MACS_MAX, MacHosts, Rollups};
+use crate::collect::{EVIDENCE_MAX, Gathered, HOSTS_MAX, MacHosts, Rollups};
 use crate::fact;
 use crate::merge::{First, Map, Merge, Span, Tally};
 use crate::record::{EvidenceKey, HostTraits, TRAITS_MAX};
@@ -25,6 +25,9 @@ use crate::time::{SECOND, Time};
 pub const SUMS_MAX: usize = 100_000;
 /// Calendar months of which sums are kept.
 pub const MONTHS_MAX: i32 = 25;
+/// Hosts, hardware addresses and pieces of evidence that are kept of all workers: several times as many as one hands over.
+const HOSTS_TOLD_MAX: usize = 4 * HOSTS_MAX;
+const EVIDENCE_TOLD_MAX: usize = 4 * EVIDENCE_MAX;
 /// What tells a shared address is looked for in one day.
 const DAY_SECONDS: i64 = 24 * 3600;
 
@@ -108,12 +111,33 @@ impl Knowledge {
         self.evidence.merge(evidence);
         self.traits.merge(hosts);
         self.macs.merge(macs);
-        if !names.is_empty() {
-            match Arc::get_mut(&mut self.names) {
-                Some(book) => book.add(names),
-                // Somebody still prints with it.
-                None => self.forgotten.entry("names.busy").or_default().merge(Tally(names.len() as u64)),
-            }
+        let refused = match Arc::get_mut(&mut self.names) {
+            Some(book) => book.add(names),
+            // Somebody still prints with it.
+            None => names.len(),
+        };
+        self.forget_some("names.limit", refused);
+        self.bound();
+    }
+
+    fn forget_some(&mut self, name: &'static str, count: usize) {
+        if count > 0 {
+            self.forgotten.entry(name).or_default().merge(Tally(count as u64));
+        }
+    }
+
+    /// What grew too large is learnt anew.
+    fn bound(&mut self) {
+        if self.traits.len() > HOSTS_TOLD_MAX {
+            self.forget_some("hosts.forgotten", self.traits.len());
+            self.traits.clear();
+        }
+        if self.macs.len() > HOSTS_TOLD_MAX {
+            self.forget_some("macs.forgotten", self.macs.len());
+            self.macs.clear();
+        }
+        if self.evidence.len() > EVIDENCE_TOLD_MAX {
+            self.thin_evidence();
         }
     }
 
@@ -182,7 +206,7 @@ impl Knowledge {
             quiet.sort_unstable();
             let since = quiet.get(surplus).copied().unwrap_or(now);
             self.sums.retain(|_, sum| sum.rollup.span.last >= since);
-            self.forgotten.entry("findings.limit").or_default().merge(Tally(surplus as u64));
+            self.forget_some("findings.limit", surplus);
         }
         let kept =
             |host: &IpAddr| hosts.contains_key(host) || self.sums.range(findings::all_of(*host)).next().is_some();
@@ -199,14 +223,6 @@ impl Knowledge {
         if let Some(book) = Arc::get_mut(&mut self.names) {
             book.forget(now);
         }
-        if self.traits.len() >= HOSTS_MAX || self.macs.len() >= MACS_MAX {
-            self.forgotten.entry("hosts.forgotten").or_default().merge(Tally(self.traits.len() as u64));
-            self.traits.clear();
-            self.macs.clear();
-        }
-        if self.evidence.len() >= EVIDENCE_MAX {
-            self.thin_evidence();
-        }
     }
 
     /// Of many values that show the same of a host the first stays.
@@ -219,11 +235,10 @@ impl Knowledge {
         }
         let before = self.evidence.len();
         self.evidence.retain(|key, value| first.get(&(key.host, key.when, key.field)) == Some(&seen(value)));
-        if self.evidence.len() >= EVIDENCE_MAX {
+        if self.evidence.len() > EVIDENCE_TOLD_MAX {
             self.evidence.clear();
         }
-        let gone = Tally((before - self.evidence.len()) as u64);
-        self.forgotten.entry("evidence.forgotten").or_default().merge(gone);
+        self.forget_some("evidence.forgotten", before - self.evidence.len());
     }
 
     /// Signatures were read again. Both windows must have been settled with those from before.

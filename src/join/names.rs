@@ -14,8 +14,8 @@ use crate::time::{SECOND, Time};
 /// A name and when it was first told.
 type Told = (Time, Arc<str>);
 
-/// Names kept by client and address of a run that goes on.
-pub const NAMES_MAX: usize = 1 << 20;
+/// Names kept by client and address.
+pub const NAMES_MAX: usize = 4 << 20;
 /// Names that were told longer ago are forgotten then.
 const FORGET_SECONDS: i64 = 24 * 3600;
 
@@ -35,9 +35,14 @@ pub struct NameBook {
 }
 
 impl NameBook {
-    /// Puts in what was gathered.
-    pub fn add(&mut self, names: Names) {
+    /// Puts in what was gathered; how many there was no room for.
+    pub fn add(&mut self, names: Names) -> usize {
+        let mut refused = 0;
         for ((client, address), told) in names {
+            if self.by_client.len() >= NAMES_MAX && !self.by_client.contains_key(&(client, address)) {
+                refused += 1;
+                continue;
+            }
             let there = self.by_client.entry((client, address)).or_default();
             for (seen, name) in told.iter() {
                 there.last = there.last.max(seen.time);
@@ -53,12 +58,13 @@ impl NameBook {
             let more = there.names.len().saturating_sub(NAMES_PER_ADDRESS_MAX);
             there.names.drain(..more);
         }
+        refused
     }
 
-    /// Forgets what was told long before `now`; of too many names all.
+    /// Forgets what was told long before `now`; when there is no room, all.
     pub fn forget(&mut self, now: Time) {
         self.by_client.retain(|_, told| now.since(told.last) < FORGET_SECONDS * SECOND);
-        if self.by_client.len() > NAMES_MAX {
+        if self.by_client.len() >= NAMES_MAX {
             self.by_client.clear();
         }
         self.by_address.clear();

@@ -121,7 +121,7 @@ fn rates_line(view: &View, state: &UiState) -> Line<'static> {
             "  open flows {}  state {}{resident}  packets {}",
             grouped(view.state.open_flows),
             bytes_text(view.state.bytes),
-            grouped(view.report.ledger.received)
+            grouped(view.ledger.received)
         )),
     ])
 }
@@ -152,7 +152,7 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, table: &Table, view: &View, sta
     let list = state.list();
     let mut lines = area.rows();
     for (note, line) in table.notes.iter().zip(lines.by_ref()) {
-        let bad = note.contains("DOES NOT") || !view.report.ledger.adds_up();
+        let bad = note.contains("DOES NOT") || !view.ledger.adds_up();
         let tone = if bad { Tone::Bad } else { Tone::Plain };
         frame.render_widget(Line::styled(note.clone(), style(tone, state)), line);
     }

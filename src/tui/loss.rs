@@ -40,7 +40,7 @@ const STAGES: [&str; 4] = ["interface", "kernel", "queue", "filter"];
 const ALWAYS: [&str; 2] = ["interface.dropped", "kernel.ring-dropped"];
 
 fn counts(view: &View) -> Vec<Count> {
-    let ledger = &view.report.ledger;
+    let ledger = &view.ledger;
     let mut packets: BTreeMap<&str, u64> = ALWAYS.into_iter().map(|name| (name, 0)).collect();
     packets.extend(ledger.not_decoded.iter().map(|(name, count)| (name.as_str(), *count)));
     let mut counts: Vec<Count> = packets
@@ -78,7 +78,7 @@ fn counts(view: &View) -> Vec<Count> {
 
 /// Rows in the order in which a packet meets them.
 pub(super) fn rows(view: &View, speeds: &Speeds) -> Vec<Row> {
-    let received = view.report.ledger.received;
+    let received = view.ledger.received;
     let row = |count: Count| {
         let speed = speeds.of(&count.name, count.count, view.now);
         let share = if count.counts == "packets" && received > 0 {
@@ -107,7 +107,7 @@ pub(super) fn rows(view: &View, speeds: &Speeds) -> Vec<Row> {
 
 /// The equation, and what never came by.
 pub(super) fn notes(view: &View) -> Vec<String> {
-    let ledger = &view.report.ledger;
+    let ledger = &view.ledger;
     let verdict = if ledger.adds_up() { "it adds up" } else { "IT DOES NOT ADD UP" };
     let missing = format!(
         "{} of TCP payload came by; about {} more never did",

@@ -36,6 +36,7 @@ pub fn view() -> View {
     View {
         started: at(0),
         now: at(60),
+        ledger: report.ledger.clone(),
         report: Arc::new(report),
         bytes: 1_234_567,
         history: (0..60)
