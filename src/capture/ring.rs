@@ -9,6 +9,8 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod tx;
+
 use std::ffi::CString;
 use std::io;
 use std::mem::offset_of;
