@@ -95,6 +95,7 @@ fn rates(bench: &LiveBench) -> String {
         "Gb/s",
         "to the first",
         "limit",
+        "CPU ns/packet",
         "first loss at",
         "lost there",
     ]);
@@ -108,6 +109,7 @@ fn rates(bench: &LiveBench) -> String {
             units::digits(measured.gigabits_per_second.median),
             text::to_first(bench, measured).map_or("–".to_owned(), |ratio| format!("{ratio:.2}×")),
             text::limits(measured),
+            units::digits(measured.processor_ns_per_packet.median),
             lowest.map_or("–".to_owned(), |trial| units::amount(trial.rate)),
             lowest.map_or("–".to_owned(), |trial| units::percent(trial.loss)),
         ]);

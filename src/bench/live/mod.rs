@@ -292,6 +292,9 @@ fn traffic(
     let measured = receivers.iter().zip(searches).map(|(receiver, searches)| {
         let rates = || searches.iter().filter_map(|search| search.rate);
         let bits = frames.bytes() as f64 / frames.count() as f64 * 8.0;
+        let best = searches.iter().filter_map(Search::best);
+        let costs = best.filter_map(|trial| Some(trial.processor_seconds? * 1e9 / trial.received.max(1) as f64));
+        let processor_ns_per_packet = Spread::of(costs);
         let words: Vec<String> = receiver.words(&options.rx, options.trial).iter().map(|word| quoted(word)).collect();
         Measured {
             traffic: load.name.clone(),
@@ -304,6 +307,7 @@ fn traffic(
             receiver_command: words.join(" "),
             rate: Spread::of(rates()),
             gigabits_per_second: Spread::of(rates().map(|rate| rate * bits / 1e9)),
+            processor_ns_per_packet,
             searches,
         }
     });

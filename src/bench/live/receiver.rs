@@ -50,6 +50,8 @@ pub struct Heard {
     pub lost: BTreeMap<String, u64>,
     /// Why its own account does not add up.
     pub broken: Option<String>,
+    /// Processor time that it took since it listened.
+    pub processor_ticks: Option<u64>,
 }
 
 impl Receiver {
@@ -97,7 +99,7 @@ impl Receiver {
             })
         });
         let messages = child.stderr.take();
-        let mut listening = Listening { child, report, messages: None, is_sensor };
+        let mut listening = Listening { child, report, messages: None, is_sensor, ticks: None };
         let Some(messages) = messages else { return Ok(listening) };
         let mut messages = BufReader::new(messages);
         let mut said = Vec::new();
@@ -111,6 +113,7 @@ impl Receiver {
                 break;
             }
         }
+        listening.ticks = ticks(listening.child.id());
         listening.messages = Some(std::thread::spawn(move || rest_of(messages)));
         Ok(listening)
     }
@@ -134,6 +137,8 @@ pub struct Listening {
     report: Option<JoinHandle<io::Result<Vec<u8>>>>,
     messages: Option<JoinHandle<String>>,
     is_sensor: bool,
+    /// Processor time until it listened.
+    ticks: Option<u64>,
 }
 
 impl Listening {
@@ -150,12 +155,15 @@ impl Listening {
         let report = self.report.take().map(|reader| reader.join().map_err(panicked)).transpose()?;
         let messages = self.messages.take().map(|reader| reader.join().map_err(panicked)).transpose()?;
         let messages = messages.unwrap_or_default();
+        // It has closed what it writes to: it has ended, or has next to nothing left to do.
+        let ticks = ticks(self.child.id()).zip(self.ticks).map(|(now, before)| now.saturating_sub(before));
         let status = self.child.wait()?;
         let silent = |what: &str| io::Error::other(format!("{what} ({status}): {}", messages.trim()));
-        match report {
+        let heard = match report {
             Some(report) => of_report(&report?).ok_or_else(|| silent("the sensor gave no report")),
             None => of_lines(&messages).ok_or_else(|| silent("the receiver did not say what it captured and dropped")),
-        }
+        };
+        heard.map(|heard| Heard { processor_ticks: ticks, ..heard })
     }
 }
 
@@ -164,6 +172,14 @@ impl Drop for Listening {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Ticks of processor time of a process and its threads, user and system (proc_pid_stat(5)).
+fn ticks(id: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name of a program may hold anything, so fields are counted from its last bracket.
+    let mut fields = text.rsplit_once(") ")?.1.split(' ').skip(11).map(str::parse::<u64>);
+    Some(fields.next()?.ok()? + fields.next()?.ok()?)
 }
 
 /// From the ledger of a report.
@@ -180,7 +196,7 @@ fn of_report(report: &[u8]) -> Option<Heard> {
     let before: u64 = reasons.iter().filter(|(name, _)| name.starts_with(BEFORE)).map(|(_, count)| count).sum();
     let is_loss = |name: &String| LOSSES.iter().any(|loss| name.starts_with(loss));
     let lost = reasons.into_iter().filter(|(name, count)| is_loss(name) && *count > 0).collect();
-    Some(Heard { received: received.saturating_sub(before), lost, broken })
+    Some(Heard { received: received.saturating_sub(before), lost, broken, processor_ticks: None })
 }
 
 /// From closing lines as tcpdump has them.
@@ -197,7 +213,12 @@ fn of_lines(text: &str) -> Option<Heard> {
         (captured + dropped > received).then(|| format!("it captured {captured} and dropped {dropped} of {received}"));
     let unread = received.saturating_sub(captured + dropped);
     let lost = [("dropped", dropped), ("unread", unread)].into_iter().filter(|(_, count)| *count > 0);
-    Some(Heard { received, lost: lost.map(|(name, count)| (name.to_owned(), count)).collect(), broken })
+    Some(Heard {
+        received,
+        lost: lost.map(|(name, count)| (name.to_owned(), count)).collect(),
+        broken,
+        processor_ticks: None,
+    })
 }
 
 /// `1 packet captured`.
@@ -218,7 +239,15 @@ mod tests {
     fn closing_lines_of_tcpdump_are_read() {
         let text = "10 packets captured\n25 packets received by filter\n12 packets dropped by kernel\n";
         let heard = of_lines(text).unwrap_or_default();
-        assert_eq!(heard, Heard { received: 25, lost: losses(&[("dropped", 12), ("unread", 3)]), broken: None });
+        assert_eq!(
+            heard,
+            Heard {
+                received: 25,
+                lost: losses(&[("dropped", 12), ("unread", 3)]),
+                broken: None,
+                processor_ticks: None
+            }
+        );
         let one = of_lines("1 packet captured\n1 packet received by filter\n0 packets dropped by kernel\n");
         assert_eq!(one.map(|heard| heard.received), Some(1));
         assert_eq!(of_lines("5 packets captured\n"), None, "what was dropped is not known");
@@ -232,7 +261,7 @@ mod tests {
             "not_decoded":{"kernel.ring-dropped":30,"ip.truncated":9,"interface.dropped":1}}}"#;
         let heard = of_report(report).unwrap_or_default();
         let lost = losses(&[("kernel.ring-dropped", 30)]);
-        assert_eq!(heard, Heard { received: 99, lost, broken: None });
+        assert_eq!(heard, Heard { received: 99, lost, broken: None, processor_ticks: None });
         let short = br#"{"ledger":{"received":100,"decoded":60,"not_decoded":{}}}"#;
         assert!(of_report(short).is_some_and(|heard| heard.broken.is_some()));
         assert_eq!(of_report(b""), None);

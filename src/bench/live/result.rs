@@ -92,6 +92,8 @@ pub struct Measured {
     pub rate: Spread,
     /// The same as bits of frames.
     pub gigabits_per_second: Spread,
+    /// Processor time of the receiver by packet, in the trials with these rates.
+    pub processor_ns_per_packet: Spread,
     /// The searches.
     pub searches: Vec<Search>,
 }
@@ -119,6 +121,13 @@ pub enum Limit {
     MaxRate,
     /// Trials did not add up: nothing can be said.
     Broken,
+}
+
+impl Search {
+    /// The trial that reached the rate.
+    pub fn best(&self) -> Option<&Trial> {
+        self.trials.iter().find(|trial| Some(trial.rate) == self.rate)
+    }
 }
 
 impl Limit {
@@ -152,6 +161,9 @@ pub struct Trial {
     pub lost: BTreeMap<String, u64>,
     /// Lost as a ratio of received.
     pub loss: f64,
+    /// Processor time of the receiver, user and system, all threads; `None`: not readable. What the kernel does for it as
+    /// a packet comes in is time of the sender.
+    pub processor_seconds: Option<f64>,
     /// Why it does not add up; `None`: sent = received + lost on the way, exactly.
     pub broken: Option<String>,
 }

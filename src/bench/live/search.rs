@@ -100,7 +100,10 @@ fn attempt<E>(
             (true, _, _) => Outcome::Broken,
             (false, true, _) => return Ok(Outcome::Lost(rate.min(offered))),
             (false, false, true) => return Ok(Outcome::Kept(rate)),
-            (false, false, false) => Outcome::Short(rate),
+            (false, false, false) => match outcome {
+                Outcome::Short(before) => Outcome::Short(rate.max(before)),
+                _ => Outcome::Short(rate),
+            },
         };
     }
     Ok(outcome)
@@ -173,10 +176,13 @@ mod tests {
         let mut good = link(5_000.0, 1e9);
         let search = found(&BOUNDS, |rate| {
             let trial = good(rate)?;
-            Ok(if rate == 8_000.0 { Trial { loss: 0.0, ..trial } } else { trial })
+            Ok(if rate >= 3_000.0 { Trial { loss: trial.loss.max(0.1), rate: 3_500.0, ..trial } } else { trial })
         });
+        // 4,000 were offered and 3,500 came, with loss.
         let rate = search.rate.unwrap_or_default();
-        assert!((4_900.0..=5_000.0).contains(&rate), "{rate}: {:?}", search.trials);
+        assert!(rate < 3_000.0, "{rate}: {:?}", search.trials);
+        let kept = highest_below(&[1_000.0, 4_000.0, 2_000.0], Some(3_500.0));
+        assert_eq!((kept, highest_below(&[4_000.0], Some(3_500.0))), (Some(2_000.0), None));
     }
 
     #[test]

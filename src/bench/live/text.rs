@@ -27,7 +27,8 @@ pub fn write(bench: &LiveBench, color: bool, out: &mut dyn Write) -> io::Result<
     page.table("Lowest rate at which packets were lost", &losses(bench))?;
     let text = format!(
         "\nBinary search after RFC 2544, section 26.1, of trials of {}, to {}; median of {}. Rates are those at which\n\
-         packets came to {}, never what was offered. Limit: what kept the rate from being higher. In every trial that counts,\n\
+         packets came to {}, never what was offered. Limit: what kept the rate from being higher. CPU: user and system time of\n\
+         the receiver; copying into its ring is time of the sender here. In every trial that counts,\n\
          sent = received + lost by name, exactly. Sent through {}, in bursts of up to {} frames; a\n\
          sender that was held up catches up with {} at most. Gb/s: from the link-layer header on, no FCS, no gap.\n\
          Again: {}",
@@ -47,8 +48,18 @@ pub fn write(bench: &LiveBench, color: bool, out: &mut dyn Write) -> io::Result<
 }
 
 fn rates(bench: &LiveBench) -> Table {
-    let mut table =
-        head(&["traffic", "receiver", "packets/s", "min … max", "Gb/s", "to the first", "limit", "trials", "broken"]);
+    let mut table = head(&[
+        "traffic",
+        "receiver",
+        "packets/s",
+        "min … max",
+        "Gb/s",
+        "to the first",
+        "limit",
+        "CPU ns/packet",
+        "trials",
+        "broken",
+    ]);
     for measured in &bench.results {
         let [trials, broken] = trials(measured);
         let found = measured.rate.median > 0.0;
@@ -61,6 +72,7 @@ fn rates(bench: &LiveBench) -> Table {
             or_none(units::digits(measured.gigabits_per_second.median)),
             to_first(bench, measured).map_or("–".to_owned(), |ratio| format!("{ratio:.2}×")),
             limits(measured),
+            or_none(units::digits(measured.processor_ns_per_packet.median)),
             trials.to_string(),
             broken.to_string(),
         ]);

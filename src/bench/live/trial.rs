@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::param::clock_ticks_per_second;
+
 use super::Error;
 use super::frames::Frames;
 use super::interface::Counters;
@@ -126,6 +128,7 @@ fn account(offered_rate: f64, rx_name: &str, sent: &Sent, [tx, rx]: &[Counters; 
         received: heard.received,
         loss: lost as f64 / heard.received.max(1) as f64,
         lost: heard.lost,
+        processor_seconds: heard.processor_ticks.map(|ticks| ticks as f64 / clock_ticks_per_second() as f64),
         broken: heard.broken,
         ..Trial::default()
     };
@@ -166,7 +169,7 @@ mod tests {
 
     fn heard(received: u64, dropped: u64) -> Heard {
         let lost = [("kernel.ring-dropped".to_owned(), dropped)].into_iter().filter(|(_, count)| *count > 0).collect();
-        Heard { received, lost, broken: None }
+        Heard { received, lost, broken: None, processor_ticks: None }
     }
 
     fn counted(sent_dropped: u64, received: u64, received_dropped: u64) -> [Counters; 2] {

@@ -55,9 +55,8 @@ impl TxRing {
         let yes: c_int = 1;
         // The queue of the interface drops and delays by rules of its own; where it stays, it is told.
         let past_the_queue = set(&socket, libc::PACKET_QDISC_BYPASS, &yes).is_ok();
-        let (place_bytes, block_bytes, blocks) =
+        let Geometry { place_bytes, places, block_bytes, blocks } =
             geometry(frame_bytes_max).ok_or(("size the ring", io::ErrorKind::InvalidInput.into()))?;
-        let places = (block_bytes / place_bytes).saturating_mul(blocks);
         let request = libc::tpacket_req {
             tp_block_size: block_bytes as c_uint,
             tp_block_nr: blocks as c_uint,
@@ -140,7 +139,7 @@ impl TxRing {
 
     /// The word that says whose a place is; `place` is below `places`.
     fn status(&self, place: usize) -> &AtomicU32 {
-        let at = place.saturating_mul(self.place_bytes) + offset_of!(tpacket2_hdr, tp_status);
+        let at = place.saturating_mul(self.place_bytes).saturating_add(offset_of!(tpacket2_hdr, tp_status));
         // SAFETY: within the map, as in `put`; an aligned word, for places have a power of two of bytes and start at a
         // page; kernel and program share it by atomic access only, and it lives as long as the map.
         unsafe { AtomicU32::from_ptr(self.map.as_mut_ptr().add(at).cast()) }
@@ -171,14 +170,23 @@ pub(crate) fn frame_bytes_max(interface: &str) -> io::Result<usize> {
     Ok(usize::try_from(mtu).map_err(io::Error::other)?.saturating_add(ETHER_BYTES))
 }
 
-/// Bytes of a place and of a block, and the number of blocks.
-fn geometry(frame_bytes_max: usize) -> Option<(usize, usize, usize)> {
-    let place = FRAME_AT.checked_add(frame_bytes_max)?.checked_next_power_of_two()?;
-    let places = RING_BYTES.checked_div(place)?.max(PLACES_MIN);
-    let block = place.max(BLOCK_BYTES_MIN);
-    let blocks = place.checked_mul(places)?.div_ceil(block);
-    u32::try_from(block.checked_mul(blocks)?).ok()?;
-    Some((place, block, blocks))
+/// Places, and the blocks they lie in; both have a power of two of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Geometry {
+    place_bytes: usize,
+    places: usize,
+    block_bytes: usize,
+    blocks: usize,
+}
+
+/// Room for the header and a frame in every place.
+fn geometry(frame_bytes_max: usize) -> Option<Geometry> {
+    let place_bytes = FRAME_AT.checked_add(frame_bytes_max)?.checked_next_power_of_two()?;
+    let places = RING_BYTES.checked_div(place_bytes)?.max(PLACES_MIN);
+    let block_bytes = place_bytes.max(BLOCK_BYTES_MIN);
+    let blocks = place_bytes.checked_mul(places)?.checked_div(block_bytes)?;
+    u32::try_from(block_bytes.checked_mul(blocks)?).ok()?;
+    Some(Geometry { place_bytes, places, block_bytes, blocks })
 }
 
 /// Binds to an interface for sending alone. What hardware it is: an ARPHRD_ value.
@@ -203,9 +211,10 @@ mod tests {
     fn a_place_has_room_for_header_and_frame() {
         for mtu in [68, 1500, 9000, 65_536] {
             let frame = mtu + ETHER_BYTES;
-            let Some((place, block, blocks)) = geometry(frame) else { unreachable!() };
-            assert!(place >= FRAME_AT + frame && place.is_power_of_two(), "{mtu}");
-            assert!(block % place == 0 && block / place * blocks >= PLACES_MIN, "{mtu}");
+            let Some(made) = geometry(frame) else { unreachable!() };
+            let Geometry { place_bytes, places, block_bytes, blocks } = made;
+            assert!(place_bytes >= FRAME_AT + frame && place_bytes.is_power_of_two(), "{made:?}");
+            assert!(places >= PLACES_MIN && place_bytes * places == block_bytes * blocks, "{made:?}");
         }
         assert_eq!(geometry(usize::MAX), None);
     }
