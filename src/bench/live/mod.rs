@@ -346,8 +346,12 @@ fn warnings(options: &Options, bench: &LiveBench) -> Vec<String> {
             let all = trials().count();
             warnings.push(format!("{name}: {broken} of {all} trials did not add up and count for nothing: {reason}"));
         }
-        if measured.searches.iter().any(|search| search.limit == Limit::Sender) {
-            warnings.push(format!("{name}: the sender was the limit; what the receiver could take is not known"));
+        let short = measured.searches.iter().filter(|search| search.limit == Limit::Sender).count();
+        if short > 0 {
+            let all = measured.searches.len();
+            warnings.push(format!(
+                "{name}: the sender was the limit in {short} of {all}; the receiver could perhaps take more"
+            ));
         }
     }
     warnings
