@@ -14,7 +14,7 @@ use crate::bench::traffic::{SEED, Size};
 use crate::output::parse_size;
 
 pub use bench_live::BenchLiveArgs;
-pub use live::{LiveArgs, Through};
+pub use live::{CHECK_TIME, LiveArgs, Sandbox, Through, Timestamps};
 
 /// Which foreign security appliances are here, what they send, to which country, and how much.
 ///

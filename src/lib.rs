@@ -40,8 +40,11 @@
 //! [`collect`] says what each flow comes to and adds flows up, worker by worker; [`join`] settles what only the whole can
 //! tell: names from other flows, who a host is, which channel a flow was, where it went.
 //!
-//! [`report`] prints; [`scan`] is one scan from inputs, files or interfaces, to a report; [`output`] is where records of a
-//! sensor go, [`view`] what it shows of itself, [`sensor`] leads a run that goes on;
+//! [`report`] prints; [`scan`] is one scan from inputs, files or interfaces, to a report; [`preflight`] says beforehand
+//! whether interfaces show what there is to see; [`output`] is where records of a sensor go, [`view`] what it shows of
+//! itself, [`sensor`] leads a run that goes on, [`service`] is what surrounds it; [`metrics`] shows a sensor to
+//! Prometheus, [`tui`] on a terminal; [`notify`]
+//! is what its supervisor hears, [`sandbox`] what it gives up before it begins;
 //! [`bench`](mod@bench) makes traffic and
 //! measures scans of it; [`cli`] is what can be typed.
 //!
@@ -77,19 +80,25 @@ pub mod flow;
 pub mod join;
 pub mod ledger;
 pub mod merge;
+pub mod metrics;
+pub mod notify;
 pub mod output;
 pub mod parse;
 pub mod place;
 pub mod policy;
+pub mod preflight;
 pub mod record;
 pub mod report;
 pub mod run;
+pub mod sandbox;
 pub mod scan;
 pub mod sensor;
+pub mod service;
 pub mod signature;
 pub mod slab;
 pub mod stream;
 pub mod time;
+pub mod tui;
 pub mod view;
 pub mod watch;
 pub mod worker;

@@ -1,27 +1,40 @@
 //! The program: reads the command line, runs the command, turns results into exit statuses.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bordertap::bench;
 use bordertap::capture::live::{self, Listen, LiveError};
-use bordertap::capture::{Inputs, Source};
+use bordertap::capture::{Damage, Inputs, Source};
 use bordertap::cli::{
     self, BenchArgs, BenchCommand, BenchLiveArgs, Cli, Command, JudgeArgs, ListFormat, LiveArgs, LogFormat, OutputArgs,
     RunArgs, ScanArgs, SignatureArgs, SignatureCommand, TalkArgs, When, WhereArgs,
 };
 use bordertap::collect::Judging;
+use bordertap::join::Knowledge;
 use bordertap::ledger::Ledger;
-use bordertap::output;
+use bordertap::metrics;
+use bordertap::notify::Notify;
+use bordertap::output::{self, Keeping, Outputs, Target};
 use bordertap::place::Places;
 use bordertap::policy::Policy;
-use bordertap::report::{jsonl, text};
+use bordertap::preflight::{self, Verdict};
+use bordertap::report::{Report, jsonl, text};
+use bordertap::run::Settings;
+use bordertap::sandbox::{self, Entered, SandboxError};
 use bordertap::scan::{self, Scan, Scanned};
+use bordertap::sensor::{Ended, Pace, Sensor};
+use bordertap::service::{self, Grave, Service, Wishes};
 use bordertap::signature::{Key, Pack, Signatures, Used, print, read_dir};
+use bordertap::tui;
+use bordertap::view::{self, Board, View};
 use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -47,6 +60,15 @@ enum Failure {
     Useless(String),
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::PipeClosed => f.write_str("the reader closed the pipe"),
+            Failure::Usage(reason) | Failure::Useless(reason) => f.write_str(reason),
+        }
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         match error.kind() {
@@ -69,6 +91,20 @@ impl From<LiveError> for Failure {
     fn from(error: LiveError) -> Failure {
         match error {
             LiveError::Filter(_) | LiveError::Twice(_) | LiveError::Unavailable(_) => Failure::Usage(error.to_string()),
+            other => Failure::Useless(other.to_string()),
+        }
+    }
+}
+
+/// Time between two turns of a sensor.
+const TURN: Duration = Duration::from_secs(1);
+/// What came in is judged once more by what is learnt in this time.
+const WINDOW_SECONDS: i64 = 600;
+
+impl From<SandboxError> for Failure {
+    fn from(error: SandboxError) -> Failure {
+        match error {
+            SandboxError::UnknownUser(_) => Failure::Usage(error.to_string()),
             other => Failure::Useless(other.to_string()),
         }
     }
@@ -139,6 +175,15 @@ impl Log {
         }
     }
 
+    /// What a sensor sees, in a line.
+    fn stats(&self, view: &View) {
+        match self.format {
+            LogFormat::Text => self.info(&view::line(view)),
+            LogFormat::Json if !self.quiet => eprintln!("{}", view::json(view)),
+            LogFormat::Json => {}
+        }
+    }
+
     fn write(&self, level: &str, text: &str) {
         match self.format {
             LogFormat::Text => eprintln!("bordertap: {level}: {text}"),
@@ -199,38 +244,233 @@ fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
     read(&mut inputs, &args.inputs, &args.run, judge, log)
 }
 
+const NO_XDP: &str = "there is no capture through AF_XDP: it takes packets away from the host, gives them neither the \
+kernel's time nor the VLAN tag that a card takes out, and leaves both directions of a flow where the card \
+puts them; use --capture ring";
+
 fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
-    let judge = judge(&args.run.judge)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // Who asks twice does not want to wait for the report.
-        let now = signal_hook::flag::register_conditional_shutdown(signal, status::USELESS.into(), stop.clone());
-        now.and_then(|_| signal_hook::flag::register(signal, stop.clone()))?;
-    }
-    let end = args.duration.and_then(|duration| Instant::now().checked_add(duration));
-    let enough = move || stop.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end);
     let how = Listen {
         interfaces: &args.interfaces,
         through: match args.capture {
             cli::Through::Ring => live::Through::Ring,
             cli::Through::Libpcap => live::Through::Libpcap,
+            cli::Through::Xdp => return Err(Failure::Usage(NO_XDP.to_owned())),
         },
         promiscuous: !args.no_promisc,
         ring_bytes: args.ring_size,
         filter: args.run.filter.as_deref(),
+        fanout: args.fanout,
+        hardware_times: args.timestamps == cli::Timestamps::Hardware,
     };
-    let mut source = live::listen(&how, Box::new(enough))?;
+    if args.check {
+        return check(args, &how);
+    }
+    let (run, talk) = (&args.run, &args.run.talk);
+    let records = [&run.outputs.flows, &run.outputs.findings, &run.outputs.assets];
+    if args.tui && records.into_iter().flatten().any(|path| path == Path::new("-")) {
+        return Err(Failure::Usage("--tui has the terminal: records cannot go to standard output".to_owned()));
+    }
+    let judging = judge(&run.judge)?;
+    let knowledge = match &args.state {
+        Some(folder) => service::restore(folder, &judging.signatures).map_err(Failure::Useless)?,
+        None => Knowledge::default(),
+    };
+    let notify = Notify::open().map_err(|error| Failure::Useless(format!("NOTIFY_SOCKET: {error}")))?;
+    let (stop, wishes) = signals()?;
+    let sources = live::listen_apart(&how, workers(run), enough(stop.clone(), args.duration))?;
+    let listener = args.metrics.map(bind).transpose()?;
+    // What it holds open is part of the sandbox; threads and files that are made from now on are in it.
+    let entered = sandbox::enter(&args.plan())?;
+    let outputs = open_outputs(args)?;
     log.info(&format!("listening on {}", args.interfaces.join(", ")));
-    read(source.as_mut(), &args.interfaces, &args.run, judge, log)
+    say_sandbox(&entered, log);
+    let board = Arc::new(Board::default());
+    let _server = listener.map(|listener| serve(listener, &board, log)).transpose()?;
+    notify.ready();
+    let notify = RefCell::new(notify);
+    let log = &Log { quiet: talk.quiet || args.tui, ..Log::new(talk) };
+    let bar = if args.tui { None } else { progress_bar(talk, None) };
+    let terminal = args.tui.then(|| show(&board, &stop, &wishes));
+    let sensor = Sensor {
+        judging,
+        inputs: args.interfaces.clone(),
+        filter: run.filter.clone(),
+        keep_flows: run.outputs.flows.is_some(),
+        settings: Settings {
+            workers: workers(run),
+            memory: usize::try_from(run.memory).unwrap_or(usize::MAX),
+            packets_max: run.count.unwrap_or(u64::MAX),
+            progress: &|_, _| {},
+        },
+        pace: Pace { turn: TURN, window_seconds: WINDOW_SECONDS, clock: &service::wall_clock },
+        knowledge,
+    };
+    let (mut told, mut turns) = (Instant::now(), 0);
+    let service = Service {
+        outputs: &outputs,
+        write_report: &|report| write_report(&run.outputs, talk, report).map_err(|failure| failure.to_string()),
+        state: args.state.as_deref(),
+        wishes,
+        reload: &|| {
+            notify.borrow().reloading();
+            let judging = judge(&run.judge).map_err(|failure| failure.to_string());
+            notify.borrow().ready();
+            judging
+        },
+        board: &board,
+        say: &|grave, text| match grave {
+            Grave::Info => log.info(text),
+            Grave::Warning => log.warn(text),
+        },
+        each_turn: &mut |view| {
+            turns += 1;
+            notify.borrow_mut().turn(&view::line(view), turns);
+            if stop.load(Ordering::Relaxed) {
+                notify.borrow().stopping();
+            }
+            if let Some(every) = args.stats_every.filter(|&every| told.elapsed() >= every) {
+                log.stats(view);
+                // In step with the times at which it is due.
+                told += every;
+            }
+            if let Some((bar, rates)) = bar.as_ref().zip(view.history.back()) {
+                bar.set_position(view.bytes);
+                let packets = text::count(view.report.ledger.received as usize, "packet");
+                bar.set_message(format!("{packets}, {}/s", text::grouped(rates.packets as u64)));
+            }
+        },
+    };
+    let ended = service.run(sensor, sources);
+    if let Some(terminal) = terminal {
+        terminal.end()?;
+    }
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    let Ended { report, damage, .. } = ended;
+    let write = |report: &Report| write_report(&run.outputs, talk, report);
+    conclude(run, &report, &damage, write, log)
+}
+
+/// Listens for Prometheus.
+fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let named = |error: io::Error| Failure::Useless(format!("{address}: cannot listen for --metrics: {error}"));
+    TcpListener::bind(address).map_err(named)
+}
+
+/// Answers it.
+fn serve(listener: TcpListener, board: &Arc<Board>, log: &Log) -> Result<metrics::Server, Failure> {
+    let server = metrics::serve(listener, board.clone())?;
+    log.info(&format!("metrics at http://{}/metrics", server.address()));
+    Ok(server)
+}
+
+/// The terminal view on its own thread.
+struct Terminal {
+    over: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<io::Result<()>>,
+}
+
+/// Shows the sensor until one of both ends.
+fn show(board: &Arc<Board>, stop: &Arc<AtomicBool>, wishes: &Wishes) -> Terminal {
+    let over = Arc::new(AtomicBool::new(false));
+    let (board, ended, stop, wishes) = (board.clone(), over.clone(), stop.clone(), wishes.clone());
+    let thread = std::thread::spawn(move || {
+        let act = |action| match action {
+            tui::Action::Quit => stop.store(true, Ordering::Relaxed),
+            tui::Action::Report => wishes.report.store(true, Ordering::Release),
+        };
+        let shown = tui::run(board, act, || ended.load(Ordering::Relaxed));
+        // A sensor that was to be looked at and cannot be is of no use.
+        stop.store(true, Ordering::Relaxed);
+        shown
+    });
+    Terminal { over, thread }
+}
+
+impl Terminal {
+    fn end(self) -> Result<(), Failure> {
+        self.over.store(true, Ordering::Relaxed);
+        match self.thread.join() {
+            Ok(shown) => shown.map_err(|error| Failure::Useless(format!("--tui: {error}"))),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// Where the records of a sensor go.
+fn open_outputs(args: &LiveArgs) -> Result<Outputs, Failure> {
+    let wanted = [
+        (service::FLOWS, &args.run.outputs.flows),
+        (service::FINDINGS, &args.run.outputs.findings),
+        (service::ASSETS, &args.run.outputs.assets),
+    ];
+    let mut targets = Vec::new();
+    for (kind, path) in wanted {
+        let Some(path) = path else { continue };
+        let target = match path.to_str() {
+            Some(text) => Target::parse(text).map_err(Failure::Usage)?,
+            None => Target::File(path.clone()),
+        };
+        targets.push((kind, target));
+    }
+    let keeping = Keeping { rotate: args.rotate, keep_bytes: args.keep_bytes, keep_for: args.keep_for };
+    Outputs::open(targets, keeping).map_err(|error| Failure::Useless(error.to_string()))
+}
+
+/// What ends a sensor, and what it may be asked for.
+fn signals() -> Result<(Arc<AtomicBool>, Wishes), Failure> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+    let (stop, wishes) = (Arc::new(AtomicBool::new(false)), Wishes::default());
+    for signal in [SIGINT, SIGTERM] {
+        // Who asks twice does not want to wait for the report.
+        let now = signal_hook::flag::register_conditional_shutdown(signal, status::USELESS.into(), stop.clone());
+        now.and_then(|_| signal_hook::flag::register(signal, stop.clone()))?;
+    }
+    signal_hook::flag::register(SIGHUP, wishes.reload.clone())?;
+    signal_hook::flag::register(SIGUSR1, wishes.report.clone())?;
+    Ok((stop, wishes))
+}
+
+/// Worker threads: as many as are asked for, else one a core.
+fn workers(args: &RunArgs) -> usize {
+    let cores = || std::thread::available_parallelism().ok().map(usize::from);
+    args.workers.map(usize::from).or_else(cores).unwrap_or(1)
+}
+
+/// Whether it is to stop or the time is over.
+fn enough(stop: Arc<AtomicBool>, duration: Option<Duration>) -> impl Fn() -> bool + Send + Sync + 'static {
+    let end = duration.and_then(|duration| Instant::now().checked_add(duration));
+    move || stop.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end)
+}
+
+/// Looks whether interfaces can be listened to and show what there is.
+fn check(args: &LiveArgs, how: &Listen<'_>) -> Result<u8, Failure> {
+    let preflight = preflight::check(how, enough(signals()?.0, Some(args.duration.unwrap_or(cli::CHECK_TIME))))?;
+    match &args.run.outputs.json {
+        Some(path) => to(path, |out| jsonl::document(&preflight, out))?,
+        None => to(Path::new("-"), |out| preflight::write(&preflight, out))?,
+    }
+    Ok(match preflight.verdict {
+        Verdict::Good | Verdict::Note => 0,
+        Verdict::Change => status::DAMAGED,
+        Verdict::Impossible => status::USELESS,
+    })
+}
+
+fn say_sandbox(entered: &Entered, log: &Log) {
+    log.info(&format!("sandbox: {entered}"));
+    if !entered.missing.is_empty() {
+        log.warn(&format!("the sandbox lacks here: {}", entered.missing.join("; ")));
+    }
 }
 
 /// Reads a source to its end and writes what was asked for.
 fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judging, log: &Log) -> Result<u8, Failure> {
     let bar = progress_bar(&args.talk, source.progress().1);
-    let workers = args.workers.map(usize::from).or_else(|| std::thread::available_parallelism().ok().map(usize::from));
     let scan = Scan {
         judging,
-        workers: workers.unwrap_or(1),
+        workers: workers(args),
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
         packets_max: args.count.unwrap_or(u64::MAX),
         keep_flows: args.outputs.flows.is_some(),
@@ -247,26 +487,45 @@ fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judg
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    for damage in &scanned.damage {
+    let Scanned { report, flows, damage, .. } = scanned;
+    let write = |report: &Report| {
+        write_records(&args.outputs, report)?;
+        write_report(&args.outputs, &args.talk, report)?;
+        match &args.outputs.flows {
+            Some(path) => to(path, |out| flows.write(out)),
+            None => Ok(()),
+        }
+    };
+    conclude(args, &report, &damage, write, log)
+}
+
+/// Says what could not be read, writes what was asked for, and tells the exit status.
+fn conclude(
+    args: &RunArgs,
+    report: &Report,
+    damage: &[Damage],
+    write: impl FnOnce(&Report) -> Result<(), Failure>,
+    log: &Log,
+) -> Result<u8, Failure> {
+    for damage in damage {
         log.warn(&format!("{}: at offset {}: {}", damage.input, damage.offset, damage.reason));
     }
-    let (damaged, usable, leaves) = (scanned.is_damaged(), scanned.is_usable(), scanned.leaves());
-    if !scanned.report.ledger.adds_up() {
+    if !report.ledger.adds_up() {
         log.error("the ledger does not add up; please report this");
     }
-    if !usable {
-        let message = nothing_read(&scanned.report.ledger);
+    if report.ledger.decoded == 0 {
+        let message = nothing_read(&report.ledger);
         // Why every packet was refused is worth having; a report of nothing is not.
-        if scanned.report.ledger.received > 0 && args.outputs.any() {
-            write_outputs(&args.outputs, &args.talk, scanned)?;
+        if report.ledger.received > 0 && args.outputs.any() {
+            write(report)?;
         }
         return Err(Failure::Useless(message));
     }
-    write_outputs(&args.outputs, &args.talk, scanned)?;
-    Ok(match (args.fail_on_finding && leaves, damaged) {
+    write(report)?;
+    Ok(match (args.fail_on_finding && report.leaves(), damage.is_empty()) {
         (true, _) => status::FINDING,
-        (false, true) => status::DAMAGED,
-        (false, false) => 0,
+        (false, false) => status::DAMAGED,
+        (false, true) => 0,
     })
 }
 
@@ -299,24 +558,25 @@ fn progress_bar(talk: &TalkArgs, total: Option<u64>) -> Option<ProgressBar> {
     Some(bar)
 }
 
-/// Writes what was asked for; the text report when nothing was.
-fn write_outputs(outputs: &OutputArgs, talk: &TalkArgs, scanned: Scanned) -> Result<(), Failure> {
-    let Scanned { report, flows, .. } = scanned;
+/// Writes findings and assets where they were asked for.
+fn write_records(outputs: &OutputArgs, report: &Report) -> Result<(), Failure> {
     if let Some(path) = &outputs.findings {
         to(path, |out| jsonl::lines(&report.findings, out))?;
     }
     if let Some(path) = &outputs.assets {
         to(path, |out| jsonl::lines(&report.assets, out))?;
     }
+    Ok(())
+}
+
+/// Writes the report where it was asked for; as text when nothing at all was.
+fn write_report(outputs: &OutputArgs, talk: &TalkArgs, report: &Report) -> Result<(), Failure> {
     if let Some(path) = &outputs.json {
-        to(path, |out| jsonl::document(&report, out))?;
-    }
-    if let Some(path) = &outputs.flows {
-        to(path, |out| flows.write(out))?;
+        to(path, |out| jsonl::document(report, out))?;
     }
     if !outputs.any() {
         let style = text::Style { color: has_color(talk.color), verbose: talk.verbose > 0 };
-        to(Path::new("-"), |out| text::write(&report, style, out))?;
+        to(Path::new("-"), |out| text::write(report, style, out))?;
     }
     Ok(())
 }

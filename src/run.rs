@@ -337,6 +337,8 @@ struct Share {
 /// What all workers of a run can see.
 struct Shared<'a> {
     reader: Mutex<Reader<'a>>,
+    /// How far it was when the last block was taken: whoever waits for a block holds the reader.
+    read: Mutex<Read>,
     hasher: RandomState,
     senders: Vec<Sender<Part>>,
     order: Mutex<Order>,
@@ -354,6 +356,7 @@ fn together<G: Gather, B: Between<G, ()> + Send>(
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
     let shared = Shared {
         reader: Mutex::new(reader),
+        read: Mutex::default(),
         hasher: RandomState::new(),
         senders,
         order: Mutex::new(Order::default()),
@@ -450,7 +453,9 @@ impl Shared<'_> {
     fn deal(&self, counts: &mut Counts) {
         let (taken, blocks) = {
             let mut reader = lock(&self.reader);
-            (reader.next(), reader.blocks)
+            let taken = reader.next();
+            *lock(&self.read) = reader.read();
+            (taken, reader.blocks)
         };
         let Some((number, block)) = taken else {
             let mut order = lock(&self.order);
@@ -493,7 +498,7 @@ impl Shared<'_> {
         if me != 0 {
             return None;
         }
-        let read = lock(&self.reader).read();
+        let read = lock(&self.read).clone();
         Some(lock(&self.order).joining.common(read))
     }
 

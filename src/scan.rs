@@ -53,24 +53,6 @@ pub struct Scanned {
     pub state: State,
 }
 
-impl Scanned {
-    /// Some input was damaged, skipped, or gave nothing.
-    pub fn is_damaged(&self) -> bool {
-        !self.damage.is_empty()
-    }
-
-    /// Something could be read.
-    pub fn is_usable(&self) -> bool {
-        self.report.ledger.decoded > 0
-    }
-
-    /// Something leaves the country.
-    pub fn leaves(&self) -> bool {
-        use crate::record::Crossing::{Observed, Probable};
-        self.report.findings.iter().any(|f| matches!(f.crossing, Observed | Probable))
-    }
-}
-
 impl Scan {
     /// A scan with what is built in, one worker and no limits.
     ///

@@ -118,6 +118,7 @@ impl Sensor<'_> {
             threads: settings.workers,
             judging,
             next_judging: None,
+            report_wished: false,
             knowledge,
             ledger: Ledger::default(),
             by_input: ByInput::new(),
@@ -159,6 +160,8 @@ struct Leader<'a> {
     judging: Judging,
     /// It lies on the desk: all that is handed over before the next turn is over was judged by the one before.
     next_judging: Option<Judging>,
+    /// The report is to be written when this turn is over.
+    report_wished: bool,
     knowledge: Knowledge,
     ledger: Ledger,
     by_input: ByInput,
@@ -219,13 +222,7 @@ impl Leader<'_> {
                     self.desk.put(judging.clone());
                     self.next_judging = Some(judging);
                 }
-                Wish::Report => {
-                    let now = self.now();
-                    self.join(now, false);
-                    if let Some(found) = &self.found {
-                        self.taker.report(&found.report);
-                    }
-                }
+                Wish::Report => self.report_wished = true,
             }
         }
         self.asked = self.turns.ask();
@@ -250,17 +247,23 @@ impl Leader<'_> {
             spools.extend(part.spool);
         }
         let now = self.now();
-        if last || self.found.is_none() || Instant::now() >= self.rested {
+        let wished = std::mem::take(&mut self.report_wished);
+        if last || wished || self.found.is_none() || Instant::now() >= self.rested {
             self.join(now, last);
+        }
+        if let Some(found) = self.found.as_ref().filter(|_| wished) {
+            self.taker.report(&found.report);
         }
         self.write_flows(spools);
         if let Some(next) = self.next_judging.take().filter(|_| !last) {
+            // What is in both windows was matched by the numbers of the old ones.
+            self.settle(now);
             self.settle(now);
             self.knowledge.translate(&self.judging.signatures, &next.signatures);
             self.judging = next;
             self.taker.judged_anew();
             self.join(now, false);
-        } else if now.since(self.window) >= self.pace.window_seconds * SECOND
+        } else if now.since(self.window) >= self.pace.window_seconds.saturating_mul(SECOND)
             || self.knowledge.window_len() > WINDOW_SUMS_MAX
         {
             self.settle(now);

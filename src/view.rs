@@ -3,6 +3,8 @@
 //! In: filled by the sensor. Out: whoever shows it (a terminal, a page of metrics, a line) takes the picture of the last
 //! turn; nobody waits for anybody.
 
+mod line;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -11,10 +13,14 @@ use crate::report::Report;
 use crate::run::State;
 use crate::time::Time;
 
+pub use line::{bits_text, json, line};
+
 /// Seconds of which rates are kept.
 pub const HISTORY_SECONDS: usize = 300;
 /// Findings that are kept as the newest.
 pub const NEWEST_MAX: usize = 64;
+/// Seconds over which the rates of now are averaged.
+pub const RECENT_SECONDS: usize = 10;
 
 /// One picture.
 #[derive(Clone, Debug)]
@@ -41,6 +47,20 @@ pub struct View {
     pub warnings: Vec<String>,
     /// How often signatures, policy and databases were read again, and how often that failed.
     pub reloads: [u64; 2],
+}
+
+impl View {
+    /// The rates of now: the mean of the last seconds.
+    pub fn recent(&self) -> Rates {
+        let seconds = self.history.len().min(RECENT_SECONDS);
+        let mut mean = Rates::default();
+        for rates in self.history.iter().rev().take(seconds) {
+            mean.packets += rates.packets / seconds as f64;
+            mean.bytes += rates.bytes / seconds as f64;
+            mean.lost += rates.lost / seconds as f64;
+        }
+        mean
+    }
 }
 
 /// What came in one second.

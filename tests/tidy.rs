@@ -30,9 +30,15 @@ const ORDER: &[&str] = &[
     "join",
     "report",
     "scan",
+    "preflight",
     "output",
     "view",
+    "metrics",
+    "tui",
+    "notify",
+    "sandbox",
     "sensor",
+    "service",
     "bench",
     "cli",
     "main",
@@ -128,8 +134,9 @@ fn no_clock_and_no_thread_below_run() {
     for path in all("src") {
         let name = relative(&path);
         let here = stage(&name);
-        let allowed =
-            ["run", "bench", "cli", "main", "lib"].contains(&here.as_str()) || CLOCKED.contains(&name.as_str());
+        let allowed = ["run", "metrics", "tui", "sensor", "service", "bench", "cli", "main", "lib"]
+            .contains(&here.as_str())
+            || CLOCKED.contains(&name.as_str());
         if allowed || is_test(&name) {
             continue;
         }

@@ -5,6 +5,9 @@
 //! which gives wrong answers to `greater` and `less`. Semantics: McCanne and Jacobson, "The BSD
 //! Packet Filter" (1993), and bpf(4); loads beyond the packet and division by zero do not match.
 
+// Without libpcap there are no filters, only the instructions that deal packets out in the kernel.
+#![cfg_attr(not(feature = "libpcap"), allow(dead_code))]
+
 /// Instructions that one packet may take; only `protochain` jumps backwards.
 const STEPS_MAX: u32 = 65_536;
 
@@ -56,7 +59,7 @@ impl Program {
         self.run(packet, wire_length).is_some_and(|kept| kept > 0)
     }
 
-    fn run(&self, packet: &[u8], wire_length: u32) -> Option<u32> {
+    pub(crate) fn run(&self, packet: &[u8], wire_length: u32) -> Option<u32> {
         let mut a = 0u32;
         let mut x = 0u32;
         let mut memory = [0u32; SCRATCH_WORDS];

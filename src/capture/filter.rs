@@ -52,7 +52,7 @@ impl Filter {
 #[cfg(feature = "libpcap")]
 pub(crate) use compiled::Filter;
 #[cfg(all(feature = "libpcap", target_os = "linux"))]
-pub(crate) use compiled::instructions;
+pub(crate) use compiled::{instructions, program};
 
 /// Refuses an expression with a host name in it.
 #[cfg(feature = "libpcap")]
@@ -135,6 +135,12 @@ mod compiled {
             NULL | LOOP => 4,
             _ => 0,
         }
+    }
+
+    /// The instructions for packets of a link type.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn program(expression: &str, link: LinkType) -> Result<Vec<Instruction>, String> {
+        compile(expression, link).map(|program| program.0)
     }
 
     fn compile(expression: &str, link: LinkType) -> Result<Program, String> {

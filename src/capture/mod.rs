@@ -14,7 +14,7 @@
     )
 )]
 
-#[cfg(feature = "libpcap")]
+#[cfg(any(feature = "libpcap", target_os = "linux"))]
 mod bpf;
 mod compressed;
 mod filter;

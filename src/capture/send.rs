@@ -4,6 +4,7 @@
 //! refused; how many, and which way.
 
 use super::live::LiveError;
+use super::live::rings::refused;
 use super::ring::tx::{self, TxRing};
 
 /// Frames go out through it.
@@ -30,16 +31,16 @@ impl Sender {
             Ok(ring) => return Ok(Sender { way: Way::Ring(ring), interface: interface.to_owned(), refusal: None }),
             Err(refusal) => refusal,
         };
-        let refused = super::live::refused(interface, what, &error);
-        if !matches!(refused, LiveError::Refused { .. }) {
-            return Err(refused);
+        let refusal = refused(interface, what, &error);
+        if !matches!(refusal, LiveError::Refused { .. }) {
+            return Err(refusal);
         }
         #[cfg(feature = "libpcap")]
         if let Ok(capture) = pcap::Capture::from_device(interface).and_then(pcap::Capture::open) {
-            let (interface, refusal) = (interface.to_owned(), Some(refused.to_string()));
+            let (interface, refusal) = (interface.to_owned(), Some(refusal.to_string()));
             return Ok(Sender { way: Way::Libpcap { capture, handed: 0 }, interface, refusal });
         }
-        Err(refused)
+        Err(refusal)
     }
 
     /// Longest frame.
@@ -76,7 +77,7 @@ impl Sender {
     /// Has what was put there go out.
     pub(crate) fn send(&mut self) -> Result<(), LiveError> {
         match &mut self.way {
-            Way::Ring(ring) => ring.send().map_err(|error| super::live::refused(&self.interface, "send", &error)),
+            Way::Ring(ring) => ring.send().map_err(|error| refused(&self.interface, "send", &error)),
             #[cfg(feature = "libpcap")]
             Way::Libpcap { .. } => Ok(()),
         }

@@ -133,6 +133,7 @@ impl BenchLiveArgs {
         let way = |through: &Through| match through {
             Through::Ring => "ring".to_owned(),
             Through::Libpcap => "libpcap".to_owned(),
+            Through::Xdp => "xdp".to_owned(),
         };
         Ok(Options {
             tx: self.tx.clone(),

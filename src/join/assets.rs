@@ -233,9 +233,13 @@ impl Merge for Total {
 }
 
 /// Totals of the hosts that are wanted.
-pub(super) fn totals(rollups: &[Rollups], wanted: impl Fn(IpAddr) -> bool, context: Context<'_>) -> Map<IpAddr, Total> {
+pub(super) fn totals(
+    rollups: &[&Rollups],
+    wanted: impl Fn(IpAddr) -> bool,
+    context: Context<'_>,
+) -> Map<IpAddr, Total> {
     let mut totals: Map<IpAddr, Total> = Map::default();
-    for (key, gist, rollup) in rollups.iter().flat_map(Rollups::iter) {
+    for (key, gist, rollup) in rollups.iter().flat_map(|part| part.iter()) {
         let volume @ Volume { bytes_out, bytes_in } = rollup.volume();
         if wanted(key.host) {
             totals.entry(key.host).or_default().volume.merge(volume);
@@ -257,7 +261,7 @@ pub(super) fn totals(rollups: &[Rollups], wanted: impl Fn(IpAddr) -> bool, conte
 pub(super) fn list(
     hosts: &Map<IpAddr, Identified>,
     by_channel: ByChannel,
-    rollups: &[Rollups],
+    rollups: &[&Rollups],
     settled: &Map<IpAddr, Total>,
     neighbours: &Neighbours<'_>,
     context: Context<'_>,

@@ -79,7 +79,7 @@ pub(super) struct Sum {
 pub(super) type Sums = BTreeMap<Group, Sum>;
 
 /// Adds rollups up to findings, beside those that were settled before.
-pub(super) fn add_up<'a>(rollups: &[Rollups], settled: &'a Sums, view: View<'a>) -> Sums {
+pub(super) fn add_up<'a>(rollups: &[&Rollups], settled: &'a Sums, view: View<'a>) -> Sums {
     let finder = || Finder { settled, view, scratch: Scratch::default(), sums: Sums::new() };
     // What each worker gathered is looked at by itself.
     let mut finder = rollups
@@ -94,7 +94,7 @@ pub(super) fn add_up<'a>(rollups: &[Rollups], settled: &'a Sums, view: View<'a>)
         .reduce_with(Finder::merge)
         .unwrap_or_else(finder);
     // Real flows first: a name that was only asked for is no news where a flow to it was seen.
-    let asked_for = rollups.iter().flat_map(Rollups::iter).filter(|(key, ..)| key.remote.is_none());
+    let asked_for = rollups.iter().flat_map(|part| part.iter()).filter(|(key, ..)| key.remote.is_none());
     for (key, gist, rollup) in asked_for {
         finder.add(key, gist, rollup);
     }

@@ -2,8 +2,9 @@
 //!
 //! In: what workers gathered, part by part. Out: findings and assets at any time. What came in lately is kept as it is: a
 //! name or an identity that is learnt later may still say what it was. Now and then that window is closed
-//! ([`Knowledge::settle`]): its sums are added to those of the findings they are, and whatever is no finding is forgotten. So
-//! memory depends on how many appliances there are and where they talk to, not on time.
+//! ([`Knowledge::settle`]) and kept for as long as the next one is open; then its sums are added to those of the findings
+//! they are, and whatever is no finding is forgotten. So memory depends on how many appliances there are and where they
+//! talk to, not on time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -72,6 +73,8 @@ pub struct Knowledge {
     pub seen: Seen,
     /// Sums of the window that is open.
     rollups: Vec<Rollups>,
+    /// Sums of the window before it.
+    before: Vec<Rollups>,
     pub(super) evidence: Map<EvidenceKey, First<fact::Seen, ()>>,
     traits: Map<IpAddr, HostTraits>,
     macs: MacHosts,
@@ -124,34 +127,43 @@ impl Knowledge {
         self.rollups.iter().map(Rollups::len).sum()
     }
 
+    fn windows(&self) -> Vec<&Rollups> {
+        self.before.iter().chain(&self.rollups).collect()
+    }
+
     /// What all that says.
     pub fn join(&self, context: Context<'_>) -> Joined {
         let neighbours = Neighbours::new(&self.macs, &self.traits, context.policy);
         let hosts = assets::identify(&self.evidence, &self.traits, &neighbours, context);
         let view = View { hosts: &hosts, names: &self.names, context };
-        let new = findings::add_up(&self.rollups, &self.sums, view);
+        let windows = self.windows();
+        let new = findings::add_up(&windows, &self.sums, view);
         let (findings, by_channel) = findings::find(&self.sums, &new, &neighbours, view);
-        let assets = assets::list(&hosts, by_channel, &self.rollups, &self.totals, &neighbours, context);
+        let assets = assets::list(&hosts, by_channel, &windows, &self.totals, &neighbours, context);
         Joined { findings, assets, hosts, names: self.names.clone() }
     }
 
-    /// Closes the window: what was seen until `now` is judged by what is known now, and stays so.
+    /// Closes the window. What was seen in the one before it is judged by what is known at `now`, and stays so.
     pub fn settle(&mut self, context: Context<'_>, now: Time) {
-        let (sums, totals, hosts) = self.window(context);
+        let (sums, totals, hosts) = self.come_to(&self.before.iter().collect::<Vec<_>>(), context);
         self.totals.merge(totals);
         Merge::merge(&mut self.sums, sums);
-        self.rollups.clear();
+        self.before = std::mem::take(&mut self.rollups);
         self.forget(&hosts, now);
     }
 
-    /// What the window that is open comes to by what is known now.
-    pub(super) fn window(&self, context: Context<'_>) -> Window {
+    /// What is not settled comes to this by what is known now.
+    pub(super) fn unsettled(&self, context: Context<'_>) -> Window {
+        self.come_to(&self.windows(), context)
+    }
+
+    fn come_to(&self, rollups: &[&Rollups], context: Context<'_>) -> Window {
         let neighbours = Neighbours::new(&self.macs, &self.traits, context.policy);
         let hosts = assets::identify(&self.evidence, &self.traits, &neighbours, context);
         let view = View { hosts: &hosts, names: &self.names, context };
-        let sums = findings::add_up(&self.rollups, &self.sums, view);
+        let sums = findings::add_up(rollups, &self.sums, view);
         let wanted: BTreeSet<IpAddr> = sums.keys().map(|group| group.host).chain(hosts.keys().copied()).collect();
-        let totals = assets::totals(&self.rollups, |host| wanted.contains(&host), context);
+        let totals = assets::totals(rollups, |host| wanted.contains(&host), context);
         (sums, totals, hosts)
     }
 
@@ -214,7 +226,7 @@ impl Knowledge {
         self.forgotten.entry("evidence.forgotten").or_default().merge(gone);
     }
 
-    /// Signatures were read again. The window must have been closed with those from before.
+    /// Signatures were read again. Both windows must have been settled with those from before.
     pub fn translate(&mut self, old: &Signatures, new: &Signatures) {
         let table = Translator::to(new).table(old);
         let number = |when: u32| table.get(when as usize).copied().flatten();

@@ -83,9 +83,9 @@ struct StoredTotal {
 }
 
 impl Knowledge {
-    /// All of it, that of the window that is open as far as it is known.
+    /// All of it, what is not settled as far as it is known.
     pub fn store(&self, context: Context<'_>) -> Stored {
-        let (window, window_totals, _) = self.window(context);
+        let (window, window_totals, _) = self.unsettled(context);
         let (mut sums, mut totals) = (self.sums.clone(), self.totals.clone());
         Merge::merge(&mut sums, window);
         totals.merge(window_totals);

@@ -22,6 +22,9 @@ pub enum Crossing {
 }
 
 impl Crossing {
+    /// Every one, the most certain first.
+    pub const ALL: [Crossing; 4] = [Crossing::Observed, Crossing::Probable, Crossing::NotDeterminable, Crossing::Home];
+
     /// The word in records.
     pub fn name(self) -> &'static str {
         match self {

@@ -10,7 +10,7 @@ pub mod text;
 use serde::Serialize;
 
 use crate::ledger::Ledger;
-use crate::record::{Asset, Finding};
+use crate::record::{Asset, Crossing, Finding};
 use crate::signature::Seal;
 
 /// Version of the output formats; `fixtures/schema` describes them.
@@ -29,6 +29,13 @@ pub struct Report {
     pub assets: Vec<Asset>,
     /// Documented traffic of the vendors found that nothing on the wire can tell apart yet.
     pub gaps: Vec<Gap>,
+}
+
+impl Report {
+    /// Something leaves the country.
+    pub fn leaves(&self) -> bool {
+        self.findings.iter().any(|f| matches!(f.crossing, Crossing::Observed | Crossing::Probable))
+    }
 }
 
 /// What was read and what it was judged by.

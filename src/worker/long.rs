@@ -14,6 +14,11 @@ use crate::watch::Watch;
 
 /// A flow that goes on is told of after so long, and then again.
 pub const TELL_SECONDS: i64 = 30;
+/// For the first time it is told of so early, while not too many were.
+const TELL_FIRST_SECONDS: i64 = 1;
+/// Flows that were told of and are open, of one worker: so many early, so many at all. Others are told of at their end.
+const TOLD_EARLY_MAX: usize = 1 << 16;
+const TOLD_MAX: usize = 1 << 20;
 /// Flows looked at in one call: at least so many, and such a part of all.
 const SWEEP_FLOWS_MIN: u32 = 4096;
 const SWEEP_PART: u32 = 64;
@@ -84,7 +89,10 @@ impl<G: Gather, W: Watch> Worker<G, W> {
     fn tell(&mut self, id: u32, now: Time) {
         let before = self.long.told.get(&id).copied().unwrap_or_default();
         let since = before.until.unwrap_or(self.table.rest(id).first);
-        if now.since(since) < TELL_SECONDS * SECOND || before.until == Some(self.table.hot(id).last) {
+        let early = before.until.is_none() && self.long.told.len() < TOLD_EARLY_MAX;
+        let pause = if early { TELL_FIRST_SECONDS } else { TELL_SECONDS };
+        let full = before.until.is_none() && self.long.told.len() >= TOLD_MAX;
+        if full || now.since(since) < pause * SECOND || before.until == Some(self.table.hot(id).last) {
             return;
         }
         let (known, protocol) = self.table.cold(id).map(|cold| (cold.gist, cold.protocol)).unwrap_or_default();

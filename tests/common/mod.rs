@@ -2,13 +2,14 @@
 //!
 //! In: what a test wants to see on the wire. Out: bytes, the same every time; no clock, no files, no chance.
 //! [`is_current`] alone looks at files: those that the project keeps and can write again.
-//! Nothing here but `pipeline`, `sample`, `mutate`, `entries` and `wire` uses the library, so what it reads is checked
+//! Nothing here but `pipeline`, `sample`, `mutate`, `entries`, `view` and `wire` uses the library, so what it reads is checked
 //! against something else.
 //!
 //! `packets` has the headers, `conversation` one TCP flow after the other, `messages` DNS and HTTP, `tls` and `der`
 //! hellos and certificates, `hellos` ways to cut them, `capture` the files, `demo` the office and
 //! `expected` what is to be found in it. `sample` finds flows of every protocol, `mutate` cuts and
-//! reorders them, `entries` is where a fuzzer comes in. `wire` makes interfaces and runs the program on them.
+//! reorders them, `entries` is where a fuzzer comes in. `wire` makes interfaces and runs the program on them, `view` is a
+//! sensor's picture without one.
 
 // Every test binary compiles all of this and uses its part.
 #![allow(dead_code, unused_imports)]
@@ -27,7 +28,9 @@ pub mod packets;
 pub mod pipeline;
 pub mod random;
 pub mod sample;
+pub mod sensors;
 pub mod tls;
+pub mod view;
 #[cfg(all(target_os = "linux", feature = "libpcap"))]
 pub mod wire;
 

@@ -5,8 +5,12 @@
 
 use std::time::Duration;
 
-use pcap::{Active, Capture, Device, Inactive, Precision};
+#[cfg(not(target_os = "linux"))]
+use pcap::Device;
+use pcap::{Active, Capture, Inactive, Precision};
 
+#[cfg(target_os = "linux")]
+use super::super::bpf::Instruction;
 use super::super::filter;
 use super::super::{BLOCK_PACKETS_MAX, FilterError, LinkType, Packet};
 use super::{Counted, Listen, LiveError, Part};
@@ -24,6 +28,9 @@ const IDLE_MAX: u32 = 100;
 
 /// A capture that never waits.
 pub(super) struct Tap {
+    #[cfg(target_os = "linux")]
+    inode: String,
+    #[cfg(not(target_os = "linux"))]
     interface: String,
     idle: u32,
     capture: Capture<Active>,
@@ -33,25 +40,6 @@ pub(super) struct Tap {
 impl super::Tap for Tap {
     /// On the loopback it drops every second packet itself, and counting differs by system.
     const HANDS_OVER_ALL: bool = false;
-
-    fn open(interface: &str, listen: &Listen<'_>) -> Result<Tap, LiveError> {
-        let buffer = i32::try_from(listen.ring_bytes).map_err(|_| LiveError::Refused {
-            interface: interface.to_owned(),
-            what: "size the buffer",
-            reason: "libpcap takes less than 2 GiB".to_owned(),
-        })?;
-        if let Some(expression) = listen.filter {
-            filter::check(expression)?;
-        }
-        let capture = inactive(interface)?.buffer_size(buffer).promisc(listen.promiscuous);
-        let mut capture = capture.open().map_err(|error| refused(interface, "listen", &error))?;
-        if let Some(expression) = listen.filter {
-            capture.filter(expression, true).map_err(|error| invalid(expression, &error))?;
-        }
-        let capture = capture.setnonblock().map_err(|error| refused(interface, "listen without waiting", &error))?;
-        let link = u16::try_from(capture.get_datalink().0).unwrap_or(u16::MAX);
-        Ok(Tap { interface: interface.to_owned(), idle: 0, capture, link: LinkType(link) })
-    }
 
     fn take(&mut self) -> Result<Option<Part>, String> {
         let (mut bytes, mut packets) = (Vec::new(), Vec::new());
@@ -80,18 +68,69 @@ impl super::Tap for Tap {
             kept: stats.received.saturating_sub(stats.dropped).into(),
             dropped: stats.dropped.into(),
             interface_dropped: stats.if_dropped.into(),
-            full: 0,
+            ..Counted::default()
         }
     }
 
     fn refuse_more(&mut self) {}
 
-    fn wait<'a>(_: impl Iterator<Item = &'a Tap>, _: u32) {
+    fn wait<'a>(_: impl Iterator<Item = &'a Tap>) -> u32 {
         std::thread::sleep(PAUSE);
+        PAUSE.as_millis() as u32
     }
 }
 
+/// The number under which the kernel lists the socket of a capture.
+#[cfg(target_os = "linux")]
+fn inode(capture: &Capture<Active>) -> String {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::MetadataExt;
+    let socket = std::fs::metadata(format!("/proc/self/fd/{}", capture.as_raw_fd()));
+    socket.map(|socket| socket.ino().to_string()).unwrap_or_default()
+}
+
 impl Tap {
+    pub(super) fn open(interface: &str, listen: &Listen<'_>) -> Result<Tap, LiveError> {
+        let buffer = i32::try_from(listen.ring_bytes).map_err(|_| LiveError::Refused {
+            interface: interface.to_owned(),
+            what: "size the buffer",
+            reason: "libpcap takes less than 2 GiB".to_owned(),
+        })?;
+        if let Some(expression) = listen.filter {
+            filter::check(expression)?;
+        }
+        let capture = inactive(interface)?.buffer_size(buffer).promisc(listen.promiscuous);
+        let mut capture = capture.open().map_err(|error| refused(interface, "listen", &error))?;
+        if let Some(expression) = listen.filter {
+            capture.filter(expression, true).map_err(|error| invalid(expression, &error))?;
+        }
+        let capture = capture.setnonblock().map_err(|error| refused(interface, "listen without waiting", &error))?;
+        let link = u16::try_from(capture.get_datalink().0).unwrap_or(u16::MAX);
+        Ok(Tap {
+            #[cfg(target_os = "linux")]
+            inode: inode(&capture),
+            #[cfg(not(target_os = "linux"))]
+            interface: interface.to_owned(),
+            idle: 0,
+            capture,
+            link: LinkType(link),
+        })
+    }
+
+    /// Asks the kernel whether packets come to the socket. libpcap would make new sockets to look at the interface, and in
+    /// the sandbox there are none to be had.
+    #[cfg(target_os = "linux")]
+    fn is_down(&mut self) -> bool {
+        self.idle = 0;
+        let sockets = std::fs::read_to_string("/proc/self/net/packet").unwrap_or_default();
+        sockets.lines().any(|line| {
+            // sk RefCnt Type Proto Iface R Rmem User Inode
+            let mut fields = line.split_whitespace();
+            fields.nth(5) == Some("0") && fields.nth(2) == Some(&self.inode)
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
     fn is_down(&mut self) -> bool {
         self.idle = 0;
         let up = |devices: Vec<Device>| devices.iter().any(|d| d.name == self.interface && d.flags.is_up());
@@ -102,7 +141,7 @@ impl Tap {
 
 /// The filter of a ring on this interface.
 #[cfg(target_os = "linux")]
-pub(super) fn instructions(expression: &str, interface: &str) -> Result<Vec<libc::sock_filter>, LiveError> {
+pub(super) fn instructions(expression: &str, interface: &str) -> Result<Vec<Instruction>, LiveError> {
     let capture = inactive(interface)?.promisc(false);
     let capture = capture.open().map_err(|error| refused(interface, "compile the filter", &error))?;
     let program = capture.compile(expression, true).map_err(|error| invalid(expression, &error))?;
@@ -110,9 +149,7 @@ pub(super) fn instructions(expression: &str, interface: &str) -> Result<Vec<libc
         let message = "libpcap made a program that cannot be read".to_owned();
         return Err(FilterError::Invalid { expression: expression.to_owned(), message }.into());
     };
-    let native =
-        |i: super::super::bpf::Instruction| libc::sock_filter { code: i.code, jt: i.if_true, jf: i.if_false, k: i.k };
-    Ok(instructions.into_iter().map(native).collect())
+    Ok(instructions)
 }
 
 fn inactive(interface: &str) -> Result<Capture<Inactive>, LiveError> {

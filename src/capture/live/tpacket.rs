@@ -23,6 +23,7 @@ const TAG_TYPE_AT: usize = 36;
 /// Bytes of that header.
 const HEADER_BYTES: usize = 48;
 
+const HARDWARE_TIME: u32 = 1 << 31;
 const VLAN_VALID: u32 = 1 << 4;
 const VLAN_TYPE_VALID: u32 = 1 << 6;
 
@@ -32,11 +33,16 @@ const TAG_BYTES: usize = 4;
 /// The type of a tag where the kernel does not say it: 802.1Q.
 const TAG_TYPE_USUAL: u16 = 0x8100;
 
+/// Room for packets that is made beforehand.
+const PACKETS_USUAL: u32 = 1024;
+/// Only its frames have tags.
+const ETHERNET: LinkType = LinkType(1);
+
 /// The packets of a block, in the order in which they came. What lies outside of the block is left
 /// out; a kernel does not write such.
 pub(super) fn packets(block: &mut [u8], link: LinkType) -> Vec<Packet> {
     let count = u32_at(block, COUNT_AT).unwrap_or(0);
-    let mut packets = Vec::new();
+    let mut packets = Vec::with_capacity(count.min(PACKETS_USUAL) as usize);
     let mut at = u32_at(block, FIRST_AT).unwrap_or(0) as usize;
     for _ in 0..count {
         let Some((packet, next)) = packet(block, at, link) else { break };
@@ -47,6 +53,23 @@ pub(super) fn packets(block: &mut [u8], link: LinkType) -> Vec<Packet> {
         }
     }
     packets
+}
+
+/// Packets of a block whose time is not the card's but the kernel's.
+pub(super) fn kernel_times(block: &[u8]) -> u64 {
+    let count = u32_at(block, COUNT_AT).unwrap_or(0);
+    let mut at = u32_at(block, FIRST_AT).unwrap_or(0) as usize;
+    let mut kernel = 0u64;
+    for _ in 0..count {
+        let word = |offset| u32_at(block, at.checked_add(offset)?);
+        let (Some(status), Some(next)) = (word(STATUS_AT), word(NEXT_AT)) else { break };
+        kernel = kernel.saturating_add((status & HARDWARE_TIME == 0).into());
+        match at.checked_add(next as usize) {
+            Some(further) if next as usize >= HEADER_BYTES => at = further,
+            _ => break,
+        }
+    }
+    kernel
 }
 
 /// The packet whose header is here, and how far the next one is.
@@ -61,7 +84,7 @@ fn packet(block: &mut [u8], at: usize, link: LinkType) -> Option<(Packet, usize)
     block.get(start..start.checked_add(captured as usize)?)?;
     let time = Time::new(seconds.into(), nanoseconds.into());
     let mut packet = Packet { time, start, captured, original, link };
-    let tagged = tag != 0 || status & VLAN_VALID != 0;
+    let tagged = link == ETHERNET && (tag != 0 || status & VLAN_VALID != 0);
     let room = frame.checked_sub(HEADER_BYTES).is_some_and(|room| room >= TAG_BYTES);
     if tagged && room && captured as usize >= ADDRESS_BYTES {
         let known = tag_type != 0 || status & VLAN_TYPE_VALID != 0;
@@ -95,7 +118,6 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 mod tests {
     use super::*;
 
-    const ETHERNET: LinkType = LinkType(1);
     const FRAME_ROOM: usize = 82;
 
     fn put(block: &mut [u8], at: usize, bytes: &[u8]) {
@@ -146,6 +168,16 @@ mod tests {
         assert_eq!((packets[0].captured, packets[0].original), (19, 500), "cut by the snap length");
         assert_eq!(bytes(&block, &packets[0]), b"AAAAAABBBBBB\x08\x00first");
         assert_eq!(bytes(&block, &packets[1]), b"second, of which all came");
+        assert_eq!(kernel_times(&block), 2);
+        put(&mut block, 48 + STATUS_AT, &(1 | HARDWARE_TIME).to_ne_bytes());
+        assert_eq!(kernel_times(&block), 1);
+    }
+
+    #[test]
+    fn only_ethernet_has_tags() {
+        let mut block = block(&[(b"an IP packet of a tunnel", 24, Some((0x8100, 5)))]);
+        let packets = packets(&mut block, LinkType(101));
+        assert_eq!(bytes(&block, &packets[0]), b"an IP packet of a tunnel");
     }
 
     #[test]
@@ -191,6 +223,7 @@ mod tests {
             for byte in [0, 1, 0x7f, 0xff] {
                 let mut changed = whole.clone();
                 changed[at] = byte;
+                kernel_times(&changed);
                 let packets = packets(&mut changed, ETHERNET);
                 assert!(packets.len() <= 2, "byte {at} as {byte}");
                 assert!(packets.iter().all(|p| p.start + p.captured as usize <= changed.len()), "byte {at} as {byte}");

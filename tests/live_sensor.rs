@@ -1,0 +1,265 @@
+//! `bordertap live` as a sensor that runs for long: what it writes while it runs, what it is asked meanwhile, and what is
+//! left when it is killed or its disk is full.
+#![cfg(all(target_os = "linux", feature = "libpcap"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use common::packets::Packet;
+use common::wire::{
+    FAR, GENTLE, SETTLED, answer, count, demonstration, inside, listen, reason, root, run, send, timeless,
+};
+use serde_json::Value;
+
+fn frames(packets: &[Packet]) -> impl Iterator<Item = &[u8]> {
+    packets.iter().map(|packet| packet.bytes.as_slice())
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+/// Waits until it holds.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The last line for each id, of those that still stand.
+fn standing(lines: &[Value]) -> BTreeMap<String, Value> {
+    let mut last = BTreeMap::new();
+    for line in lines {
+        last.insert(line["id"].as_str().unwrap().to_owned(), line.clone());
+    }
+    last.retain(|_, line| line["status"] != "withdrawn");
+    last
+}
+
+#[test]
+fn findings_come_while_it_listens_and_the_last_of_each_is_what_scan_finds() {
+    if !inside("findings_come_while_it_listens_and_the_last_of_each_is_what_scan_finds") {
+        return;
+    }
+    let (packets, dir, path) = demonstration();
+    let expected: Vec<Value> =
+        run(&["scan", path.to_str().unwrap(), "--findings", "-"]).out.lines().map(|l| l.parse().unwrap()).collect();
+    let [findings, assets, flows] =
+        ["findings", "assets", "flows"].map(|name| dir.path().join(format!("{name}.jsonl")));
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let args = ["-i", FAR, "--findings", &text(&findings), "--assets", &text(&assets), "--flows", &text(&flows)];
+    let program = listen(&args);
+    send(frames(&packets), GENTLE);
+    // Flows are open for a while after their last packet; what they are is told before.
+    until("findings while it listens", || lines(&findings).len() > 5 && lines(&assets).len() > 2);
+    program.signal("TERM");
+    let said = program.finish();
+    assert_eq!((said.status, said.out.as_str()), (0, ""), "{}", said.messages);
+    let last = standing(&lines(&findings));
+    assert_eq!(last.len(), expected.len());
+    for mut finding in expected {
+        let mut line = last[finding["id"].as_str().unwrap()].clone();
+        let revision = line.as_object_mut().unwrap().remove("revision").unwrap();
+        assert!(revision.as_u64() >= Some(1));
+        line.as_object_mut().unwrap().remove("status");
+        timeless(&mut line);
+        timeless(&mut finding);
+        assert_eq!(line, finding);
+    }
+    assert!(lines(&assets).len() >= 4 && lines(&flows).len() > 100);
+    let schema: Value =
+        serde_json::from_str(&std::fs::read_to_string(root().join("fixtures/schema/finding.json")).unwrap()).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    for line in lines(&findings) {
+        assert!(schema.is_valid(&line), "{line}");
+    }
+}
+
+#[test]
+fn it_tells_the_report_when_it_is_asked_and_goes_on() {
+    if !inside("it_tells_the_report_when_it_is_asked_and_goes_on") {
+        return;
+    }
+    let (packets, dir, _path) = demonstration();
+    let report = dir.path().join("report.json");
+    let program = listen(&["-i", FAR, "--json", report.to_str().unwrap()]);
+    send(frames(&packets[..600]), GENTLE);
+    std::thread::sleep(SETTLED);
+    program.signal("USR1");
+    until("the report", || report.exists());
+    let first: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    assert_eq!(count(&first, "received"), 600, "{}", first["ledger"]);
+    send(frames(&packets[600..]), GENTLE);
+    program.signal("TERM");
+    assert_eq!(program.finish().status, 0);
+    let last: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    assert_eq!(count(&last, "decoded"), 1178);
+}
+
+#[test]
+fn sums_go_on_after_a_restart() {
+    if !inside("sums_go_on_after_a_restart") {
+        return;
+    }
+    let (packets, dir, path) = demonstration();
+    let state = dir.path().join("state");
+    let once = answer(run(&["scan", path.to_str().unwrap(), "--json", "-"]).json());
+    let total = |findings: &Value| -> u64 {
+        let findings = findings.as_array().unwrap().iter().filter(|f| f["channel"]["id"] != "unexplained");
+        findings.map(|f| f["bytes_out"].as_u64().unwrap()).sum()
+    };
+    for round in 1..=3u64 {
+        let program = listen(&["-i", FAR, "--json", "-", "--state", state.to_str().unwrap()]);
+        send(frames(&packets), GENTLE);
+        program.signal("TERM");
+        let said = program.finish();
+        let report = said.json();
+        assert_eq!(count(&report, "received"), 1178, "the ledger of packets is that of the run");
+        assert_eq!(total(&report["findings"]), total(&once["findings"]) * round, "{}", said.messages);
+        assert_eq!(report["findings"].as_array().unwrap().len(), once["findings"].as_array().unwrap().len());
+    }
+    std::fs::write(state.join("known.json"), "{\"format\":1").unwrap();
+    let said = run(&["live", "-i", FAR, "--state", state.to_str().unwrap(), "--duration", "1s"]);
+    assert_eq!(said.status, 1);
+    assert!(said.messages.contains("known.json"), "{}", said.messages);
+}
+
+const ANOTHER: &str = r#"format = 1
+vendor = "Another"
+checked = 2026-11-01
+
+[[channel]]
+id = "another.telemetry"
+product = "Another"
+function = "telemetry"
+data = ["url"]
+data_basis = "inferred"
+basis = "inferred"
+source = ["https://example.com"]
+
+[[channel.when]]
+host = "another.example.com"
+region = "US"
+confidence = 95
+
+[[channel.example]]
+tls.sni = "another.example.com"
+region = "US"
+
+[[channel.counterexample]]
+why = "another"
+tls.sni = "another.example.org"
+"#;
+
+#[test]
+fn signatures_are_read_again_under_load_and_bad_ones_change_nothing() {
+    if !inside("signatures_are_read_again_under_load_and_bad_ones_change_nothing") {
+        return;
+    }
+    let (packets, dir, path) = demonstration();
+    let folder = dir.path().join("signatures");
+    std::fs::create_dir(&folder).unwrap();
+    let file = folder.join("another.toml");
+    std::fs::write(&file, ANOTHER).unwrap();
+    let expected = answer(run(&["scan", path.to_str().unwrap(), "--json", "-"]).json());
+    let folder = folder.to_str().unwrap().to_owned();
+    let program = listen(&["-i", FAR, "-j", "2", "--signatures", &folder, "--json", "-"]);
+    for (at, part) in packets.chunks(200).enumerate() {
+        send(frames(part), GENTLE);
+        let text = match at {
+            1 => ANOTHER.replace("confidence = 95", "confidence = 90"),
+            2 => "format = 1\nvendor = ".to_owned(),
+            _ => continue,
+        };
+        std::fs::write(&file, text).unwrap();
+        program.signal("HUP");
+        std::thread::sleep(Duration::from_millis(1500));
+    }
+    program.signal("TERM");
+    let said = program.finish();
+    assert!(said.messages.contains("were read again and are in use"), "{}", said.messages);
+    assert!(said.messages.contains("what was read before stays in use"), "{}", said.messages);
+    assert!(said.messages.contains("another.toml:2"), "which file and line: {}", said.messages);
+    assert_eq!(said.status, 0, "{}", said.messages);
+    let report = said.json();
+    assert_eq!(report["header"]["signatures"]["vendors"], 17);
+    let got = answer(report);
+    assert_eq!(got["ledger"], expected["ledger"]);
+    assert_eq!(got["findings"], expected["findings"]);
+}
+
+#[test]
+fn a_kill_leaves_whole_records_and_what_is_known() {
+    if !inside("a_kill_leaves_whole_records_and_what_is_known") {
+        return;
+    }
+    let (packets, dir, path) = demonstration();
+    let of_one = run(&["scan", path.to_str().unwrap(), "--flows", "-"]).out.lines().count();
+    let (flows, state) = (dir.path().join("flows.jsonl"), dir.path().join("state"));
+    let args = ["-i", FAR, "--flows", flows.to_str().unwrap(), "--state", state.to_str().unwrap(), "--rotate", "64KiB"];
+    let mut program = listen(&args);
+    // A new flow between the same ports ends the one before.
+    send(frames(&packets), GENTLE);
+    send(frames(&packets), GENTLE);
+    until("flow records", || flows.exists() && std::fs::metadata(&flows).unwrap().len() > 1000);
+    program.child.kill().unwrap();
+    program.child.wait().unwrap();
+    let text = std::fs::read_to_string(&flows).unwrap();
+    let whole = text.rfind('\n').map_or(0, |at| at + 1);
+    assert!(whole > 0);
+    for line in text[..whole].lines() {
+        serde_json::from_str::<Value>(line).unwrap();
+    }
+    // It starts again, and goes on in whole lines.
+    let program = listen(&args);
+    send(frames(&packets), GENTLE);
+    program.signal("TERM");
+    assert_eq!(program.finish().status, 0);
+    let all: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files = all.iter().filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("flows"));
+    let records: usize = files.map(|path| lines(path).len()).sum();
+    assert!(records > of_one, "{records} records in {all:?}, and {of_one} of the second run alone");
+}
+
+#[test]
+fn a_full_disk_is_a_counted_loss() {
+    if !inside("a_full_disk_is_a_counted_loss") {
+        return;
+    }
+    let (packets, dir, _path) = demonstration();
+    let small = dir.path().join("small");
+    std::fs::create_dir(&small).unwrap();
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs", small.to_str().unwrap()])
+        .status()
+        .is_ok_and(|status| status.success());
+    if !mounted {
+        eprintln!("\nNOT RUN: a_full_disk_is_a_counted_loss: no small disk can be mounted here\n");
+        assert!(std::env::var_os("BORDERTAP_LIVE").is_none_or(|v| v != "must"));
+        return;
+    }
+    let flows = small.join("flows.jsonl");
+    let program = listen(&["-i", FAR, "--flows", flows.to_str().unwrap(), "--json", "-"]);
+    for _ in 0..3 {
+        send(frames(&packets), GENTLE);
+    }
+    std::thread::sleep(Duration::from_millis(1500));
+    program.signal("TERM");
+    let said = program.finish();
+    let written = lines(&flows).len() as u64;
+    std::process::Command::new("umount").arg(&small).status().unwrap();
+    let report = said.json();
+    assert_eq!(count(&report, "received"), 3 * 1178, "capture never stood still: {}", report["ledger"]);
+    assert_eq!(reason(&report, "kernel.ring-dropped"), 0);
+    let dropped = report["ledger"]["later"]["output.dropped"].as_u64().unwrap_or(0);
+    let flows = report["header"]["flows"].as_u64().unwrap();
+    assert!(dropped > 0 && written > 0, "{}", report["ledger"]);
+    assert_eq!(written + dropped, flows, "every flow is in the file or counted");
+}
