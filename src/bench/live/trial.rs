@@ -80,9 +80,11 @@ impl Link<'_> {
             if burst > 0 || due > 0 {
                 self.sender.send()?;
             }
+            // Who lets others on while frames are due gets the processor back a slice later.
             match bucket.wait() {
-                wait if wait >= SLEEP_MIN && burst == due => std::thread::sleep(wait.min(end)),
-                _ => std::thread::yield_now(),
+                wait if wait >= SLEEP_MIN => std::thread::sleep(wait.min(end)),
+                wait if burst < due || !wait.is_zero() => std::thread::yield_now(),
+                _ => {}
             }
         }
         let late = Instant::now();
