@@ -2,6 +2,7 @@
 //!
 //! This is the program's table of contents: help, man page and shell completions are made from it.
 
+mod bench_live;
 mod live;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use crate::bench;
 use crate::bench::traffic::{SEED, Size};
 use crate::output::parse_size;
 
+pub use bench_live::BenchLiveArgs;
 pub use live::{CHECK_TIME, LiveArgs, Sandbox, Through, Timestamps};
 
 /// Which foreign security appliances are here, what they send, to which country, and how much.
@@ -43,7 +45,7 @@ pub enum Command {
     /// Without an argument, traffic of every kind is made in memory and read by the real pipeline. Nothing is read from a
     /// disk or a network meanwhile. Workloads: mixed (an office link), elephants (long downloads), churn (a new TLS flow
     /// every 8 packets), small (64-byte packets), flows-10m (ten million open flows), hostile (split and reordered hellos).
-    Bench(BenchArgs),
+    Bench(Box<BenchArgs>),
     /// List, check or explain the signatures
     #[command(subcommand)]
     Signatures(SignatureCommand),
@@ -209,10 +211,14 @@ pub enum LogFormat {
 
 /// `bordertap bench`.
 #[derive(Debug, Args)]
-#[command(after_long_help = BENCH_METHOD)]
+#[command(args_conflicts_with_subcommands = true, after_long_help = BENCH_METHOD)]
 pub struct BenchArgs {
+    /// Something else than the pipeline in memory
+    #[command(subcommand)]
+    pub command: Option<BenchCommand>,
+
     /// Workloads, or captures of your own (any kind that `scan` reads, repeated from memory). What is no workload's name is
-    /// a file; write ./mixed for a file of that name [default: every workload]
+    /// a file; write ./mixed or ./live for a file of that name [default: every workload]
     #[arg(value_name = "WORKLOAD|FILE")]
     pub names: Vec<String>,
 
@@ -263,6 +269,17 @@ pub struct BenchArgs {
     /// Colour in the text (NO_COLOR is honoured)
     #[arg(long, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
     pub color: When,
+}
+
+/// What else can be measured.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Send into one interface and find the highest rate that is heard on another without loss (Linux)
+    ///
+    /// Sends generated traffic or captures into --tx at stepped rates, while the sensor listens on --rx as a process of its
+    /// own, and searches for the highest rate without loss. Nothing is sent anywhere else, and what is sent is said before.
+    /// The two should be the ends of one wire on which nobody else speaks.
+    Live(Box<BenchLiveArgs>),
 }
 
 const BENCH_METHOD: &str = "\

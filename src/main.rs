@@ -14,8 +14,8 @@ use bordertap::bench;
 use bordertap::capture::live::{self, Listen, LiveError};
 use bordertap::capture::{Damage, Inputs, Source};
 use bordertap::cli::{
-    self, BenchArgs, Cli, Command, JudgeArgs, ListFormat, LiveArgs, LogFormat, OutputArgs, RunArgs, ScanArgs,
-    SignatureArgs, SignatureCommand, TalkArgs, When, WhereArgs,
+    self, BenchArgs, BenchCommand, BenchLiveArgs, Cli, Command, JudgeArgs, ListFormat, LiveArgs, LogFormat, OutputArgs,
+    RunArgs, ScanArgs, SignatureArgs, SignatureCommand, TalkArgs, When, WhereArgs,
 };
 use bordertap::collect::Judging;
 use bordertap::join::Knowledge;
@@ -122,7 +122,10 @@ fn main() -> ExitCode {
             log = Log::new(&args.run.talk);
             listen(args, &log)
         }
-        Command::Bench(args) => measure(args),
+        Command::Bench(args) => match &args.command {
+            Some(BenchCommand::Live(args)) => measure_live(args),
+            None => measure(args),
+        },
         Command::Signatures(command) => signatures(command),
         Command::Where(args) => places(args),
         Command::Completions { shell } => {
@@ -615,6 +618,44 @@ fn measure(args: &BenchArgs) -> Result<u8, Failure> {
         to(stdout, |out| bench::text::write(&result, has_color(args.color), out))?;
     }
     Ok(0)
+}
+
+#[cfg(target_os = "linux")]
+impl From<bench::live::Error> for Failure {
+    fn from(error: bench::live::Error) -> Failure {
+        match error {
+            bench::live::Error::Bench(error) => error.into(),
+            bench::live::Error::Live(error) => error.into(),
+            bench::live::Error::Same(_) => Failure::Usage(error.to_string()),
+            other => Failure::Useless(other.to_string()),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn measure_live(args: &BenchLiveArgs) -> Result<u8, Failure> {
+    let (options, stdout) = (args.options()?, Path::new("-"));
+    // Whoever is on this wire should know: this line is never left out.
+    eprintln!("bordertap: {}", options.announcement()?);
+    let result = {
+        let shown = bench::progress::Progress::new(args.quiet);
+        bench::live::measure(&options, &|what| shown.tell(what))?
+    };
+    if let Some(path) = &args.json {
+        to(path, |out| jsonl::document(&result, out))?;
+    }
+    if let Some(path) = &args.report {
+        to(path, |out| bench::live::html::write(&result, out))?;
+    }
+    if ![&args.json, &args.report].into_iter().flatten().any(|path| path == stdout) {
+        to(stdout, |out| bench::live::text::write(&result, has_color(args.color), out))?;
+    }
+    Ok(0)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn measure_live(_: &BenchLiveArgs) -> Result<u8, Failure> {
+    Err(Failure::Usage("bench live sends through AF_PACKET: it works on Linux only".to_owned()))
 }
 
 fn signatures(command: &SignatureCommand) -> Result<u8, Failure> {

@@ -19,13 +19,7 @@ use style::STYLE;
 /// # Errors
 /// When it cannot be written.
 pub fn write(bench: &Bench, out: &mut dyn Write) -> io::Result<()> {
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>bordertap bench, {}</title>\n\
-         <style>\n{STYLE}</style>\n<main>\n",
-        escaped(&units::moment(&bench.measured_at))
-    );
+    let mut page = begin(&format!("bordertap bench, {}", units::moment(&bench.measured_at)));
     page += &head(bench);
     page += &comparison(bench);
     for part in [
@@ -43,6 +37,17 @@ pub fn write(bench: &Bench, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(page.as_bytes())
 }
 
+/// The page until its first element.
+pub(super) fn begin(title: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n\
+         <style>\n{STYLE}</style>\n<main>\n",
+        escaped(title)
+    )
+}
+
 fn head(bench: &Bench) -> String {
     let machine = &bench.machine;
     let cpu = machine.cpu.as_deref().unwrap_or("unknown processor");
@@ -56,14 +61,17 @@ fn head(bench: &Bench) -> String {
         escaped(&bench.settings.size),
         escaped(&units::moment(&bench.measured_at)),
     );
-    if !bench.warnings.is_empty() {
-        html += "<div class=\"warn\"><p>Read the numbers with care.</p><ul>\n";
-        for warning in &bench.warnings {
-            let _ = writeln!(html, "<li>{}</li>", escaped(warning));
-        }
-        html += "</ul></div>\n";
-    }
+    html += &warnings(&bench.warnings);
     html + "</header>\n"
+}
+
+/// What a reader must know first.
+pub(super) fn warnings(warnings: &[String]) -> String {
+    if warnings.is_empty() {
+        return String::new();
+    }
+    let lines: String = warnings.iter().map(|warning| format!("<li>{}</li>\n", escaped(warning))).collect();
+    format!("<div class=\"warn\"><p>Read the numbers with care.</p><ul>\n{lines}</ul></div>\n")
 }
 
 /// The first workload in a sentence.
@@ -185,40 +193,40 @@ fn changes_table(changes: &[&Change]) -> String {
     table.finish()
 }
 
-fn section(title: &str, lead: &str) -> String {
+pub(super) fn section(title: &str, lead: &str) -> String {
     let lead = if lead.is_empty() { String::new() } else { format!("<p>{}</p>\n", escaped(lead)) };
     format!("<section>\n<h2>{title}</h2>\n{lead}")
 }
 
 /// A paragraph in small print. Its text is HTML.
-fn note(html: &str) -> String {
+pub(super) fn note(html: &str) -> String {
     format!("<p class=\"note\">{html}</p>\n")
 }
 
-fn legend<'a>(entries: impl Iterator<Item = (String, &'a str)>) -> String {
+pub(super) fn legend<'a>(entries: impl Iterator<Item = (String, &'a str)>) -> String {
     let entries: String =
         entries.map(|(class, name)| format!("<li><i class=\"{class}\"></i>{}</li>", escaped(name))).collect();
     format!("<ul class=\"legend\">{entries}</ul>\n")
 }
 
 /// Numbers on an axis are round: `2 M` for `2.00 M`.
-fn trimmed(text: &str) -> String {
+pub(super) fn trimmed(text: &str) -> String {
     let (number, unit) = text.split_once(' ').unwrap_or((text, ""));
     let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number };
     format!("{number} {unit}").trim_end().to_owned()
 }
 
 /// A table; cells are escaped.
-struct Table(String);
+pub(super) struct Table(String);
 
 impl Table {
-    fn new(heads: &[&str]) -> Table {
+    pub(super) fn new(heads: &[&str]) -> Table {
         let cells: String = heads.iter().map(|head| format!("<th>{}</th>", escaped(head))).collect();
         Table(format!("<div class=\"wide\"><table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n"))
     }
 
     /// A row; without a name it goes on with the one before.
-    fn row(&mut self, cells: &[String]) {
+    pub(super) fn row(&mut self, cells: &[String]) {
         let goes_on = cells.first().is_some_and(String::is_empty);
         self.classed(if goes_on { "more" } else { "" }, cells);
     }
@@ -228,7 +236,7 @@ impl Table {
         let _ = writeln!(self.0, "<tr class=\"{class}\">{cells}</tr>");
     }
 
-    fn finish(self) -> String {
+    pub(super) fn finish(self) -> String {
         self.0 + "</tbody></table></div>\n"
     }
 }

@@ -17,7 +17,7 @@ use crate::capture::{Inputs, LinkType, Packet, Replay, Source};
 use crate::time::SECOND;
 
 /// Frame sizes of RFC 2544, section 9.1, for Ethernet: with the FCS.
-const FRAME_BYTES: [u32; 7] = [64, 128, 256, 512, 1024, 1280, 1518];
+pub const FRAME_BYTES: [u32; 7] = [64, 128, 256, 512, 1024, 1280, 1518];
 /// Bytes of the FCS, which captures leave out.
 const FCS_BYTES: u32 = 4;
 /// Snap length that images declare.
@@ -92,6 +92,13 @@ impl Load {
                 Ok(Load::of(name, "a capture of your own, repeated from memory", read(name)?, rounds))
             }
         }
+    }
+
+    /// Frames of one size, so many of them; bytes with the FCS, as RFC 2544 counts them.
+    pub fn fixed(frame_bytes: u32, packets: u64, seed: u64) -> Load {
+        let image = traffic::fixed(packets, seed, frame_bytes.saturating_sub(FCS_BYTES) as usize);
+        let about = "UDP and TCP of 10,000 flows, one size (RFC 2544, section 9.1), FCS counted";
+        Load::of(&format!("{frame_bytes}-byte frames"), about, vec![image], |_| 1)
     }
 
     fn of(name: &str, about: &str, images: Vec<Vec<u8>>, rounds: impl Fn(u64) -> u64) -> Load {

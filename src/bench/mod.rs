@@ -4,7 +4,8 @@
 //! [`traffic`] makes packets and [`load`] holds them, or a capture of the user's own, in memory; [`measure`] runs the
 //! real pipeline over them, run after run, in turn with the bare loop of [`floor`] and with [`whole`] processes, with
 //! [`counters`], [`watcher`] and [`machine`] as instruments, [`apart`] for each workload in a process of its own;
-//! [`spread`] has median and range; [`compare`] sets a result beside an older one; [`plot`] draws.
+//! [`spread`] has median and range; [`compare`] sets a result beside an older one; [`plot`] draws. On Linux `live` measures
+//! between two interfaces instead: how much comes before the first packet is lost.
 //!
 //! Method: after RFC 2544 (frames a second, repeated trials, frame sizes) and RFC 9411 (a report states set-up,
 //! settings and traffic mix), as far as they fit a program that reads from memory: nothing is lost here, so throughput
@@ -17,6 +18,8 @@ pub mod counters;
 mod example;
 pub mod floor;
 pub mod html;
+#[cfg(target_os = "linux")]
+pub mod live;
 pub mod load;
 pub mod machine;
 pub mod measure;
@@ -113,7 +116,7 @@ impl Options {
 }
 
 /// A word for a shell.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+,:@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

@@ -4,15 +4,15 @@
 
 use std::io::{self, Write};
 
-use super::result::{Bench, Measured, Percentiles, Verdict};
+use super::result::{Bench, Build, Machine, Measured, Percentiles, Verdict};
 use super::spread::Spread;
 use super::units;
 
-const DIM: &str = "\x1b[2m";
-const BOLD: &str = "\x1b[1m";
+pub(super) const DIM: &str = "\x1b[2m";
+pub(super) const BOLD: &str = "\x1b[1m";
 const RED: &str = "\x1b[31m";
 const GREEN: &str = "\x1b[32m";
-const YELLOW: &str = "\x1b[33m";
+pub(super) const YELLOW: &str = "\x1b[33m";
 const RESET: &str = "\x1b[0m";
 
 /// Writes the result.
@@ -43,9 +43,9 @@ pub fn write(bench: &Bench, color: bool, out: &mut dyn Write) -> io::Result<()> 
 }
 
 /// Cells by row; the first row is the head.
-type Table = Vec<Vec<String>>;
+pub(super) type Table = Vec<Vec<String>>;
 
-fn head(names: &[&str]) -> Table {
+pub(super) fn head(names: &[&str]) -> Table {
     vec![names.iter().map(|name| (*name).to_owned()).collect()]
 }
 
@@ -171,13 +171,14 @@ fn flows(bench: &Bench) -> Table {
     table
 }
 
-struct Page<'a> {
-    color: bool,
-    out: &'a mut dyn Write,
+/// Where text goes, and whether in colour.
+pub(super) struct Page<'a> {
+    pub(super) color: bool,
+    pub(super) out: &'a mut dyn Write,
 }
 
 impl Page<'_> {
-    fn paint(&self, color: &str, text: &str) -> String {
+    pub(super) fn paint(&self, color: &str, text: &str) -> String {
         if self.color { format!("{color}{text}{RESET}") } else { text.to_owned() }
     }
 
@@ -185,14 +186,23 @@ impl Page<'_> {
         let (settings, machine, build) = (&bench.settings, &bench.machine, &bench.build);
         let title = format!("{}, {} size, seed {}", bench.program, settings.size, settings.seed);
         writeln!(self.out, "{}", self.paint(BOLD, &title))?;
-        let cpu = machine.cpu.as_deref().unwrap_or("unknown processor");
-        let memory = machine.memory_bytes.map_or("unknown memory".to_owned(), |bytes| units::bytes(bytes as f64));
-        writeln!(self.out, "{cpu}, {} cores, {memory}, {}", machine.cores, machine.kernel)?;
-        writeln!(self.out, "{}, {} (opt-level {}), {}", build.rustc, build.profile, build.opt_level, build.target)?;
+        self.machine(machine, build)?;
         if let Some(reason) = &bench.not_counted {
             writeln!(self.out, "Cycles and instructions are not counted: {reason}.")?;
         }
-        for warning in &bench.warnings {
+        self.warnings(&bench.warnings)
+    }
+
+    /// Processor, memory, system; compiler and profile.
+    pub(super) fn machine(&mut self, machine: &Machine, build: &Build) -> io::Result<()> {
+        let cpu = machine.cpu.as_deref().unwrap_or("unknown processor");
+        let memory = machine.memory_bytes.map_or("unknown memory".to_owned(), |bytes| units::bytes(bytes as f64));
+        writeln!(self.out, "{cpu}, {} cores, {memory}, {}", machine.cores, machine.kernel)?;
+        writeln!(self.out, "{}, {} (opt-level {}), {}", build.rustc, build.profile, build.opt_level, build.target)
+    }
+
+    pub(super) fn warnings(&mut self, warnings: &[String]) -> io::Result<()> {
+        for warning in warnings {
             let text = format!("Warning: {warning}.");
             writeln!(self.out, "{}", self.paint(YELLOW, &text))?;
         }
@@ -200,7 +210,7 @@ impl Page<'_> {
     }
 
     /// A table: the first column to the left, numbers to the right.
-    fn table(&mut self, title: &str, table: &Table) -> io::Result<()> {
+    pub(super) fn table(&mut self, title: &str, table: &Table) -> io::Result<()> {
         writeln!(self.out, "\n{}", self.paint(BOLD, title))?;
         let columns = table.iter().map(Vec::len).max().unwrap_or(0);
         // A row that is cut short holds a sentence.

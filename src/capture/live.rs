@@ -14,7 +14,7 @@ mod libpcap;
 mod merging;
 mod reader;
 #[cfg(target_os = "linux")]
-mod rings;
+pub(super) mod rings;
 #[cfg(target_os = "linux")]
 mod steer;
 #[cfg(target_os = "linux")]

@@ -27,6 +27,8 @@ mod pcapng;
 mod replay;
 #[cfg(target_os = "linux")]
 mod ring;
+#[cfg(target_os = "linux")]
+pub(crate) mod send;
 mod walk;
 
 #[cfg(test)]

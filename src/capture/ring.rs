@@ -9,6 +9,8 @@
 
 #![allow(unsafe_code)]
 
+pub(crate) mod tx;
+
 use std::ffi::CString;
 use std::fs::File;
 use std::io;

@@ -176,12 +176,12 @@ pub enum Timestamps {
 /// Smallest ring.
 const RING_BYTES_MIN: u64 = 128 << 10;
 
-fn parse_ring_size(text: &str) -> Result<u64, String> {
+pub(super) fn parse_ring_size(text: &str) -> Result<u64, String> {
     parse_size(text).and_then(|size| if size < RING_BYTES_MIN { Err("at least 128KiB".to_owned()) } else { Ok(size) })
 }
 
 /// A time that is longer than nothing, from `30s`, `5m`, `1h30m`.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let read: jiff::SignedDuration = text.parse().map_err(|_| format!("`{text}` is no time; write 30s, 5m or 1h"))?;
     let positive = if read.is_positive() { Duration::try_from(read).ok() } else { None };
     positive.ok_or_else(|| "longer than nothing, please".to_owned())

@@ -7,6 +7,7 @@
 mod certificate;
 mod churn;
 mod elephants;
+mod fixed;
 mod flows;
 mod hello;
 mod hostile;
@@ -156,4 +157,9 @@ pub fn image(workload: Workload, size: Size, seed: u64) -> Vec<u8> {
         Workload::Flows10M => flows::image(packets, seed),
         Workload::Hostile => hostile::image(packets, seed),
     }
+}
+
+/// A capture of frames of one size, of UDP and TCP; bytes without the frame check sequence.
+pub fn fixed(packets: u64, seed: u64, frame_bytes: usize) -> Vec<u8> {
+    fixed::image(packets, seed, frame_bytes)
 }

@@ -190,7 +190,7 @@ impl Tap for RingTap {
 }
 
 /// What the kernel said, in words.
-pub(super) fn refused(interface: &str, what: &'static str, error: &std::io::Error) -> LiveError {
+pub(in super::super) fn refused(interface: &str, what: &'static str, error: &std::io::Error) -> LiveError {
     let interface = interface.to_owned();
     match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => LiveError::NotPermitted(interface),
