@@ -276,7 +276,7 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         None => Knowledge::default(),
     };
     let notify = Notify::open().map_err(|error| Failure::Useless(format!("NOTIFY_SOCKET: {error}")))?;
-    let (stop, wishes) = signals()?;
+    let (stop, wishes) = signals(args.tui)?;
     let sources = live::listen_apart(&how, workers(run), enough(stop.clone(), args.duration))?;
     let listener = args.metrics.map(bind).transpose()?;
     // What it holds open is part of the sandbox; threads and files that are made from now on are in it.
@@ -290,7 +290,13 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     let notify = RefCell::new(notify);
     let log = &Log { quiet: talk.quiet || args.tui, ..Log::new(talk) };
     let bar = if args.tui { None } else { progress_bar(talk, None) };
-    let terminal = args.tui.then(|| show(&board, &stop, &wishes));
+    let terminal = args.tui.then(|| {
+        let (stop, wishes) = (stop.clone(), wishes.clone());
+        tui::show(board.clone(), move |action| match action {
+            tui::Action::Quit => stop.store(true, Ordering::Relaxed),
+            tui::Action::Report => wishes.report.store(true, Ordering::Release),
+        })
+    });
     let sensor = Sensor {
         judging,
         inputs: args.interfaces.clone(),
@@ -341,15 +347,15 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         },
     };
     let ended = service.run(sensor, sources);
-    if let Some(terminal) = terminal {
-        terminal.end()?;
-    }
+    let shown = terminal.map_or(Ok(()), tui::Shown::end);
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
     let Ended { report, damage, .. } = ended;
     let write = |report: &Report| write_report(&run.outputs, talk, report);
-    conclude(run, &report, &damage, write, log)
+    let status = conclude(run, &report, &damage, write, log);
+    shown.map_err(|error| Failure::Useless(format!("--tui: {error}")))?;
+    status
 }
 
 /// Listens for Prometheus.
@@ -363,39 +369,6 @@ fn serve(listener: TcpListener, board: &Arc<Board>, log: &Log) -> Result<metrics
     let server = metrics::serve(listener, board.clone())?;
     log.info(&format!("metrics at http://{}/metrics", server.address()));
     Ok(server)
-}
-
-/// The terminal view on its own thread.
-struct Terminal {
-    over: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<io::Result<()>>,
-}
-
-/// Shows the sensor until one of both ends.
-fn show(board: &Arc<Board>, stop: &Arc<AtomicBool>, wishes: &Wishes) -> Terminal {
-    let over = Arc::new(AtomicBool::new(false));
-    let (board, ended, stop, wishes) = (board.clone(), over.clone(), stop.clone(), wishes.clone());
-    let thread = std::thread::spawn(move || {
-        let act = |action| match action {
-            tui::Action::Quit => stop.store(true, Ordering::Relaxed),
-            tui::Action::Report => wishes.report.store(true, Ordering::Release),
-        };
-        let shown = tui::run(board, act, || ended.load(Ordering::Relaxed));
-        // A sensor that was to be looked at and cannot be is of no use.
-        stop.store(true, Ordering::Relaxed);
-        shown
-    });
-    Terminal { over, thread }
-}
-
-impl Terminal {
-    fn end(self) -> Result<(), Failure> {
-        self.over.store(true, Ordering::Relaxed);
-        match self.thread.join() {
-            Ok(shown) => shown.map_err(|error| Failure::Useless(format!("--tui: {error}"))),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    }
 }
 
 /// Where the records of a sensor go.
@@ -419,7 +392,7 @@ fn open_outputs(args: &LiveArgs) -> Result<Outputs, Failure> {
 }
 
 /// What ends a sensor, and what it may be asked for.
-fn signals() -> Result<(Arc<AtomicBool>, Wishes), Failure> {
+fn signals(terminal: bool) -> Result<(Arc<AtomicBool>, Wishes), Failure> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
     let (stop, wishes) = (Arc::new(AtomicBool::new(false)), Wishes::default());
     for signal in [SIGINT, SIGTERM] {
@@ -427,7 +400,8 @@ fn signals() -> Result<(Arc<AtomicBool>, Wishes), Failure> {
         let now = signal_hook::flag::register_conditional_shutdown(signal, status::USELESS.into(), stop.clone());
         now.and_then(|_| signal_hook::flag::register(signal, stop.clone()))?;
     }
-    signal_hook::flag::register(SIGHUP, wishes.reload.clone())?;
+    // A sensor that is looked at ends with its terminal.
+    signal_hook::flag::register(SIGHUP, if terminal { stop.clone() } else { wishes.reload.clone() })?;
     signal_hook::flag::register(SIGUSR1, wishes.report.clone())?;
     Ok((stop, wishes))
 }
@@ -446,7 +420,7 @@ fn enough(stop: Arc<AtomicBool>, duration: Option<Duration>) -> impl Fn() -> boo
 
 /// Looks whether interfaces can be listened to and show what there is.
 fn check(args: &LiveArgs, how: &Listen<'_>) -> Result<u8, Failure> {
-    let preflight = preflight::check(how, enough(signals()?.0, Some(args.duration.unwrap_or(cli::CHECK_TIME))))?;
+    let preflight = preflight::check(how, enough(signals(false)?.0, Some(args.duration.unwrap_or(cli::CHECK_TIME))))?;
     match &args.run.outputs.json {
         Some(path) => to(path, |out| jsonl::document(&preflight, out))?,
         None => to(Path::new("-"), |out| preflight::write(&preflight, out))?,

@@ -14,7 +14,8 @@ mod words;
 use std::io::{self, IsTerminal, stdout};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -31,6 +32,47 @@ pub use state::{Action, UiState};
 
 /// How often the board and the sensor's end are looked at while no key is pressed.
 const GLANCE: Duration = Duration::from_millis(100);
+
+/// Longest wait for the view to end, and between two looks.
+const PATIENCE: Duration = Duration::from_secs(2);
+const TICK: Duration = Duration::from_millis(20);
+
+/// The view on a thread of its own.
+pub struct Shown {
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+/// Shows the sensor until one of both ends; that the view ended is told as [`Action::Quit`], because a sensor that was to be
+/// looked at and cannot be is of no use.
+pub fn show(board: Arc<Board>, act: impl Fn(Action) + Send + 'static) -> Shown {
+    let over = Arc::new(AtomicBool::new(false));
+    let ended = over.clone();
+    let thread = thread::spawn(move || {
+        let shown = run(board, &act, || ended.load(Ordering::Relaxed));
+        act(Action::Quit);
+        shown
+    });
+    Shown { over, thread }
+}
+
+impl Shown {
+    /// The sensor is over: gives the terminal back. A terminal that went away may hold the view for ever; it is left then.
+    ///
+    /// # Errors
+    /// When the terminal could not be used.
+    pub fn end(self) -> io::Result<()> {
+        self.over.store(true, Ordering::Relaxed);
+        let begun = Instant::now();
+        while !self.thread.is_finished() {
+            if begun.elapsed() > PATIENCE {
+                return Err(io::Error::other("the terminal went away"));
+            }
+            thread::sleep(TICK);
+        }
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
 
 /// Shows the board until `q` is pressed or `stop` says so. Needs a terminal on standard input and output.
 pub fn run(board: Arc<Board>, actions: impl Fn(Action), stop: impl Fn() -> bool) -> io::Result<()> {

@@ -341,3 +341,18 @@ fn the_terminal_shows_a_sensor_and_ends_it() {
     let last: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
     assert_eq!(count(&last, "decoded"), 1178);
 }
+
+#[test]
+fn a_terminal_that_goes_away_ends_its_sensor() {
+    if !inside("a_terminal_that_goes_away_ends_its_sensor") || !tmux::is_there() {
+        return;
+    }
+    let (packets, dir, _path) = demonstration();
+    let report = dir.path().join("report.json");
+    let (program, out) = (env!("CARGO_BIN_EXE_bordertap"), report.display());
+    let terminal = Tmux::open(&format!("exec '{program}' live -i {FAR} --tui --json '{out}'"));
+    terminal.wait("the sensor", |screen| screen.contains("Findings"));
+    send(frames(&packets), GENTLE);
+    drop(terminal);
+    until("the report that is written at the end", || report.exists());
+}

@@ -110,6 +110,14 @@ pub fn listen(args: &[&str]) -> Listening {
     Listening { child, messages }
 }
 
+/// A test that fails leaves nothing behind.
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Listening {
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
