@@ -138,12 +138,21 @@ pub fn run_turns<G: Turned, T>(
     })
 }
 
-/// Does something that `rayon` can share out, on so many threads and no more.
-pub fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
-    match rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build() {
-        Ok(pool) => pool.install(work),
-        // No more threads are to be had: on this one.
-        Err(_) => work(),
+/// Threads on which `rayon` shares work out.
+pub struct Threads(Option<rayon::ThreadPool>);
+
+impl Threads {
+    /// So many and no more; where no more are to be had, that of the caller.
+    pub fn new(threads: usize) -> Threads {
+        Threads(rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build().ok())
+    }
+
+    /// Does something there.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.0 {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
     }
 }
 

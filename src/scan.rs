@@ -16,7 +16,7 @@ use crate::place::{self, Places};
 use crate::policy::{Location, Policy};
 use crate::record::Asset;
 use crate::report::{DamageLine, FORMAT, Gap, Header, Report, SignatureSummary};
-use crate::run::{ByInput, Done, Settings, State, run, run_watched, with_threads};
+use crate::run::{ByInput, Done, Settings, State, Threads, run, run_watched};
 use crate::signature::Signatures;
 use crate::watch::Watch;
 
@@ -122,7 +122,7 @@ impl Scan {
         damage.extend(silent(&by_input));
         let seen = Seen::of(&gathered);
         let header = header(&self.judging, seen, inputs, &damage, self.filter.as_deref());
-        let joined = with_threads(self.workers, || join(gathered, self.judging.context()));
+        let joined = Threads::new(self.workers).run(|| join(gathered, self.judging.context()));
         let Joined { findings, assets, hosts, names } = joined;
         let gaps = gaps(&self.judging.signatures, &assets);
         let report = Report { header, ledger, gaps, findings, assets };

@@ -21,7 +21,7 @@ use crate::ledger::Ledger;
 use crate::merge::{Map, Merge};
 use crate::record::spool::Spool;
 use crate::report::Report;
-use crate::run::{ByInput, Hand, Read, Settings, State, Turns, run_turns, with_threads};
+use crate::run::{ByInput, Hand, Read, Settings, State, Threads, Turns, run_turns};
 use crate::scan::{Flows, gaps, header, silent};
 use crate::time::{SECOND, Time};
 use crate::view::{HISTORY_SECONDS, NEWEST_MAX, Newest, Rates, View};
@@ -114,7 +114,7 @@ impl Sensor<'_> {
             pace: &pace,
             inputs,
             filter,
-            threads: settings.workers,
+            threads: Threads::new(settings.workers),
             judging,
             next_judging: None,
             report_wished: false,
@@ -155,7 +155,7 @@ struct Leader<'a> {
     pace: &'a Pace<'a>,
     inputs: Vec<String>,
     filter: Option<String>,
-    threads: usize,
+    threads: Threads,
     judging: Judging,
     /// It lies on the desk: all that is handed over before the next turn is over was judged by the one before.
     next_judging: Option<Judging>,
@@ -298,7 +298,7 @@ impl Leader<'_> {
 
     fn find(&self, last: bool) -> Found {
         let (knowledge, judging) = (&self.knowledge, &self.judging);
-        let joined = with_threads(self.threads, || knowledge.join(judging.context()));
+        let joined = self.threads.run(|| knowledge.join(judging.context()));
         // Names are put in only while nobody else holds them.
         let Joined { findings, assets, hosts, names: _ } = joined;
         let damage = self.damage();

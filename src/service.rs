@@ -176,8 +176,10 @@ impl Taker for Taking<'_> {
     }
 
     fn flows(&mut self, flows: Flows) {
-        // Writing to a queue does not fail; what has no room there is counted.
-        let _ = flows.write(&mut Lines(self.service.outputs, FLOWS));
+        // Writing to a queue does not fail, and what has no room there is counted; reading back what waited in a file may.
+        if let Err(error) = flows.write(&mut Lines(self.service.outputs, FLOWS)) {
+            self.warn_once(format!("flow records that waited in a temporary file are lost: {error}"));
+        }
     }
 
     fn found(&mut self, report: &Report, now: Time, last: bool) {
