@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,7 +31,15 @@ fn a_day_of_churn_leaves_memory_flat() {
     let mut number = 0u64;
     let sizes = Arc::new(Mutex::new(Vec::new()));
     let seen = sizes.clone();
+    let mut kept = Kept { forget: true, ..Kept::default() };
+    let (ticks, mut blocks) = (kept.ticks.clone(), 0);
     let next = move || {
+        // Time must not pass faster than turns: one in three minutes at least, where a real sensor has 180.
+        if blocks / 8 > ticks.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+            return Some(Vec::new());
+        }
+        blocks += 1;
         if number.is_multiple_of(FLOWS / 250) {
             seen.lock().unwrap().push(resident());
         }
@@ -62,7 +71,6 @@ fn a_day_of_churn_leaves_memory_flat() {
         all.sort_by_key(|packet| packet.time);
         (!all.is_empty()).then_some(all)
     };
-    let mut kept = Kept { forget: true, ..Kept::default() };
     let source = Made { next, number: 1, pause: Duration::from_micros(200) };
     let ended = sense(vec![Box::new(source)], 1, 600, Knowledge::default(), &mut kept);
     let flows = FLOWS + FLOWS.div_ceil(28);

@@ -2,6 +2,7 @@
 //! sensor gives.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bordertap::capture::{Block, Bytes, Damage, LinkType, Packet, Source};
@@ -64,6 +65,8 @@ pub struct Kept {
     pub flows: Vec<Value>,
     /// Count flow records and keep few pictures: for long runs.
     pub forget: bool,
+    /// Turns that are over.
+    pub ticks: Arc<AtomicU64>,
     pub flow_count: usize,
     /// Lines for findings, as they are streamed.
     pub lines: Vec<Value>,
@@ -101,6 +104,7 @@ impl Taker for Kept {
     }
 
     fn turn(&mut self, view: View, knowledge: &Knowledge, _: &Judging) {
+        self.ticks.fetch_add(1, Ordering::Relaxed);
         self.views.push(view);
         if self.views.len() > if self.forget { 16 } else { 2000 } {
             self.views.remove(0);
