@@ -331,6 +331,10 @@ fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         each_turn: &mut |view| {
             turns += 1;
             notify.borrow_mut().turn(&view::line(view), turns);
+            // Nobody reads on: the end is quiet, as that of a scan.
+            if outputs.stdout_closed() {
+                stop.store(true, Ordering::Relaxed);
+            }
             if stop.load(Ordering::Relaxed) {
                 notify.borrow().stopping();
             }

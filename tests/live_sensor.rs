@@ -6,12 +6,13 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::packets::Packet;
+use common::sensors::ANOTHER;
 use common::tmux::{self, Tmux};
 use common::wire::{
     FAR, GENTLE, SETTLED, answer, count, demonstration, inside, ip, listen, reason, root, run, send, timeless,
@@ -133,33 +134,6 @@ fn sums_go_on_after_a_restart() {
     assert_eq!(said.status, 1);
     assert!(said.messages.contains("known.json"), "{}", said.messages);
 }
-
-const ANOTHER: &str = r#"format = 1
-vendor = "Another"
-checked = 2026-11-01
-
-[[channel]]
-id = "another.telemetry"
-product = "Another"
-function = "telemetry"
-data = ["url"]
-data_basis = "inferred"
-basis = "inferred"
-source = ["https://example.com"]
-
-[[channel.when]]
-host = "another.example.com"
-region = "US"
-confidence = 95
-
-[[channel.example]]
-tls.sni = "another.example.com"
-region = "US"
-
-[[channel.counterexample]]
-why = "another"
-tls.sni = "another.example.org"
-"#;
 
 #[test]
 fn signatures_are_read_again_under_load_and_bad_ones_change_nothing() {
@@ -355,4 +329,28 @@ fn a_terminal_that_goes_away_ends_its_sensor() {
     send(frames(&packets), GENTLE);
     drop(terminal);
     until("the report that is written at the end", || report.exists());
+}
+
+#[test]
+fn a_reader_that_closes_the_pipe_ends_it_quietly() {
+    if !inside("a_reader_that_closes_the_pipe_ends_it_quietly") {
+        return;
+    }
+    let (packets, ..) = demonstration();
+    let mut program = listen(&["-i", FAR, "--findings", "-"]);
+    send(frames(&packets[..600]), GENTLE);
+    let mut line = String::new();
+    BufReader::new(program.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["status"], "new");
+    // The reader is gone: what is found next finds nobody.
+    send(frames(&packets[600..]), GENTLE);
+    let begun = Instant::now();
+    let status = loop {
+        assert!(begun.elapsed() < Duration::from_secs(90), "it goes on");
+        if let Some(status) = program.child.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert_eq!(status.code(), Some(0));
 }

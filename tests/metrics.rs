@@ -374,3 +374,16 @@ fn the_line_says_the_same_to_people_and_programs() {
     assert_eq!(stats["packets_per_second"].as_f64().map(f64::round), Some(15.0));
     assert_eq!(stats["running_seconds"].as_u64(), Some(60));
 }
+
+/// Findings are joined now and then, packets are counted every second.
+#[test]
+fn the_ledger_of_a_picture_counts_and_not_that_of_its_report() {
+    let mut view = view::view();
+    (view.ledger.received, view.ledger.decoded) = (view.ledger.received + 1_000, view.ledger.decoded + 1_000);
+    assert_eq!(view.report.ledger.received, 1178);
+    assert!(bordertap::view::line(&view).contains("; 2,178 packets, "), "{}", bordertap::view::line(&view));
+    let json = bordertap::view::json(&view);
+    let stats = &json["bordertap.stats"];
+    assert_eq!(stats["received"].as_u64(), Some(2178));
+    assert_eq!(stats["decoded"].as_u64().unwrap() + stats["not_decoded"].as_u64().unwrap(), 2178);
+}

@@ -17,7 +17,7 @@ use bordertap::sensor::Wish;
 use bordertap::signature::Signatures;
 use common::conversation::{Conversation, From};
 use common::packets::{self, Endpoint};
-use common::sensors::{Kept, MINUTE, Made, START, long_flow, sense};
+use common::sensors::{ANOTHER, Kept, MINUTE, Made, START, long_flow, sense};
 use common::tls::{self, Version};
 use serde_json::Value;
 
@@ -173,13 +173,7 @@ fn what_is_known_survives_a_restart() {
 
 /// The same signatures, and one more channel for the host that the long flow goes to.
 fn more_signatures() -> Arc<Signatures> {
-    let text = "format = 1\nvendor = \"Another\"\nchecked = 2026-11-01\n\
-        [[channel]]\nid = \"another.telemetry\"\nproduct = \"Another\"\nfunction = \"telemetry\"\ndata = [\"url\"]\n\
-        data_basis = \"inferred\"\nbasis = \"inferred\"\nsource = [\"https://example.com\"]\n\
-        [[channel.when]]\nhost = \"another.example.com\"\nregion = \"US\"\nconfidence = 95\n\
-        [[channel.example]]\ntls.sni = \"another.example.com\"\nregion = \"US\"\n\
-        [[channel.counterexample]]\nwhy = \"another\"\ntls.sni = \"another.example.org\"\n";
-    Arc::new(Signatures::with_files(&[("another.toml".to_owned(), text.to_owned())]).unwrap())
+    Arc::new(Signatures::with_files(&[("another.toml".to_owned(), ANOTHER.to_owned())]).unwrap())
 }
 
 #[test]

@@ -25,6 +25,11 @@ impl Crossing {
     /// Every one, the most certain first.
     pub const ALL: [Crossing; 4] = [Crossing::Observed, Crossing::Probable, Crossing::NotDeterminable, Crossing::Home];
 
+    /// Something leaves the country, surely or probably.
+    pub fn leaves(self) -> bool {
+        matches!(self, Crossing::Observed | Crossing::Probable)
+    }
+
     /// The word in records.
     pub fn name(self) -> &'static str {
         match self {

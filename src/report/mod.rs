@@ -10,11 +10,14 @@ pub mod text;
 use serde::Serialize;
 
 use crate::ledger::Ledger;
-use crate::record::{Asset, Crossing, Finding};
+use crate::record::{Asset, Finding};
 use crate::signature::Seal;
 
 /// Version of the output formats; `fixtures/schema` describes them.
 pub const FORMAT: u32 = 1;
+
+/// Who wrote a document: name and version.
+pub const PROGRAM: &str = concat!("bordertap ", env!("CARGO_PKG_VERSION"));
 
 /// Everything a run says.
 #[derive(Clone, Debug, Serialize)]
@@ -34,7 +37,7 @@ pub struct Report {
 impl Report {
     /// Something leaves the country.
     pub fn leaves(&self) -> bool {
-        self.findings.iter().any(|f| matches!(f.crossing, Crossing::Observed | Crossing::Probable))
+        self.findings.iter().any(|finding| finding.crossing.leaves())
     }
 }
 

@@ -96,8 +96,7 @@ impl Page<'_> {
 
     /// One sentence and the numbers behind it.
     fn answer(&mut self, report: &Report) -> io::Result<()> {
-        let leaving: Vec<&Finding> =
-            report.findings.iter().filter(|f| matches!(f.crossing, Crossing::Observed | Crossing::Probable)).collect();
+        let leaving: Vec<&Finding> = report.findings.iter().filter(|finding| finding.crossing.leaves()).collect();
         let mut countries: BTreeMap<&str, u64> = BTreeMap::new();
         for finding in &leaving {
             *countries.entry(finding.destination.country.as_deref().unwrap_or("??")).or_default() += finding.bytes_out;

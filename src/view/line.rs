@@ -5,14 +5,13 @@
 use serde_json::{Value, json};
 
 use super::View;
-use crate::record::Crossing;
 use crate::report::text::{bytes_text, count, grouped};
 use crate::time::SECOND;
 
 /// One line for people.
 pub fn line(view: &View) -> String {
     let rates = view.recent();
-    let ledger = &view.report.ledger;
+    let ledger = &view.ledger;
     let mut parts = vec![
         format!(
             "{} packets/s, {}, {} lost/s",
@@ -38,7 +37,7 @@ pub fn line(view: &View) -> String {
 /// The same as one object, beside the line as its message.
 pub fn json(view: &View) -> Value {
     let rates = view.recent();
-    let ledger = &view.report.ledger;
+    let ledger = &view.ledger;
     let outputs: u64 = view.outputs.iter().map(|output| output.dropped).sum();
     json!({
         "@timestamp": view.now.to_string(),
@@ -74,13 +73,12 @@ impl View {
 
     /// Packets that became part of no flow.
     pub fn not_decoded(&self) -> u64 {
-        self.report.ledger.not_decoded.values().sum()
+        self.ledger.not_decoded.values().sum()
     }
 
     /// Findings that leave the country, surely or probably.
     pub fn leaving(&self) -> usize {
-        let leaves = |crossing| matches!(crossing, Crossing::Observed | Crossing::Probable);
-        self.report.findings.iter().filter(|finding| leaves(finding.crossing)).count()
+        self.report.findings.iter().filter(|finding| finding.crossing.leaves()).count()
     }
 }
 

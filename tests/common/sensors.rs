@@ -25,6 +25,34 @@ use super::tls::{self, Version};
 pub const START: u64 = 1_795_132_800_000_000_000;
 pub const MINUTE: u64 = 60 * SECOND as u64;
 
+/// A vendor that is not built in, with one channel.
+pub const ANOTHER: &str = r#"format = 1
+vendor = "Another"
+checked = 2026-11-01
+
+[[channel]]
+id = "another.telemetry"
+product = "Another"
+function = "telemetry"
+data = ["url"]
+data_basis = "inferred"
+basis = "inferred"
+source = ["https://example.com"]
+
+[[channel.when]]
+host = "another.example.com"
+region = "US"
+confidence = 95
+
+[[channel.example]]
+tls.sni = "another.example.com"
+region = "US"
+
+[[channel.counterexample]]
+why = "another"
+tls.sni = "another.example.org"
+"#;
+
 /// A source of packets that a test makes while they are read, a block at a time.
 pub struct Made<F> {
     pub next: F,
