@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::capture::Losses;
 use crate::capture::live::{Listen, LiveError, listen};
+use crate::report::PROGRAM;
 use traffic::Traffic;
 
 pub use traffic::Counts;
@@ -126,8 +127,7 @@ pub fn check(how: &Listen<'_>, enough: impl Fn() -> bool + Send + Sync + 'static
         });
     let interfaces: Vec<Checked> = interfaces.collect();
     let verdict = interfaces.iter().map(|checked| worst(&checked.lines)).fold(worst(&lines), Verdict::max);
-    let program = concat!("bordertap ", env!("CARGO_PKG_VERSION"));
-    Ok(Preflight { format: FORMAT, program, verdict, lines, interfaces })
+    Ok(Preflight { format: FORMAT, program: PROGRAM, verdict, lines, interfaces })
 }
 
 fn worst(lines: &[Line]) -> Verdict {

@@ -346,8 +346,8 @@ struct Share {
 /// What all workers of a run can see.
 struct Shared<'a> {
     reader: Mutex<Reader<'a>>,
-    /// How far it was when the last block was taken: whoever waits for a block holds the reader.
-    read: Mutex<Read>,
+    /// How far it was when the last block was taken, where that is asked: whoever waits for a block holds the reader.
+    read: Option<Mutex<Read>>,
     hasher: RandomState,
     senders: Vec<Sender<Part>>,
     order: Mutex<Order>,
@@ -365,7 +365,7 @@ fn together<G: Gather, B: Between<G, ()> + Send>(
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
     let shared = Shared {
         reader: Mutex::new(reader),
-        read: Mutex::default(),
+        read: B::ASKS.then(Mutex::default),
         hasher: RandomState::new(),
         senders,
         order: Mutex::new(Order::default()),
@@ -463,7 +463,9 @@ impl Shared<'_> {
         let (taken, blocks) = {
             let mut reader = lock(&self.reader);
             let taken = reader.next();
-            *lock(&self.read) = reader.read();
+            if let Some(read) = &self.read {
+                *lock(read) = reader.read();
+            }
             (taken, reader.blocks)
         };
         let Some((number, block)) = taken else {
@@ -504,10 +506,7 @@ impl Shared<'_> {
 
     /// What the first worker hands over for all of them.
     fn common(&self, me: usize) -> Option<Common> {
-        if me != 0 {
-            return None;
-        }
-        let read = lock(&self.read).clone();
+        let read = lock(self.read.as_ref().filter(|_| me == 0)?).clone();
         Some(lock(&self.order).joining.common(read))
     }
 

@@ -15,7 +15,7 @@ use crate::merge::Merge;
 use crate::place::{self, Places};
 use crate::policy::{Location, Policy};
 use crate::record::Asset;
-use crate::report::{DamageLine, FORMAT, Gap, Header, Report, SignatureSummary};
+use crate::report::{DamageLine, FORMAT, Gap, Header, PROGRAM, Report, SignatureSummary};
 use crate::run::{ByInput, Done, Settings, State, Threads, run, run_watched};
 use crate::signature::Signatures;
 use crate::watch::Watch;
@@ -146,7 +146,7 @@ pub(crate) fn header(
     let span = seen.span;
     Header {
         format: FORMAT,
-        program: concat!("bordertap ", env!("CARGO_PKG_VERSION")).to_owned(),
+        program: PROGRAM.to_owned(),
         inputs: inputs.to_vec(),
         damage: damage
             .iter()

@@ -21,6 +21,7 @@ use super::watcher::{self, Times, Watcher};
 use super::whole::Whole;
 use super::{Error, Options, compare, floor};
 use crate::capture::BLOCK_PACKETS_MAX;
+use crate::report::PROGRAM;
 use crate::scan::{Scan, Scanned};
 use crate::watch::Stage;
 
@@ -56,7 +57,7 @@ pub fn measure(options: &Options, progress: &dyn Fn(&str)) -> Result<Bench, Erro
     let settings = bench.settings(options);
     let mut result = Bench {
         format: FORMAT,
-        program: concat!("bordertap ", env!("CARGO_PKG_VERSION")).to_owned(),
+        program: PROGRAM.to_owned(),
         measured_at,
         seconds: begun.elapsed().as_secs_f64(),
         machine,

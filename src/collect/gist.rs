@@ -30,8 +30,7 @@ impl Gists {
     /// The number of a gist; `None` when there are too many.
     pub(super) fn number(&mut self, gist: Gist) -> Option<u32> {
         let hash = self.hasher.hash_one(&gist);
-        let list = &self.list;
-        if let Some(&number) = self.numbers.find(hash, |&number| list[number as usize - 1] == gist) {
+        if let Some(number) = self.find(hash, &gist) {
             return Some(number);
         }
         if self.list.len() >= GISTS_MAX {
@@ -46,12 +45,11 @@ impl Gists {
 
     /// As [`Gists::number`], of one that is only copied when it is new.
     pub(super) fn number_of(&mut self, gist: &Gist) -> Option<u32> {
-        let hash = self.hasher.hash_one(gist);
-        let list = &self.list;
-        match self.numbers.find(hash, |&number| list[number as usize - 1] == *gist) {
-            Some(&number) => Some(number),
-            None => self.number(gist.clone()),
-        }
+        self.find(self.hasher.hash_one(gist), gist).or_else(|| self.number(gist.clone()))
+    }
+
+    fn find(&self, hash: u64, gist: &Gist) -> Option<u32> {
+        self.numbers.find(hash, |&number| self.list[number as usize - 1] == *gist).copied()
     }
 
     /// Gists.

@@ -1,7 +1,7 @@
 //! What a collector hands over at a turn of a run that goes on, and how it begins to judge by something else.
 //!
-//! In: the desk, on which the signatures, places and policy of the day lie. Out: the sums since the last turn, with what
-//! they were judged by. Flows that are open keep what they were judged to be: the numbers of their gists are given anew
+//! In: the desk, on which the signatures, places and policy of the day lie. Out: the sums since the last turn.
+//! Flows that are open keep what they were judged to be: the numbers of their gists are given anew
 //! when signatures changed, and when there are too many that no flow needs any more.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,8 +51,6 @@ impl Desk {
 
 /// What one worker gathered since its last turn.
 pub struct Part {
-    /// By what it was judged.
-    pub judging: Arc<Judging>,
     /// The sums.
     pub gathered: Gathered,
     /// The flows that ended, when they are kept.
@@ -81,7 +79,7 @@ impl Turned for Collector {
             }
         }
         gathered.rollups.push(rollups);
-        Part { judging: self.judging.clone(), gathered, spool: self.spool.as_mut().map(std::mem::take) }
+        Part { gathered, spool: self.spool.as_mut().map(std::mem::take) }
     }
 
     fn begin_renewal(&mut self) -> bool {

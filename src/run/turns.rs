@@ -89,6 +89,9 @@ pub(super) type Common = (Read, Ledger, ByInput);
 
 /// What a worker does between two blocks.
 pub(super) trait Between<G: Gather, W: Watch> {
+    /// It asks how far the source is.
+    const ASKS: bool;
+
     /// Looks up from work at this packet time. `common` is asked at most once.
     fn look(
         &mut self,
@@ -103,6 +106,8 @@ pub(super) trait Between<G: Gather, W: Watch> {
 }
 
 impl<G: Gather, W: Watch> Between<G, W> for () {
+    const ASKS: bool = false;
+
     #[inline(always)]
     fn look(&mut self, _: &mut Worker<G, W>, _: &mut Counts, _: Time, _: impl FnOnce() -> Option<Common>) {}
 
@@ -149,6 +154,8 @@ impl<G: Turned> Turner<'_, G> {
 }
 
 impl<G: Turned, W: Watch> Between<G, W> for Turner<'_, G> {
+    const ASKS: bool = true;
+
     fn look(
         &mut self,
         worker: &mut Worker<G, W>,

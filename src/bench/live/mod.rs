@@ -28,6 +28,7 @@ use super::traffic::{Size, Workload};
 use super::{machine, quoted, units};
 use crate::capture::live::LiveError;
 use crate::capture::send::Sender;
+use crate::report::PROGRAM;
 use frames::Frames;
 use receiver::Receiver;
 use result::{FORMAT, Limit, LiveBench, Measured, Search, Settings};
@@ -224,7 +225,7 @@ pub fn measure(options: &Options, progress: &dyn Fn(&str)) -> Result<LiveBench, 
     }
     let mut bench = LiveBench {
         format: FORMAT,
-        program: concat!("bordertap ", env!("CARGO_PKG_VERSION")).to_owned(),
+        program: PROGRAM.to_owned(),
         measured_at,
         seconds: begun.elapsed().as_secs_f64(),
         machine,

@@ -3,13 +3,11 @@
 //! In: a number of packets, a seed, bytes of a frame without its check sequence. Out: a capture. No protocol is known by
 //! these ports and nothing can be read from the payload.
 
-use std::net::IpAddr;
-
 use super::image::Image;
-use super::network::{Network, outside, public_v4};
-use super::packet::{self, End, FRAME_BYTES_MIN, Tcp, flag};
+use super::network::Network;
+use super::packet::{self, FRAME_BYTES_MIN, Tcp, flag};
 use super::random::Random;
-use super::small::FLOWS;
+use super::small::{FLOWS, flows, is_tcp};
 
 /// Bytes of Ethernet, IPv4 and UDP headers; then with TCP.
 const UDP_HEADERS: usize = 14 + 20 + 8;
@@ -21,13 +19,7 @@ pub fn image(packets: u64, seed: u64, frame_bytes: usize) -> Vec<u8> {
     let bytes = frame_bytes.max(FRAME_BYTES_MIN);
     let mut random = Random::new(seed);
     let network = Network::new(0, &mut random);
-    let servers: Vec<IpAddr> = (0..512).map(|_| IpAddr::V4(public_v4(&mut random))).collect();
-    let flows: Vec<[End; 2]> = (0..FLOWS)
-        .map(|n| {
-            let client = network.inside(n % 2_000, (20_000 + n) as u16, false);
-            [client, outside(*random.pick(&servers), if is_tcp(n) { 40_001 } else { 40_002 })]
-        })
-        .collect();
+    let flows = flows(&network, &mut random);
     let mut sent = vec![[0_u32; 2]; FLOWS];
     let mut noise = Vec::new();
     random.fill(&mut noise, bytes * 2);
@@ -48,8 +40,4 @@ pub fn image(packets: u64, seed: u64, frame_bytes: usize) -> Vec<u8> {
         }
     }
     image.finish()
-}
-
-fn is_tcp(flow: usize) -> bool {
-    flow.is_multiple_of(2)
 }

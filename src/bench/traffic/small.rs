@@ -23,14 +23,7 @@ pub fn image(packets: u64, seed: u64) -> Vec<u8> {
     let mut random = Random::new(seed);
     let network = Network::new(0, &mut random);
     let mut image = Image::new(packets as usize * (PACKET_BYTES + 16), PAUSE_NANOSECONDS, seed);
-    let servers: Vec<IpAddr> = (0..512).map(|_| IpAddr::V4(public_v4(&mut random))).collect();
-    // Every other flow is TCP; no protocol is known by these ports.
-    let flows: Vec<[End; 2]> = (0..FLOWS)
-        .map(|n| {
-            let client = network.inside(n % 2_000, (20_000 + n) as u16, false);
-            [client, outside(*random.pick(&servers), if is_tcp(n) { 40_001 } else { 40_002 })]
-        })
-        .collect();
+    let flows = flows(&network, &mut random);
     let mut noise = Vec::new();
     random.fill(&mut noise, NOISE_BYTES);
     while image.packets() < packets && !image.is_full() {
@@ -53,6 +46,16 @@ pub fn image(packets: u64, seed: u64) -> Vec<u8> {
     image.finish()
 }
 
-fn is_tcp(flow: usize) -> bool {
+/// Both ends of every flow. Every other flow is TCP; no protocol is known by these ports.
+pub(super) fn flows(network: &Network, random: &mut Random) -> Vec<[End; 2]> {
+    let servers: Vec<IpAddr> = (0..512).map(|_| IpAddr::V4(public_v4(random))).collect();
+    let ends = |n| {
+        let client = network.inside(n % 2_000, (20_000 + n) as u16, false);
+        [client, outside(*random.pick(&servers), if is_tcp(n) { 40_001 } else { 40_002 })]
+    };
+    (0..FLOWS).map(ends).collect()
+}
+
+pub(super) fn is_tcp(flow: usize) -> bool {
     flow.is_multiple_of(2)
 }
