@@ -46,7 +46,7 @@
 //! Prometheus, [`tui`] on a terminal; [`notify`]
 //! is what its supervisor hears, [`sandbox`] what it gives up before it begins;
 //! [`bench`](mod@bench) makes traffic and
-//! measures scans of it; [`cli`] is what can be typed.
+//! measures scans of it; [`cli`] is what can be typed, and `src/command` of the program does it.
 //!
 //! # Glossary
 //!

@@ -1,0 +1,52 @@
+//! `bordertap scan`.
+
+use std::time::Instant;
+
+use bordertap::capture::{Inputs, Source};
+use bordertap::cli::{RunArgs, ScanArgs};
+use bordertap::collect::Judging;
+use bordertap::report::{Report, text};
+use bordertap::scan::{Scan, Scanned};
+
+use super::{Failure, Log, conclude, judge, progress_bar, to, workers, write_records, write_report};
+
+pub(crate) fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
+    let judge = judge(&args.run.judge)?;
+    let filter = args.run.filter.as_deref();
+    let mut inputs = Inputs::open(&args.inputs, filter).map_err(|e| Failure::Usage(e.to_string()))?;
+    read(&mut inputs, &args.inputs, &args.run, judge, log)
+}
+
+/// Reads a source to its end and writes what was asked for.
+fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judging, log: &Log) -> Result<u8, Failure> {
+    let bar = progress_bar(&args.talk, source.progress().1);
+    let scan = Scan {
+        judging,
+        workers: workers(args),
+        memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
+        packets_max: args.count.unwrap_or(u64::MAX),
+        keep_flows: args.outputs.flows.is_some(),
+        filter: args.filter.clone(),
+    };
+    let started = Instant::now();
+    let scanned = scan.run(source, names, &|bytes, packets| {
+        if let Some(bar) = &bar {
+            bar.set_position(bytes);
+            let rate = packets as f64 / started.elapsed().as_secs_f64().max(0.001);
+            bar.set_message(format!("{}, {}/s", text::count(packets as usize, "packet"), text::grouped(rate as u64)));
+        }
+    });
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    let Scanned { report, flows, damage, .. } = scanned;
+    let write = |report: &Report| {
+        write_records(&args.outputs, report)?;
+        write_report(&args.outputs, &args.talk, report)?;
+        match &args.outputs.flows {
+            Some(path) => to(path, |out| flows.write(out)),
+            None => Ok(()),
+        }
+    };
+    conclude(args, &report, &damage, write, log)
+}
