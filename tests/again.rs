@@ -267,7 +267,7 @@ fn flow_records_say_again_what_their_captures_said() {
         findings += scanned["findings"].as_array().unwrap().len();
     }
     assert!(differ.is_empty(), "{} differences:\n{}", differ.len(), differ.join("\n"));
-    assert!(compared > 50 && findings > 60, "{compared} captures, {findings} findings");
+    assert!(compared > 50 && findings > 20, "{compared} captures, {findings} findings");
 }
 
 #[test]
