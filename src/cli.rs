@@ -4,6 +4,7 @@
 
 mod bench_live;
 mod live;
+mod policy;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use crate::output::parse_size;
 
 pub use bench_live::BenchLiveArgs;
 pub use live::{CHECK_TIME, LiveArgs, Sandbox, Through, Timestamps};
+pub use policy::PolicyCommand;
 
 /// Which foreign security appliances are here, what they send, to which country, and how much.
 ///
@@ -49,6 +51,9 @@ pub enum Command {
     /// List, check or explain the signatures
     #[command(subcommand)]
     Signatures(SignatureCommand),
+    /// Check policy files, and say what they mean
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Say in which country an address or host name is, and how that is known
     Where(WhereArgs),
     /// Print the completion script of a shell
@@ -101,7 +106,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub outputs: OutputArgs,
 
-    /// Exit with 4 when anything leaves the country
+    /// Exit with 4 when anything leaves the country; with [alert] in the policy: when anything does that it names
     #[arg(long)]
     pub fail_on_finding: bool,
 
@@ -113,12 +118,13 @@ pub struct RunArgs {
 /// What is home, what is inside, and what is known.
 #[derive(Debug, Args)]
 pub struct JudgeArgs {
-    /// The home country or countries, ISO 3166-1 alpha-2 [default: CN]
+    /// The home country or countries, ISO 3166-1 alpha-2, or groups such as EU and EEA [default: CN]
     #[arg(long, value_name = "CN[,..]", value_delimiter = ',')]
     pub home: Option<Vec<String>>,
 
-    /// TOML file with homes, inside prefixes, exempt channels, sites, severity
-    #[arg(long, value_name = "FILE")]
+    /// TOML file with homes, inside prefixes, sites, exempt channels, severities, alerts; or a preset: cn, eu, none (write
+    /// ./cn for a file of that name)
+    #[arg(long, value_name = "FILE|PRESET")]
     pub policy: Option<PathBuf>,
 
     /// Which addresses are ours [default: RFC 1918, RFC 6598, RFC 4193, link-local]

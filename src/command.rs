@@ -3,6 +3,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod live;
+pub(crate) mod policy;
 pub(crate) mod scan;
 pub(crate) mod signatures;
 
@@ -178,7 +179,7 @@ pub(crate) fn conclude(
         return Err(Failure::Useless(message));
     }
     write(report)?;
-    Ok(match (args.fail_on_finding && report.leaves(), damage.is_empty()) {
+    Ok(match (args.fail_on_finding && report.alerts(), damage.is_empty()) {
         (true, _) => status::FINDING,
         (false, false) => status::DAMAGED,
         (false, true) => 0,

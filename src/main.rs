@@ -30,6 +30,7 @@ fn main() -> ExitCode {
             None => command::bench::measure(args),
         },
         Command::Signatures(command) => command::signatures::signatures(command),
+        Command::Policy(command) => command::policy::policy(command),
         Command::Where(args) => command::signatures::places(args),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "bordertap", &mut io::stdout());

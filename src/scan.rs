@@ -158,6 +158,7 @@ pub(crate) fn header(
         transit_flows: seen.transit_flows.0,
         home: policy.homes().iter().map(ToString::to_string).collect(),
         inside: policy.inside().iter().map(ToString::to_string).collect(),
+        policy: policy.origin().cloned(),
         filter: filter.map(str::to_owned),
         signatures: SignatureSummary {
             sha256: signatures.digest.clone(),

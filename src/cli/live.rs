@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::RunArgs;
 use crate::metrics;
 use crate::output::{Age, Rotate, Target, parse_keep_bytes, parse_size};
+use crate::policy;
 use crate::sandbox::{Mode, Plan};
 
 /// `bordertap live`.
@@ -114,7 +115,9 @@ impl LiveArgs {
     /// What is still needed once everything is open.
     pub fn plan(&self) -> Plan {
         let RunArgs { judge, outputs, .. } = &self.run;
-        let given = [&judge.policy, &judge.signatures.signatures, &judge.country_db, &judge.asn_db];
+        // A preset is no file.
+        let policy = judge.policy.as_ref().filter(|path| policy::preset(path).is_none()).cloned();
+        let given = [&policy, &judge.signatures.signatures, &judge.country_db, &judge.asn_db];
         // How many cores it may use stands there.
         let cores = PathBuf::from("/sys/fs/cgroup");
         let read = given.into_iter().flatten().cloned().chain(self.key_file()).chain([cores]);

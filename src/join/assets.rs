@@ -284,6 +284,7 @@ pub(super) fn list(
             Asset {
                 ip: host.to_string(),
                 mac: neighbours.mac(host).map(|mac| value::mac(&mac)),
+                site: context.policy.site_of(host).map(str::to_owned),
                 vendor,
                 product: ship.product,
                 model: ship.model,

@@ -91,6 +91,8 @@ pub struct Asset {
     pub confidence: u8,
     /// Why.
     pub evidence: Vec<Evidence>,
+    /// The part of the network it is in, as the policy names it.
+    pub site: Option<String>,
     /// One address fronts many hosts, as a NAT gateway does.
     pub shared_address: bool,
     /// IP bytes it sent to other hosts, inside and outside.
@@ -108,6 +110,8 @@ pub struct FindingAsset {
     pub ip: String,
     /// Its hardware address, when only this host uses it.
     pub mac: Option<String>,
+    /// The part of the network it is in, as the policy names it.
+    pub site: Option<String>,
     /// Who made it; for a host known only by this channel, who made what speaks it.
     pub vendor: String,
     /// What it is.
@@ -220,6 +224,8 @@ pub struct Finding {
     pub loss: Loss,
     /// `high`, `medium`, `low`, `info`, `exempt`.
     pub severity: String,
+    /// It counts for `--fail-on-finding`: what the policy's `[alert]` says, else whether it leaves.
+    pub alert: bool,
     /// Plain sentences.
     pub why: Vec<String>,
 }

@@ -10,6 +10,7 @@ pub mod text;
 use serde::Serialize;
 
 use crate::ledger::Ledger;
+use crate::policy::Origin;
 use crate::record::{Asset, Finding};
 use crate::signature::Seal;
 
@@ -35,9 +36,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// Something leaves the country.
-    pub fn leaves(&self) -> bool {
-        self.findings.iter().any(|finding| finding.crossing.leaves())
+    /// Something counts for `--fail-on-finding`.
+    pub fn alerts(&self) -> bool {
+        self.findings.iter().any(|finding| finding.alert)
     }
 }
 
@@ -60,10 +61,12 @@ pub struct Header {
     pub flows: u64,
     /// Flows between two addresses that are both not ours: counted, not judged.
     pub transit_flows: u64,
-    /// Home countries.
+    /// Home countries, groups as their members; none when the policy has no home.
     pub home: Vec<String>,
     /// Prefixes that are ours.
     pub inside: Vec<String>,
+    /// The policy file or preset; flags win over it.
+    pub policy: Option<Origin>,
     /// The filter expression.
     pub filter: Option<String>,
     /// The signatures used.
