@@ -19,7 +19,7 @@ use crate::parse::{dhcp, dns, http, socks, tls};
 use crate::policy::Location;
 use crate::record::spool::Spool;
 use crate::record::{
-    EvidenceKey, FlowRecord, Gist, HostTraits, NAME_FIELDS, Rare, Rollup, RollupKey, Unseen, Volume, digest,
+    EvidenceKey, FlowRecord, Gist, HostTraits, NAME_FIELDS, Rare, Rollup, RollupKey, Starts, Unseen, Volume, digest,
     normal_name,
 };
 use crate::signature::{FlowValues, Scratch};
@@ -395,6 +395,7 @@ impl Collector {
         let client = record.address(Side::Source);
         let mut rollup = Rollup { flows: Tally(1), span: Span::of(seen.time, seen.time), ..Rollup::default() };
         rollup.first = First::of(seen, ());
+        rollup.starts = Starts::of(seen.time);
         for (_, address, told) in resolved(record) {
             if self.interned.name(told).is_some_and(|told| told == name) {
                 rollup.rare.get_or_insert_default().addresses.add(address);
@@ -449,6 +450,7 @@ impl Collector {
             by_month: By::of(self.month.of(before.until.unwrap_or(record.first)), volume),
             rare: (unseen != Unseen::default()).then(|| Rare { unseen, ..Rare::default() }.into()),
             first: First::of(Seen { time: record.first, packet: record.number }, ()),
+            starts: if new { Starts::of(record.first) } else { Starts::default() },
         };
         let key = RollupKey { host: record.address(host), remote: Some(record.address(remote)), gist };
         self.roll_up(key, rollup);

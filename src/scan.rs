@@ -5,23 +5,32 @@
 
 mod flows;
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use crate::capture::{Damage, Source};
 use crate::collect::{Collector, Desk, Gathered, Judging};
+use crate::fact::value;
 use crate::join::{Joined, Seen, join};
-use crate::merge::Merge;
+use crate::merge::{Merge, Tally};
 use crate::place::{self, Places};
 use crate::policy::{Location, Policy};
 use crate::record::Asset;
-use crate::report::{DamageLine, FORMAT, Gap, Header, PROGRAM, Report, SignatureSummary};
+use crate::report::{self, DamageLine, FORMAT, Gap, Header, PROGRAM, Report, SignatureSummary};
 use crate::run::{ByInput, Done, Settings, State, Threads, run, run_watched};
 use crate::signature::Signatures;
 use crate::watch::Watch;
 
 pub use flows::Flows;
 
+/// Bytes of a file that are read at once for its digest.
+const DIGEST_BYTES: usize = 1 << 20;
 /// Bytes of flow state where nothing else is said.
 pub const MEMORY_BYTES_USUAL: usize = 2 << 30;
 
@@ -37,6 +46,8 @@ pub struct Scan {
     pub packets_max: u64,
     /// Keep flow records.
     pub keep_flows: bool,
+    /// Tell the digest of each input that is a file: it is read once more.
+    pub digests: bool,
     /// The filter expression, for the report.
     pub filter: Option<String>,
 }
@@ -67,6 +78,7 @@ impl Scan {
             memory: MEMORY_BYTES_USUAL,
             packets_max: u64::MAX,
             keep_flows: false,
+            digests: false,
             filter: None,
         })
     }
@@ -121,8 +133,10 @@ impl Scan {
         let mut damage = source.damage().to_vec();
         damage.extend(silent(&by_input));
         let seen = Seen::of(&gathered);
-        let header = header(&self.judging, seen, inputs, &damage, self.filter.as_deref());
-        let joined = Threads::new(self.workers).run(|| join(gathered, self.judging.context()));
+        let mut header = header(&self.judging, seen, inputs, &damage, self.filter.as_deref());
+        let threads = Threads::new(self.workers);
+        header.sources = threads.run(|| sources(&by_input, self.digests));
+        let joined = threads.run(|| join(gathered, self.judging.context()));
         let Joined { findings, assets, hosts, names } = joined;
         let gaps = gaps(&self.judging.signatures, &assets);
         let report = Report { header, ledger, gaps, findings, assets };
@@ -148,6 +162,7 @@ pub(crate) fn header(
         format: FORMAT,
         program: PROGRAM.to_owned(),
         inputs: inputs.to_vec(),
+        sources: Vec::new(),
         damage: damage
             .iter()
             .map(|d| DamageLine { input: d.input.clone(), offset: d.offset, reason: d.reason.clone() })
@@ -238,6 +253,34 @@ fn name_lines(name: &str, signatures: &Signatures) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// What each input held.
+pub(crate) fn sources(by_input: &ByInput, digests: bool) -> Vec<report::Source> {
+    let source = |(input, [received, _]): (&Arc<str>, &[Tally; 2])| report::Source {
+        input: input.to_string(),
+        sha256: digests.then(|| digest(Path::new(&**input)).ok()).flatten(),
+        packets: received.0,
+    };
+    by_input.par_iter().map(source).collect()
+}
+
+/// SHA-256 of a file in lower-case hex.
+///
+/// # Errors
+/// When it cannot be read, or is no regular file.
+pub fn digest(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let (mut digest, mut piece) = (Sha256::new(), vec![0; DIGEST_BYTES]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(value::hex(&digest.finalize())),
+            len => digest.update(piece.get(..len).unwrap_or_default()),
+        }
+    }
 }
 
 /// Inputs whose packets were all refused: nobody should take that for an empty network.

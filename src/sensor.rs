@@ -22,7 +22,7 @@ use crate::merge::{Map, Merge};
 use crate::record::spool::Spool;
 use crate::report::Report;
 use crate::run::{ByInput, Hand, Read, Settings, State, Threads, Turns, run_turns};
-use crate::scan::{Flows, gaps, header, silent};
+use crate::scan::{Flows, gaps, header, silent, sources};
 use crate::time::{SECOND, Time};
 use crate::view::{HISTORY_SECONDS, NEWEST_MAX, Newest, Rates, View};
 
@@ -302,7 +302,8 @@ impl Leader<'_> {
         // Names are put in only while nobody else holds them.
         let Joined { findings, assets, hosts, names: _ } = joined;
         let damage = self.damage();
-        let header = header(&self.judging, self.knowledge.seen, &self.inputs, &damage, self.filter.as_deref());
+        let mut header = header(&self.judging, self.knowledge.seen, &self.inputs, &damage, self.filter.as_deref());
+        header.sources = sources(&self.by_input, false);
         let gaps = gaps(&self.judging.signatures, &assets);
         let report = Arc::new(Report { header, ledger: self.ledger(last), gaps, findings, assets });
         Found { report, hosts: Arc::new(hosts) }

@@ -14,7 +14,7 @@ use super::knowledge::{Knowledge, Seen};
 use crate::fact::{self, value};
 use crate::merge::{By, First, Merge, Span, Tally};
 use crate::parse;
-use crate::record::{CountryBytes, EvidenceKey, Rare, Rollup, Unseen, Volume};
+use crate::record::{CountryBytes, EvidenceKey, Rare, Rollup, Starts, Unseen, Volume};
 use crate::signature::pattern::hex_bytes;
 use crate::signature::{Signatures, Translator};
 use crate::time::Time;
@@ -67,6 +67,9 @@ struct StoredSum {
     carried: u64,
     span: [i64; 2],
     first: Option<(i64, u64)>,
+    /// How often a second was doubled, and how many flows began in each such piece of time.
+    #[serde(default)]
+    starts: (u8, Vec<(u32, u32)>),
     /// Months since year 0, bytes out, bytes in.
     by_month: Vec<(i32, u64, u64)>,
     /// Missing bytes; flows one-sided, midstream, truncated, evicted.
@@ -168,6 +171,7 @@ fn stored_sum(group: &Group, sum: &Sum, key: impl Fn(u32) -> Option<String>) -> 
         carried: rollup.carried.0,
         span: [rollup.span.first.0, rollup.span.last.0],
         first: rollup.first.0.map(|(seen, ())| (seen.time.0, seen.packet)),
+        starts: (rollup.starts.parts().0, rollup.starts.parts().1.to_vec()),
         by_month: rollup.by_month.iter().map(|(month, v)| (*month, v.bytes_out.0, v.bytes_in.0)).collect(),
         unseen: [unseen.missing, unseen.one_sided, unseen.midstream, unseen.truncated, unseen.evicted].map(|n| n.0),
     }
@@ -189,6 +193,7 @@ fn restored_sum(stored: StoredSum, translator: &Translator) -> (Group, Sum) {
         span: Span::of(Time(stored.span[0]), Time(stored.span[1])),
         by_month,
         first: First(stored.first.map(seen)),
+        starts: Starts::from_parts(stored.starts.0, stored.starts.1),
         rare: (unseen != Unseen::default()).then(|| Rare { unseen, ..Rare::default() }.into()),
     };
     let basis = |name: &String| match name.as_str() {

@@ -11,6 +11,7 @@ use ahash::RandomState;
 
 use crate::fact::{Seen, Side};
 use crate::merge::{By, Few, First, Merge, Span, Tally};
+use crate::record::Starts;
 
 /// Addresses kept of one rollup that has no address in its key.
 pub const ADDRESSES_MAX: usize = 64;
@@ -106,6 +107,8 @@ pub struct Rollup {
     pub by_month: By<i32, Volume>,
     /// The first flow.
     pub first: First<Seen, ()>,
+    /// When they began.
+    pub starts: Starts,
     /// What most rollups have nothing of.
     pub rare: Option<Box<Rare>>,
 }
@@ -163,6 +166,7 @@ impl Merge for Rollup {
         self.span.merge(other.span);
         self.by_month.merge(other.by_month);
         self.first.merge(other.first);
+        self.starts.merge(other.starts);
         match (&mut self.rare, other.rare) {
             (Some(ours), Some(theirs)) => ours.merge(*theirs),
             (ours @ None, theirs) => *ours = theirs,

@@ -7,7 +7,7 @@ pub mod flow;
 pub mod jsonl;
 pub mod text;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ledger::Ledger;
 use crate::policy::Origin;
@@ -21,7 +21,7 @@ pub const FORMAT: u32 = 1;
 pub const PROGRAM: &str = concat!("bordertap ", env!("CARGO_PKG_VERSION"));
 
 /// Everything a run says.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// What was read, with what, and when it was captured.
     pub header: Header,
@@ -43,7 +43,7 @@ impl Report {
 }
 
 /// What was read and what it was judged by.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Header {
     /// Version of the output formats.
     pub format: u32,
@@ -51,6 +51,8 @@ pub struct Header {
     pub program: String,
     /// The inputs in the order they were read.
     pub inputs: Vec<String>,
+    /// What they held.
+    pub sources: Vec<Source>,
     /// What could not be read of them.
     pub damage: Vec<DamageLine>,
     /// Packet time of the first packet, RFC 3339.
@@ -77,8 +79,19 @@ pub struct Header {
     pub asn_database: Option<String>,
 }
 
+/// One capture or interface.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Source {
+    /// Its name.
+    pub input: String,
+    /// SHA-256 of the file as it lay on the disk, in lower-case hex; none of what is no file.
+    pub sha256: Option<String>,
+    /// Packets that were received from it.
+    pub packets: u64,
+}
+
 /// Which signatures a report was made with.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SignatureSummary {
     /// SHA-256 over the files.
     pub sha256: String,
@@ -95,7 +108,7 @@ pub struct SignatureSummary {
 }
 
 /// Something in an input that could not be read.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DamageLine {
     /// The input.
     pub input: String,
@@ -106,7 +119,7 @@ pub struct DamageLine {
 }
 
 /// Documented traffic that nothing can tell apart yet.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Gap {
     /// The entry's id.
     pub id: String,
