@@ -214,6 +214,11 @@ mod tests {
         let (given, system) = plan.read.split_at(2);
         assert_eq!(given, [Path::new("/p/policy.toml"), Path::new("/g/asn.mmdb")]);
         assert!(system.iter().all(|path| path.starts_with("/sys")), "{system:?}");
+        let line = "bordertap live -i eth1 --policy eu";
+        let Command::Live(args) = <Cli as clap::Parser>::try_parse_from(line.split(' ')).unwrap().command else {
+            panic!("{line}")
+        };
+        assert!(args.plan().read.iter().all(|path| path.starts_with("/sys")), "a preset is no file");
     }
 
     #[test]
