@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::capture::{Damage, Source};
 use crate::collect::{Collector, Desk, Gathered, Judging};
 use crate::fact::value;
-use crate::join::{Joined, Seen, join};
+use crate::join::{Carried, Joined, Seen, join};
 use crate::merge::{Merge, Tally};
 use crate::place::{self, Places};
 use crate::policy::{Location, Policy};
@@ -46,8 +46,9 @@ pub struct Scan {
     pub packets_max: u64,
     /// Keep flow records.
     pub keep_flows: bool,
-    /// Tell the digest of each input that is a file: it is read once more.
-    pub digests: bool,
+    /// The report is to be merged with others: it carries the sums that it was made of, and the digest of each input that is
+    /// a file, which is read once more for that.
+    pub mergeable: bool,
     /// The filter expression, for the report.
     pub filter: Option<String>,
 }
@@ -78,7 +79,7 @@ impl Scan {
             memory: MEMORY_BYTES_USUAL,
             packets_max: u64::MAX,
             keep_flows: false,
-            digests: false,
+            mergeable: false,
             filter: None,
         })
     }
@@ -135,11 +136,13 @@ impl Scan {
         let seen = Seen::of(&gathered);
         let mut header = header(&self.judging, seen, inputs, &damage, self.filter.as_deref());
         let threads = Threads::new(self.workers);
-        header.sources = threads.run(|| sources(&by_input, self.digests));
+        header.sources = threads.run(|| sources(&by_input, self.mergeable));
+        let sums =
+            self.mergeable.then(|| Carried::new(&gathered, None, &self.judging.signatures).into_json()).flatten();
         let joined = threads.run(|| join(gathered, self.judging.context()));
         let Joined { findings, assets, hosts, names } = joined;
         let gaps = gaps(&self.judging.signatures, &assets);
-        let report = Report { header, ledger, gaps, findings, assets };
+        let report = Report { header, ledger, gaps, findings, assets, sums };
         let flows = Flows { spools, hosts: Arc::new(hosts), names, judging: self.judging.clone() };
         Scanned { report, flows, damage, state }
     }
@@ -161,6 +164,7 @@ pub(crate) fn header(
     Header {
         format: FORMAT,
         program: PROGRAM.to_owned(),
+        sensor: None,
         inputs: inputs.to_vec(),
         sources: Vec::new(),
         damage: damage

@@ -213,6 +213,8 @@ impl Policy {
             None => (None, file::Parts::default()),
         };
         let homes = match home_flag {
+            // A report that was made without a home has an empty list.
+            Some([]) => Vec::new(),
             Some(words) => unique(flag("--home", words, home)?.into_iter().flatten()),
             None => parts.home.unwrap_or_else(|| Country::from_word(HOME_DEFAULT).into_iter().collect()),
         };

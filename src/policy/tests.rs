@@ -102,7 +102,7 @@ mod sources {
         assert_eq!(message(Some(&["CN", "eea"]), None), no_home("eea", "; write EEA"));
         assert_eq!(message(Some(&["any"]), None), no_home("any", ""));
         assert_eq!(message(Some(&[""]), None), no_home("", ""));
-        assert_eq!(message(Some(&[]), None), "--home: needs a value");
+        assert_eq!(message(None, Some(&[])), "--inside: needs a value");
         assert_eq!(
             message(None, Some(&["10.0.0.0/40"])),
             "--inside: \"10.0.0.0/40\" has no valid length after the slash"
