@@ -4,6 +4,7 @@
 
 mod again;
 mod bench_live;
+mod diff;
 mod live;
 mod policy;
 
@@ -17,6 +18,7 @@ use crate::output::parse_size;
 
 pub use again::MergeArgs;
 pub use bench_live::BenchLiveArgs;
+pub use diff::DiffArgs;
 pub use live::{CHECK_TIME, LiveArgs, Sandbox, Through, Timestamps};
 pub use policy::PolicyCommand;
 
@@ -59,6 +61,12 @@ pub enum Command {
     /// List, check or explain the signatures
     #[command(subcommand)]
     Signatures(SignatureCommand),
+    /// Say what is otherwise in a newer report: what appeared, what stopped, what changed
+    ///
+    /// Findings are the same when they have the same id, assets when they have the same address and maker. What the newer report
+    /// is too short to show is not taken for stopped. Volumes are compared by the time that the reports cover. What differs in
+    /// how the reports were made (signatures, home, policy, databases) is said first, because a difference may come from there.
+    Diff(DiffArgs),
     /// Check policy files, and say what they mean
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -113,6 +121,10 @@ pub struct RunArgs {
     /// Where results go
     #[command(flatten)]
     pub outputs: OutputArgs,
+
+    /// Mark what an older report (a --json file) does not have as new; --fail-on-finding then counts only what is new
+    #[arg(long, value_name = "OLD.json")]
+    pub baseline: Option<PathBuf>,
 
     /// Exit with 4 when anything leaves the country; with [alert] in the policy: when anything does that it names
     #[arg(long)]

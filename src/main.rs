@@ -34,6 +34,7 @@ fn main() -> ExitCode {
             command::merge::merge(args, &log)
         }
         Command::Signatures(command) => command::signatures::signatures(command),
+        Command::Diff(args) => command::diff::diff(args),
         Command::Policy(command) => command::policy::policy(command),
         Command::Where(args) => command::signatures::places(args),
         Command::Completions { shell } => {

@@ -118,10 +118,10 @@ pub enum Sandbox {
 impl LiveArgs {
     /// What is still needed once everything is open.
     pub fn plan(&self) -> Plan {
-        let RunArgs { judge, outputs, .. } = &self.run;
+        let RunArgs { judge, outputs, baseline, .. } = &self.run;
         // A preset is no file.
         let policy = judge.policy.as_ref().filter(|path| policy::preset(path).is_none()).cloned();
-        let given = [&policy, &judge.signatures.signatures, &judge.country_db, &judge.asn_db];
+        let given = [&policy, baseline, &judge.signatures.signatures, &judge.country_db, &judge.asn_db];
         // How many cores it may use stands there.
         let cores = PathBuf::from("/sys/fs/cgroup");
         let read = given.into_iter().flatten().cloned().chain(self.key_file()).chain([cores]);

@@ -339,8 +339,10 @@ impl<'a> Finder<'a> {
         let as_ = first
             .and_then(|address| self.view.context.places.asn(*address))
             .map(|(number, organization)| AsNumber { number, organization });
+        let id = group.id();
         let finding = Finding {
-            id: group.id(),
+            new: self.view.context.baseline.map(|baseline| !baseline.has_finding(&id)),
+            id,
             asset,
             channel,
             destination: Destination {

@@ -23,11 +23,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::fact::value;
 use crate::place::{Country, GROUPS, Prefix, PrefixMap, PrefixSet, Region, is_no_host};
+pub use crate::record::Origin;
 
 mod check;
 mod crossing;
@@ -164,15 +164,6 @@ pub enum Location {
     Outside,
     /// Of no host: multicast, broadcast, unspecified, loopback.
     Special,
-}
-
-/// Which policy a report was made with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// The file as it was given, or the name of a preset.
-    pub name: String,
-    /// SHA-256 over its text.
-    pub sha256: String,
 }
 
 /// What a policy says of one finding.

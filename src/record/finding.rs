@@ -113,6 +113,9 @@ pub struct Asset {
     pub evidence: Vec<Evidence>,
     /// The part of the network it is in, as the policy names it.
     pub site: Option<String>,
+    /// The baseline does not have it; none without a baseline.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub new: Option<bool>,
     /// One address fronts many hosts, as a NAT gateway does.
     pub shared_address: bool,
     /// IP bytes it sent to other hosts, inside and outside.
@@ -259,6 +262,9 @@ pub struct Finding {
     pub severity: String,
     /// It counts for `--fail-on-finding`: what the policy's `[alert]` says, else whether it leaves.
     pub alert: bool,
+    /// The baseline does not have it; none without a baseline.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub new: Option<bool>,
     /// Plain sentences.
     pub why: Vec<String>,
 }

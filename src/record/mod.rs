@@ -3,12 +3,14 @@
 //! In: ended flows. Out: [`FlowRecord`]s as they are, [`Rollup`]s that merge, and at the end the
 //! [`Finding`]s and [`Asset`]s a report prints. Nothing here judges; `join` fills them in.
 
+mod baseline;
 mod finding;
 mod flow;
 mod rollup;
 pub mod spool;
 mod starts;
 
+pub use baseline::{Baseline, Origin};
 pub use finding::{
     AsNumber, Asset, Channel, CountryBytes, Crossing, Destination, Direction, Evidence, Finding, FindingAsset, Loss,
     MonthBytes, Schedule,

@@ -5,14 +5,14 @@
 
 pub mod flow;
 pub mod jsonl;
+pub mod read;
 pub mod text;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::ledger::Ledger;
-use crate::policy::Origin;
-use crate::record::{Asset, Finding};
+use crate::record::{Asset, Finding, Origin};
 use crate::signature::Seal;
 
 /// Version of the output formats; `fixtures/schema` describes them.
@@ -40,9 +40,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// Something counts for `--fail-on-finding`.
+    /// Something counts for `--fail-on-finding`; with a baseline, something new.
     pub fn alerts(&self) -> bool {
-        self.findings.iter().any(|finding| finding.alert)
+        self.findings.iter().any(|finding| finding.alert && finding.new != Some(false))
     }
 }
 
@@ -75,6 +75,8 @@ pub struct Header {
     pub inside: Vec<String>,
     /// The policy file or preset; flags win over it.
     pub policy: Option<Origin>,
+    /// The older report beside which findings and assets are new.
+    pub baseline: Option<Origin>,
     /// The filter expression.
     pub filter: Option<String>,
     /// The signatures used.

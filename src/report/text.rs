@@ -92,6 +92,11 @@ impl Page<'_> {
             let line = format!("policy {}, SHA-256 {}", policy.name, policy.sha256);
             writeln!(self.out, "{}", self.paint(DIM, &line))?;
         }
+        if let Some(baseline) = &header.baseline {
+            let new = report.findings.iter().filter(|finding| finding.new == Some(true)).count();
+            let line = format!("{} not in the baseline {}", count(new, "finding"), baseline.name);
+            writeln!(self.out, "{}", self.paint(DIM, &line))?;
+        }
         let Some(pack) = &signatures.pack else { return Ok(()) };
         let line = format!(
             "signature pack {}, serial {}, signed by the key {}, SHA-256 {}",
@@ -197,7 +202,8 @@ impl Page<'_> {
             let name = self.paint(BOLD, &format!("{vendor}{}{words}", asset.product));
             let mac = asset.mac.as_ref().map(|m| format!(", {m}")).unwrap_or_default();
             let site = asset.site.as_ref().map(|site| format!(", {site}")).unwrap_or_default();
-            writeln!(self.out, "  {}  {name}  {} % sure{mac}{site}{shared}", asset.ip, asset.confidence)?;
+            let new = if asset.new == Some(true) { ", new" } else { "" };
+            writeln!(self.out, "  {}  {name}  {} % sure{mac}{site}{shared}{new}", asset.ip, asset.confidence)?;
             for evidence in asset.evidence.iter().take(EVIDENCE_LINES_MAX) {
                 let text = format!(
                     "          {} {} (packet {}, {})",
@@ -295,8 +301,9 @@ fn row(finding: &Finding) -> [String; 7] {
         Crossing::Probable => "?",
         _ => "",
     };
+    let new = if finding.new == Some(true) { " new" } else { "" };
     [
-        finding.severity.clone(),
+        format!("{}{new}", finding.severity),
         asset,
         channel,
         shortened(&finding.channel.data.join(" "), 32),

@@ -4,6 +4,7 @@
 
 use crate::join::Seen;
 use crate::ledger::Ledger;
+use crate::record::Finding;
 use crate::time::SECOND;
 
 /// TCP flows from which on it can be said that one direction is missing.
@@ -16,6 +17,8 @@ const QUIET_FLOWS: u64 = 10;
 /// Loss that is worth a word.
 const LOSS_PART: f64 = 0.001;
 const MISSING_PART: f64 = 0.01;
+/// New findings that are named.
+const NEW_NAMED_MAX: usize = 3;
 
 /// What is to be said after so many nanoseconds.
 pub(super) fn of(ledger: &Ledger, seen: Seen, nanoseconds: i64) -> Vec<String> {
@@ -50,6 +53,23 @@ pub(super) fn of(ledger: &Ledger, seen: Seen, nanoseconds: i64) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// That the baseline lacks findings which count.
+pub(super) fn of_new(findings: &[Finding]) -> Option<String> {
+    let new: Vec<&Finding> = findings.iter().filter(|finding| finding.alert && finding.new == Some(true)).collect();
+    let named = new.iter().take(NEW_NAMED_MAX).map(|finding| {
+        let to = &finding.destination;
+        let place = to.country.as_deref().unwrap_or("??");
+        let far = to.domain.as_deref().or(to.ip.first().map(String::as_str)).unwrap_or("unknown");
+        let far = far.escape_debug();
+        format!("{} {} to {far} ({place}), finding {}", finding.asset.ip, finding.channel.id, finding.id)
+    });
+    let named: Vec<String> = named.collect();
+    let more = new.len().saturating_sub(named.len());
+    let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+    let is = if new.len() == 1 { "finding is" } else { "findings are" };
+    (!new.is_empty()).then(|| format!("{} {is} not in the baseline: {}{more}.", new.len(), named.join("; ")))
 }
 
 #[cfg(test)]
