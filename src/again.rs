@@ -3,13 +3,16 @@
 //! In: reports that carry their sums, or lines of flow records; what to judge by. Out: one report, as if all of it had been
 //! read at once. Nothing is added up twice: a capture that is in two reports is refused.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use crate::capture::Damage;
-use crate::collect::{Gathered, Judging};
-use crate::join::{Carried, Joined, Knowledge, Seen};
+use crate::collect::{Desk, Gathered, Joiner, Judging, judge_held};
+use crate::join::{Carried, Joined, Knowledge, Parts, Seen};
 use crate::ledger::Ledger;
 use crate::merge::Merge;
+use crate::record::FlowRecord;
 use crate::report::{DamageLine, FORMAT, Header, Report, Source};
 use crate::scan::{gaps, header};
 
@@ -58,11 +61,19 @@ pub struct Named {
     pub report: Report,
 }
 
+/// What came out.
+pub struct Merged {
+    /// The report.
+    pub report: Report,
+    /// Flows that went on from one capture into another.
+    pub joined: u64,
+}
+
 /// Several reports as one.
 ///
 /// # Errors
 /// When one cannot be merged, or two hold the same.
-pub fn merge(mut reports: Vec<Named>, judging: &Judging) -> Result<Report, MergeError> {
+pub fn merge(mut reports: Vec<Named>, judging: &Judging) -> Result<Merged, MergeError> {
     refuse_twice(&reports)?;
     let inputs: Vec<String> = reports.iter().flat_map(|named| named.report.header.inputs.iter().cloned()).collect();
     // Packets are numbered through in the order in which one scan would read them.
@@ -71,7 +82,8 @@ pub fn merge(mut reports: Vec<Named>, judging: &Judging) -> Result<Report, Merge
     for Named { name, report } in reports {
         sum.add(name, report, judging)?;
     }
-    Ok(sum.report(inputs, judging))
+    let joined = sum.joiner.joined;
+    Ok(Merged { report: sum.report(inputs, judging), joined })
 }
 
 fn order(header: &Header) -> (Option<&str>, Option<&Source>) {
@@ -82,6 +94,7 @@ fn order(header: &Header) -> (Option<&str>, Option<&Source>) {
 #[derive(Default)]
 struct Sum {
     gathered: Gathered,
+    joiner: Joiner,
     knowledge: Knowledge,
     /// Something was settled.
     settled: bool,
@@ -101,8 +114,9 @@ impl Sum {
         let Some(sums) = sums else { return Err(MergeError::WithoutSums { report: name }) };
         let bad = |reason| MergeError::Sums { report: name.clone(), reason };
         let carried = Carried::from_json(&sums).map_err(bad)?;
-        let (gathered, settled) = carried.into_parts(&judging.signatures, self.packets).map_err(bad)?;
+        let Parts { gathered, edges, settled } = carried.into_parts(&judging.signatures, self.packets).map_err(bad)?;
         self.gathered.merge(gathered);
+        self.joiner.add(self.filters.len(), edges, self.packets);
         if let Some(settled) = settled {
             self.knowledge.restore(settled, &judging.signatures).map_err(bad)?;
             self.settled = true;
@@ -118,7 +132,11 @@ impl Sum {
     fn report(mut self, inputs: Vec<String>, judging: &Judging) -> Report {
         let context = judging.context();
         let settled = self.settled.then(|| self.knowledge.store(context));
-        let sums = Carried::new(&self.gathered, settled, &judging.signatures).into_json();
+        let carry = |gathered: &Gathered, edges: &[FlowRecord]| {
+            Carried::new(gathered, edges, settled, &judging.signatures).into_json()
+        };
+        let desk = Arc::new(Desk::new(judging.clone()));
+        let (sums, _) = judge_held(self.joiner.into_records(), &mut self.gathered, &desk, false, carry);
         let limits = std::mem::take(&mut self.gathered.limits);
         let mut seen = self.knowledge.seen;
         seen.merge(Seen::of(&self.gathered));

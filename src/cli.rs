@@ -37,7 +37,7 @@ pub struct Cli {
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 everything read; 1 nothing usable, or an I/O error; 2 bad usage; \
-3 some input was damaged or skipped, what was readable is reported; 4 something leaves the country (only with --fail-on-finding).";
+3 some input was damaged or skipped, what was readable is reported; 4 something leaves the country (only with --fail-on-finding, and diff --fail-on-new).";
 
 /// The commands.
 #[derive(Debug, Subcommand)]

@@ -14,7 +14,7 @@ mod neighbours;
 mod stored;
 
 pub use assets::{Identified, Vendorship};
-pub use carried::Carried;
+pub use carried::{Carried, Parts};
 pub use knowledge::{Knowledge, MONTHS_MAX, SUMS_MAX, Seen};
 pub use names::NameBook;
 pub use stored::Stored;

@@ -15,13 +15,13 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::capture::{Damage, Source};
-use crate::collect::{Collector, Desk, Gathered, Judging};
+use crate::collect::{Collector, Desk, Gathered, Judging, judge_held};
 use crate::fact::value;
 use crate::join::{Carried, Joined, Seen, join};
 use crate::merge::{Merge, Tally};
 use crate::place::{self, Places};
 use crate::policy::{Location, Policy};
-use crate::record::Asset;
+use crate::record::{Asset, FlowRecord};
 use crate::report::{self, DamageLine, FORMAT, Gap, Header, PROGRAM, Report, SignatureSummary};
 use crate::run::{ByInput, Done, Settings, State, Threads, run, run_watched};
 use crate::signature::Signatures;
@@ -91,7 +91,8 @@ impl Scan {
             rayon::spawn(move || places.warm());
         }
         let desk = self.desk();
-        let done = run(source, &self.settings(progress), || Collector::new(desk.clone(), self.keep_flows));
+        let collector = if self.mergeable { Collector::holding } else { Collector::new };
+        let done = run(source, &self.settings(progress), || collector(desk.clone(), self.keep_flows));
         self.conclude(done, source, inputs)
     }
 
@@ -117,17 +118,22 @@ impl Scan {
         ledger.received += filtered;
         ledger.not_decoded.extend((filtered > 0).then(|| ("filter.not-matched".to_owned(), filtered)));
         ledger.add_losses(&source.losses());
-        let mut gathered: Option<Gathered> = None;
-        let mut spools = Vec::new();
-        for collector in collectors {
+        let (mut gathered, mut held, mut spools) = (Gathered::default(), Vec::new(), Vec::new());
+        for mut collector in collectors {
+            held.append(&mut collector.take_held());
             let (part, spool) = collector.into_parts();
-            match &mut gathered {
-                None => gathered = Some(part),
-                Some(sum) => sum.merge(part),
-            }
+            gathered.merge(part);
             spools.extend(spool);
         }
-        let gathered = gathered.unwrap_or_default();
+        let carry = |gathered: &Gathered, edges: &[FlowRecord]| {
+            Carried::new(gathered, edges, None, &self.judging.signatures).into_json()
+        };
+        let mut sums = None;
+        if self.mergeable {
+            let (carried, more) = judge_held(held, &mut gathered, &self.desk(), self.keep_flows, carry);
+            sums = carried;
+            spools.extend(more);
+        }
         for (name, count) in &gathered.limits {
             ledger.note(name, count.0);
         }
@@ -137,8 +143,6 @@ impl Scan {
         let mut header = header(&self.judging, seen, inputs, &damage, self.filter.as_deref());
         let threads = Threads::new(self.workers);
         header.sources = threads.run(|| sources(&by_input, self.mergeable));
-        let sums =
-            self.mergeable.then(|| Carried::new(&gathered, None, &self.judging.signatures).into_json()).flatten();
         let joined = threads.run(|| join(gathered, self.judging.context()));
         let Joined { findings, assets, hosts, names } = joined;
         let gaps = gaps(&self.judging.signatures, &assets);

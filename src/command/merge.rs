@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use bordertap::again::{self, MergeError, Named};
+use bordertap::again::{self, MergeError, Merged, Named};
 use bordertap::cli::{JudgeArgs, MergeArgs};
-use bordertap::report;
+use bordertap::report::{self, text};
 
 use super::{Failure, Log, judge_with, status, write_records, write_report};
 
@@ -18,10 +18,13 @@ pub(crate) fn merge(args: &MergeArgs, log: &Log) -> Result<u8, Failure> {
     if digests.into_iter().any(|digest| *digest != judging.signatures.digest) {
         log.warn("reports were made with other signatures: what those did not know is only found again by recheck");
     }
-    let report = again::merge(reports, &judging).map_err(|error| match error {
+    let Merged { report, joined } = again::merge(reports, &judging).map_err(|error| match error {
         MergeError::Twice { .. } => Failure::Usage(error.to_string()),
         other => Failure::Useless(other.to_string()),
     })?;
+    if joined > 0 {
+        log.info(&format!("{} went on from one capture into another", text::count(joined as usize, "flow")));
+    }
     write_records(&args.outputs, &report)?;
     write_report(&args.outputs, &args.talk, &report)?;
     Ok(match (args.fail_on_finding && report.alerts(), report.header.damage.is_empty()) {

@@ -13,10 +13,12 @@ use serde_json::value::RawValue;
 
 use super::stored::{self, Stored};
 use crate::collect::{Behind, Gathered, NAMES_PER_ADDRESS_MAX, Rollups};
-use crate::fact::{Seen, Side, value};
+use crate::fact::{FLAGS, Fact, Facts, Seen, Side, value};
+use crate::flow::key::Key;
+use crate::flow::tunnels::Tunnels;
 use crate::merge::{By, Few, First, Merge, Span, Tally};
 use crate::parse;
-use crate::record::{EvidenceKey, Gist, HostTraits, Rare, Rollup, RollupKey, Starts, Unseen, Volume};
+use crate::record::{EvidenceKey, FlowRecord, Gist, HostTraits, Rare, Rollup, RollupKey, Starts, Unseen, Volume};
 use crate::signature::pattern::hex_bytes;
 use crate::signature::{Signatures, Translator};
 use crate::time::Time;
@@ -31,6 +33,9 @@ pub struct Carried {
     format: u32,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     gathered: Option<Box<Rows>>,
+    /// Flows that may go on in another capture: they are in no sum.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    edges: Vec<EdgeRow>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     settled: Option<Stored>,
 }
@@ -77,15 +82,53 @@ struct RollupRow(
     Option<(Few<IpAddr, { crate::record::ADDRESSES_MAX }>, [u64; 5])>,
 );
 
+/// A flow at an edge.
+#[derive(Serialize, Deserialize)]
+struct EdgeRow(
+    /// Lower and higher endpoint of the key.
+    [(IpAddr, u16); 2],
+    /// Protocol, IP version.
+    [u8; 2],
+    /// The endpoints keep their direction; the lower one opened it; its SYN was seen; it is closed.
+    [bool; 4],
+    /// First and last packet.
+    [i64; 2],
+    /// Number of the first packet.
+    u64,
+    /// Packets, bytes, missing bytes, each by side.
+    [[u64; 2]; 3],
+    /// Payload, more, data, each by side.
+    [[bool; 2]; 3],
+    Option<[[u8; 6]; 2]>,
+    /// VLAN, tunnels.
+    (Option<u16>, Vec<String>),
+    Option<String>,
+    /// Flags.
+    Vec<String>,
+    /// Field, side, value in hex, time, packet.
+    Vec<(String, u8, String, i64, u64)>,
+);
+
+/// What a document gives back.
+pub struct Parts {
+    /// Sums.
+    pub gathered: Gathered,
+    /// Flows that may go on in another capture.
+    pub edges: Vec<FlowRecord>,
+    /// What a sensor had settled.
+    pub settled: Option<Stored>,
+}
+
 impl Carried {
-    /// Of what was gathered, and of what was settled beside it.
-    pub fn new(gathered: &Gathered, settled: Option<Stored>, signatures: &Signatures) -> Carried {
-        Carried { format: FORMAT, gathered: Some(Box::new(Rows::of(gathered, signatures))), settled }
+    /// Of what was gathered, of the flows that are not in it, and of what was settled beside it.
+    pub fn new(gathered: &Gathered, edges: &[FlowRecord], settled: Option<Stored>, signatures: &Signatures) -> Carried {
+        let gathered = Some(Box::new(Rows::of(gathered, signatures)));
+        Carried { format: FORMAT, gathered, edges: edges.iter().map(edge_row).collect(), settled }
     }
 
     /// Of what a sensor knows.
     pub fn settled(stored: Stored) -> Carried {
-        Carried { format: FORMAT, gathered: None, settled: Some(stored) }
+        Carried { format: FORMAT, gathered: None, edges: Vec::new(), settled: Some(stored) }
     }
 
     /// As it stands in a report.
@@ -105,22 +148,23 @@ impl Carried {
         }
     }
 
-    /// What was gathered and what was settled. `packets` were read before in what it is merged with: its own packets are
-    /// numbered on from there.
+    /// Its parts. `packets` were read before in what it is merged with: those of sums are numbered on from there.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn into_parts(self, signatures: &Signatures, packets: u64) -> Result<(Gathered, Option<Stored>), String> {
+    pub fn into_parts(self, signatures: &Signatures, packets: u64) -> Result<Parts, String> {
         let translator = Translator::to(signatures);
         let gathered = match self.gathered {
             Some(rows) => rows.into_gathered(&translator, packets)?,
             None => Gathered::default(),
         };
+        let edges =
+            self.edges.into_iter().map(edge_of).collect::<Option<_>>().ok_or("`sums`: a flow cannot be read")?;
         let settled = self.settled.map(|mut stored| {
             stored.number_from(packets);
             stored
         });
-        Ok((gathered, settled))
+        Ok(Parts { gathered, edges, settled })
     }
 }
 
@@ -317,4 +361,75 @@ fn rollup_of(row: RollupRow, seen: impl Fn(i64, u64) -> Seen) -> Rollup {
         starts: Starts::from_parts(starts.0, starts.1),
         rare: rare.map(|(addresses, unseen)| Box::new(Rare { addresses, unseen: Unseen::of(unseen) })),
     }
+}
+
+fn edge_row(record: &FlowRecord) -> EdgeRow {
+    let key = &record.key;
+    let fact = |fact: Fact<'_>| {
+        let side = fact.side.index() as u8;
+        (fact.field.name.to_owned(), side, value::hex(fact.value), fact.seen.time.0, fact.seen.packet)
+    };
+    EdgeRow(
+        [key.endpoint(true), key.endpoint(false)],
+        [key.protocol(), key.version()],
+        [key.is_one_way(), record.opener_low, record.opened, record.closed],
+        [record.first.0, record.last.0],
+        record.number,
+        [record.packets, record.bytes, record.missing],
+        [record.payload, record.more, record.data],
+        record.macs,
+        (record.vlan, record.tunnels.names().map(str::to_owned).collect()),
+        record.protocol.map(str::to_owned),
+        record.facts.flags.names().map(str::to_owned).collect(),
+        sorted(record.facts.iter().map(fact)),
+    )
+}
+
+fn edge_of(row: EdgeRow) -> Option<FlowRecord> {
+    let EdgeRow(
+        [low, high],
+        [protocol, version],
+        bits,
+        [first, last],
+        number,
+        counts,
+        sent,
+        macs,
+        around,
+        name,
+        flags,
+        all,
+    ) = row;
+    let ([one_way, opener_low, opened, closed], [packets, bytes, missing], [payload, more, data]) =
+        (bits, counts, sent);
+    let mut facts = Facts::default();
+    for (field, side, value, time, packet) in all {
+        // A field that is gone is nobody's any more.
+        let Some(field) = parse::any_field(&field) else { continue };
+        let side = if side == 0 { Side::Source } else { Side::Destination };
+        facts.add(field, side, Seen { time: Time(time), packet }, &hex_bytes(&value)?);
+    }
+    for (flag, _) in FLAGS.iter().filter(|(_, name)| flags.iter().any(|there| there == name)) {
+        facts.flags.set(*flag);
+    }
+    Some(FlowRecord {
+        key: Key::from_parts(low, high, protocol, version, one_way)?,
+        opener_low,
+        first: Time(first),
+        last: Time(last),
+        number,
+        packets,
+        bytes,
+        missing,
+        payload,
+        more,
+        opened,
+        closed,
+        data,
+        macs,
+        vlan: around.0,
+        tunnels: Tunnels::from_names(around.1.iter().map(String::as_str))?,
+        protocol: name.and_then(|name| parse::PROTOCOLS.iter().find(|p| p.name == name)).map(|p| p.name),
+        facts,
+    })
 }

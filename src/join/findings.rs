@@ -20,7 +20,7 @@ use crate::fact::{Facts, Seen, Side, value};
 use crate::merge::{Map, Merge, Tally};
 use crate::parse::dns;
 use crate::place::Place;
-use crate::policy::{Case, CrossingInput, Direction, Location, crossing};
+use crate::policy::{Case, CrossingInput, Direction, Location, crossing, exemption_text};
 use crate::record::{
     AsNumber, Channel, CountryBytes, Destination, Evidence, Finding, FindingAsset, Gist, Loss, Rollup, RollupKey,
     Schedule, Starts, Volume,
@@ -334,7 +334,7 @@ impl<'a> Finder<'a> {
             last_seen: rollup.span.last,
             month_bytes_out: months.max().unwrap_or(0),
         });
-        why.extend(judged.why);
+        why.extend(judged.exemption.as_ref().map(exemption_text));
         let first = sum.addresses.iter().next();
         let as_ = first
             .and_then(|address| self.view.context.places.asn(*address))
@@ -380,6 +380,7 @@ impl<'a> Finder<'a> {
             },
             severity: judged.severity.name().to_owned(),
             alert: judged.alert,
+            exemption: judged.exemption,
             why,
         };
         (finding, known)

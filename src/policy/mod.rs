@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 
 use crate::fact::value;
 use crate::place::{Country, GROUPS, Prefix, PrefixMap, PrefixSet, Region, is_no_host};
-pub use crate::record::Origin;
+pub use crate::record::{Exempted, Origin};
 
 mod check;
 mod crossing;
@@ -173,8 +173,17 @@ pub struct Judged {
     pub severity: Severity,
     /// It counts for `--fail-on-finding`.
     pub alert: bool,
-    /// A sentence when an exemption has a part in it.
-    pub why: Option<String>,
+    /// The exemption that is about it.
+    pub exemption: Option<Exempted>,
+}
+
+/// A sentence on an exemption.
+pub fn exemption_text(exemption: &Exempted) -> String {
+    let Exempted { owner, reason, until, ended } = exemption;
+    match ended {
+        true => format!("The exemption in the policy ended on {until}; it was made by {owner}."),
+        false => format!("Exempt by policy until {until}, {owner}: {reason}"),
+    }
 }
 
 /// The rules of one run.
@@ -290,21 +299,18 @@ impl Policy {
             Crossing::Home => Severity::Info,
             _ => self.severity.of(rules::function_of(case), case.data).0,
         };
-        let (severity, why) = match self.exemption(case) {
-            Some(exemption) if case.last_seen < exemption.end => {
-                let Exemption { until, owner, reason, .. } = exemption;
-                (Severity::Exempt, Some(format!("Exempt by policy until {until}, {owner}: {reason}")))
-            }
-            Some(Exemption { until, owner, .. }) => {
-                (usual, Some(format!("The exemption in the policy ended on {until}; it was made by {owner}.")))
-            }
-            None => (usual, None),
-        };
+        let exemption = self.exemption(case).map(|exemption| Exempted {
+            owner: exemption.owner.clone(),
+            reason: exemption.reason.clone(),
+            until: exemption.until.to_string(),
+            ended: case.last_seen >= exemption.end,
+        });
+        let severity = if exemption.as_ref().is_some_and(|e| !e.ended) { Severity::Exempt } else { usual };
         let alert = match &self.alert {
             Some(alert) => alert.counts(case, severity),
             None => case.crossing.leaves(),
         };
-        Judged { severity, alert, why }
+        Judged { severity, alert, exemption }
     }
 
     /// The exemption that is about this case: the first that has not ended, else the one that ended last.

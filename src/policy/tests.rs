@@ -422,9 +422,9 @@ mod severities {
         let policy = policy(EXAMPLE);
         let update = |second| {
             let case = Case { last_seen: Time::new(second, 0), ..case("fortinet.fortiguard.update", "update", &[]) };
-            let Judged { severity, alert, why } = policy.judge(&case);
+            let Judged { severity, alert, exemption } = policy.judge(&case);
             assert!(!alert);
-            (severity.name(), why)
+            (severity.name(), exemption.as_ref().map(exemption_text))
         };
         let exempt = "Exempt by policy until 2027-06-30, Network operations: Signature updates carry the serial number only; accepted by the security office.";
         assert_eq!(update(JUNE_30), ("exempt", Some(exempt.into())));
@@ -433,7 +433,7 @@ mod severities {
         assert_eq!(update(JUNE_30 + 86_400), ("low", Some(ended.into())));
         assert_eq!(severity(&policy, &case("fortinet.fortiguard.update.other", "update", &[])), "low");
         let home = Case { crossing: Crossing::Home, ..case("fortinet.fortiguard.update", "update", &[]) };
-        assert_eq!((severity(&policy, &home), policy.judge(&home).why), ("info", None));
+        assert_eq!((severity(&policy, &home), policy.judge(&home).exemption), ("info", None));
     }
 
     /// Each narrowing alone keeps an exemption from another finding.
@@ -471,7 +471,7 @@ mod severities {
         let policy = policy(&text);
         let why = |second, country| {
             let case = Case { last_seen: Time::new(second, 0), country, ..case("a", "update", &[]) };
-            policy.judge(&case).why.unwrap()
+            exemption_text(&policy.judge(&case).exemption.unwrap())
         };
         assert!(why(0, Some("US")).contains(", old:"));
         assert!(why(JUNE_30, Some("US")).contains(", first:"));

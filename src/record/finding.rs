@@ -225,6 +225,19 @@ pub struct Loss {
     pub evicted: u64,
 }
 
+/// That the policy accepts a finding, or did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exempted {
+    /// Who answers for it.
+    pub owner: String,
+    /// Why it is accepted.
+    pub reason: String,
+    /// The last day, `2027-06-30`.
+    pub until: String,
+    /// That day was over when the finding was last seen: it exempts no more.
+    pub ended: bool,
+}
+
 /// One line of the answer: who, what, where, how much.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
@@ -262,6 +275,8 @@ pub struct Finding {
     pub severity: String,
     /// It counts for `--fail-on-finding`: what the policy's `[alert]` says, else whether it leaves.
     pub alert: bool,
+    /// The exemption of the policy that is about it.
+    pub exemption: Option<Exempted>,
     /// The baseline does not have it; none without a baseline.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub new: Option<bool>,

@@ -12,8 +12,8 @@ mod starts;
 
 pub use baseline::{Baseline, Origin};
 pub use finding::{
-    AsNumber, Asset, Channel, CountryBytes, Crossing, Destination, Direction, Evidence, Finding, FindingAsset, Loss,
-    MonthBytes, Schedule,
+    AsNumber, Asset, Channel, CountryBytes, Crossing, Destination, Direction, Evidence, Exempted, Finding,
+    FindingAsset, Loss, MonthBytes, Schedule,
 };
 pub use flow::{FlowRecord, NAME_FIELDS, normal_name, transport};
 pub use rollup::{

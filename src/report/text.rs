@@ -152,7 +152,9 @@ impl Page<'_> {
         for (row, finding) in rows.iter().zip(findings) {
             writeln!(self.out, "  {}", line(row, &widths))?;
             let shown = if self.style.verbose { finding.why.len() } else { 1 };
-            for why in finding.why.iter().take(shown) {
+            // The exemption is what was said last.
+            let last = finding.exemption.as_ref().and(finding.why.last()).filter(|_| shown < finding.why.len());
+            for why in finding.why.iter().take(shown).chain(last) {
                 let why = self.paint(DIM, &format!("{:10}{why}", ""));
                 writeln!(self.out, "  {why}")?;
             }

@@ -76,6 +76,7 @@ pub(super) fn of_new(findings: &[Finding]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::merge::Tally;
+    use crate::record::{Loss, Schedule};
 
     fn seen(tcp: u64, one_sided: u64, flows: u64) -> Seen {
         Seen { tcp_flows: [Tally(tcp), Tally(one_sided)], flows: Tally(flows), ..Seen::default() }
@@ -100,5 +101,39 @@ mod tests {
         for (warning, words) in all.iter().zip(expect) {
             assert!(warning.contains(words), "{warning}");
         }
+    }
+
+    fn finding(id: &str, alert: bool, new: Option<bool>, domain: &str) -> Finding {
+        let document = serde_json::json!({
+            "id": id, "direction": "outbound", "crossing": "observed", "attempted_only": false, "bytes_out": 1,
+            "bytes_in": 1, "sessions": 1, "first_seen": "", "last_seen": "", "by_month": {}, "loss": Loss::default(),
+            "schedule": Schedule::default(), "severity": "high", "alert": alert, "exemption": null, "new": new, "why": [],
+            "asset": {
+                "ip": "10.0.0.1", "mac": null, "site": null, "vendor": "X", "product": "X", "confidence": 90,
+                "evidence": [],
+            },
+            "channel": {
+                "id": "x.telemetry", "vendor": "X", "product": "X", "function": "telemetry", "data": [],
+                "data_basis": null, "basis": null, "source": [], "off_switch": null, "matched": [], "confidence": 90,
+            },
+            "destination": {
+                "domain": domain, "domain_basis": null, "ip": [], "country": "US", "country_basis": "address",
+                "country_confidence": 70, "as": null,
+            },
+        });
+        serde_json::from_value(document).unwrap()
+    }
+
+    #[test]
+    fn what_the_baseline_lacks_is_named() {
+        let quiet =
+            [finding("1", true, None, "a"), finding("2", true, Some(false), "a"), finding("3", false, Some(true), "a")];
+        assert_eq!(of_new(&quiet), None);
+        let one = of_new(&[finding("4", true, Some(true), "a\u{1b}\u{202e}b")]).unwrap();
+        let line = "1 finding is not in the baseline: 10.0.0.1 x.telemetry to a\\u{1b}\\u{202e}b (US), finding 4.";
+        assert_eq!(one, line);
+        let many: Vec<Finding> = (0..5).map(|n| finding(&n.to_string(), true, Some(true), "a")).collect();
+        let many = of_new(&many).unwrap();
+        assert!(many.starts_with("5 findings are not in the baseline: ") && many.ends_with("; and 2 more."), "{many}");
     }
 }

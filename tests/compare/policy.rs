@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{DEMO, file, fits, run, status, stderr, stdout};
 
@@ -155,13 +155,16 @@ fn sites_exemptions_and_severities_are_in_the_records_and_the_text() {
     assert!(
         why(RATING).contains("The exemption in the policy ended on 2026-11-01; it was made by Network operations.")
     );
-    assert!(!why(WILDFIRE).contains("xempt"));
+    assert!(!why(WILDFIRE).contains("xempt") && findings[WILDFIRE]["exemption"].is_null());
+    let exemption = json!({ "owner": "Network operations", "reason": "Until the proxy is there.", "until": "2026-11-01", "ended": true });
+    assert_eq!(findings[RATING]["exemption"], exemption);
+    assert_eq!(findings[UPLOAD]["exemption"]["ended"], false);
     let sites: Vec<&str> = report["assets"].as_array().unwrap().iter().map(|a| a["site"].as_str().unwrap()).collect();
     assert_eq!(sites, ["<b>=Head office|", "Firewalls", "Firewalls", "<b>=Head office|"]);
     let policy = &report["header"]["policy"];
     assert_eq!((&policy["name"], policy["sha256"].as_str().unwrap().len()), (&Value::from(path), 64));
 
-    let output = run(&["scan", DEMO, "--policy", path, "-v"]);
+    let output = run(&["scan", DEMO, "--policy", path]);
     let text = stdout(&output);
     assert!(text.contains("10.20.0.2 Palo Alto Networks applianc…, Firewalls"), "{text:.3000}");
     assert!(text.contains("98 % sure, 00:1b:17:20:00:02, Firewalls"));
