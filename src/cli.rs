@@ -3,6 +3,7 @@
 //! This is the program's table of contents: help, man page and shell completions are made from it.
 
 mod bench_live;
+mod evidence;
 mod live;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use crate::bench::traffic::{SEED, Size};
 use crate::output::parse_size;
 
 pub use bench_live::BenchLiveArgs;
+pub use evidence::{EvidenceArgs, Payload, VerifyArgs};
 pub use live::{CHECK_TIME, LiveArgs, Sandbox, Through, Timestamps};
 
 /// Which foreign security appliances are here, what they send, to which country, and how much.
@@ -40,6 +42,12 @@ pub enum Command {
     Scan(Box<ScanArgs>),
     /// Listen on interfaces until Ctrl-C, --duration or --count, then say the same as scan
     Live(Box<LiveArgs>),
+    /// Hold a folder that --evidence wrote against what it claims
+    ///
+    /// Checks every digest and the signature, then reads each file as scan does and says whether the same finding comes out:
+    /// asset, channel, name, country, direction and crossing. Volumes are not compared: a file has the packets that prove a
+    /// finding, not all of them. Exit status 0 when all is well, 1 when anything is damaged or comes out otherwise.
+    Verify(Box<VerifyArgs>),
     /// Measure how fast this build is on this machine, and where the time goes
     ///
     /// Without an argument, traffic of every kind is made in memory and read by the real pipeline. Nothing is read from a
@@ -100,6 +108,10 @@ pub struct RunArgs {
     /// Where results go
     #[command(flatten)]
     pub outputs: OutputArgs,
+
+    /// The packets behind findings
+    #[command(flatten)]
+    pub evidence: EvidenceArgs,
 
     /// Exit with 4 when anything leaves the country
     #[arg(long)]

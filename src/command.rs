@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod live;
 pub(crate) mod scan;
 pub(crate) mod signatures;
+pub(crate) mod verify;
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};

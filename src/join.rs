@@ -13,6 +13,7 @@ mod neighbours;
 mod stored;
 
 pub use assets::{Identified, Vendorship};
+pub use findings::{Attributed, Attribution, UNEXPLAINED, is_outbound};
 pub use knowledge::{Knowledge, MONTHS_MAX, SUMS_MAX, Seen};
 pub use names::NameBook;
 pub use stored::Stored;

@@ -40,7 +40,8 @@
 //! [`collect`] says what each flow comes to and adds flows up, worker by worker; [`join`] settles what only the whole can
 //! tell: names from other flows, who a host is, which channel a flow was, where it went.
 //!
-//! [`report`] prints; [`scan`] is one scan from inputs, files or interfaces, to a report; [`preflight`] says beforehand
+//! [`report`] prints; [`scan`] is one scan from inputs, files or interfaces, to a report; [`evidence`] keeps the packets
+//! behind its findings and holds them against what they prove; [`preflight`] says beforehand
 //! whether interfaces show what there is to see; [`output`] is where records of a sensor go, [`view`] what it shows of
 //! itself, [`sensor`] leads a run that goes on, [`service`] is what surrounds it; [`metrics`] shows a sensor to
 //! Prometheus, [`tui`] on a terminal; [`notify`]
@@ -74,6 +75,7 @@ pub mod capture;
 pub mod cli;
 pub mod collect;
 pub mod decode;
+pub mod evidence;
 pub mod fact;
 pub mod fingerprint;
 pub mod flow;

@@ -30,6 +30,7 @@ const ORDER: &[&str] = &[
     "join",
     "report",
     "scan",
+    "evidence",
     "preflight",
     "output",
     "view",
