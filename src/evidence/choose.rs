@@ -66,6 +66,8 @@ struct Wanted {
     finding: usize,
     name: String,
     time: Time,
+    /// Who needs the name, when it made the channel.
+    signature: Option<String>,
 }
 
 /// How good an answer is: what the client itself was told latest before the flow, else first after it, else what anybody
@@ -189,7 +191,9 @@ impl Choice<'_> {
         let Some(&at) = self.by_id.get(told.id.as_str()) else { return };
         let Some(finding) = self.findings.get(at) else { return };
         if let Some(name) = finding.destination.domain.clone().filter(|_| told.name_from_dns || gist.hidden) {
-            let wanted = Wanted { finding: at, name, time: record.first };
+            let when = told.when.and_then(|when| self.judging.signatures.when(when));
+            let signature = when.filter(|_| told.name_from_dns).map(|w| format!("{}, {}", w.entry.id, w.matched()));
+            let wanted = Wanted { finding: at, name, time: record.first, signature };
             self.wanted.entry(remote).or_default().push((host, wanted));
         }
         let flags = record.facts.flags;
@@ -244,7 +248,7 @@ impl Choice<'_> {
             let mut track = Track::of(record);
             let matched = finding.channel.matched.first().map(|matched| format!("{}, {matched}", finding.channel.id));
             track.note(Some(question.side), question.seen.packet, dns::QNAME.name, &name, matched);
-            track.note_answers(record, &name);
+            track.note_answers(record, &name, None);
             let remote = rollup.addresses().next();
             self.offer(at, Kind { remote, payload: [true; 2], more: [false; 2], hidden: false }, track);
         }
@@ -301,7 +305,7 @@ impl Choice<'_> {
         for (side, address, name) in resolved(record) {
             let Some(wanted) = self.wanted.get(&address) else { continue };
             let client = record.address(side.other());
-            for (host, Wanted { finding, name: wanted, time }) in wanted {
+            for (host, Wanted { finding, name: wanted, time, signature }) in wanted {
                 if !is_name(name, wanted) {
                     continue;
                 }
@@ -314,7 +318,7 @@ impl Choice<'_> {
                 let Some(best) = answers.get_mut(*finding) else { continue };
                 if best.as_ref().is_none_or(|(known, _)| rank < *known) {
                     let mut track = Track::of(record);
-                    track.note_answers(record, wanted);
+                    track.note_answers(record, wanted, signature.as_deref());
                     *best = Some((rank, track));
                 }
             }
@@ -347,12 +351,13 @@ impl Track {
     }
 
     /// The answers that a name was given, and the question for it.
-    fn note_answers(&mut self, record: &FlowRecord, name: &str) {
+    fn note_answers(&mut self, record: &FlowRecord, name: &str, signature: Option<&str>) {
         for fact in record.facts.of(&dns::RESOLVED) {
             let Some((address, _)) = dns::unpack_resolved(fact.value).filter(|(_, told)| is_name(told, name)) else {
                 continue;
             };
-            self.note(Some(fact.side), fact.seen.packet, "dns.answer", &format!("{address} for {name}"), None);
+            let signature = signature.map(str::to_owned);
+            self.note(Some(fact.side), fact.seen.packet, "dns.answer", &format!("{address} for {name}"), signature);
         }
         for fact in record.facts.of(&dns::QNAME).filter(|fact| is_name(fact.value, name)) {
             self.note(Some(fact.side), fact.seen.packet, dns::QNAME.name, name, None);

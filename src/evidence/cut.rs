@@ -4,6 +4,7 @@
 //! captured up to where the finding needs it, with remarks on the facts it gave.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::choose::{Chosen, Track};
 use super::packets::{Gathered, Raw, is_record};
@@ -25,7 +26,7 @@ pub(super) struct Kept {
     /// Which input.
     pub(super) input: usize,
     /// Name of its interface, as far as the input tells.
-    pub(super) interface: Option<std::sync::Arc<str>>,
+    pub(super) interface: Option<Arc<str>>,
     pub(super) original: u32,
     pub(super) bytes: Vec<u8>,
     /// Where its payload begins.
@@ -44,10 +45,10 @@ pub(super) fn assemble(
     limits: &mut Limits,
 ) -> Vec<Kept> {
     let mut packets: BTreeMap<u64, Kept> = BTreeMap::new();
-    let of_finding = chosen.flows.iter().take(flows);
-    for track in of_finding.chain(chosen.others.values()) {
+    let of_finding = chosen.flows.iter().take(flows).map(|track| (track, true));
+    for (track, shows) in of_finding.chain(chosen.others.values().map(|track| (track, false))) {
         for raw in gathered.flows.get(&track.number).into_iter().flatten() {
-            let Some(kept) = kept(track, raw, payload) else { continue };
+            let Some(kept) = kept(track, shows, raw, payload) else { continue };
             match packets.get_mut(&raw.number) {
                 Some(known) => known.merge(kept),
                 None => {
@@ -67,9 +68,14 @@ pub(super) fn assemble(
     packets
 }
 
-/// What this finding wants of a packet.
-fn kept(track: &Track, raw: &Raw, payload: Payload) -> Option<Kept> {
+/// What this finding wants of a packet of a flow. `shows`: of one that shows the finding, not only who the asset is.
+fn kept(track: &Track, shows: bool, raw: &Raw, payload: Payload) -> Option<Kept> {
     let remarks = track.facts.get(&raw.part_of);
+    // Behind its facts a flow shows that data follows: that is nothing to one that is only there for its facts.
+    let behind = track.facts.last_key_value().is_some_and(|(last, _)| raw.part_of > *last);
+    if !shows && behind {
+        return None;
+    }
     let mut raw = raw.clone();
     if payload == Payload::Proof {
         let before_facts = track.is_stream && raw.part_of <= *raw.side.of(&track.until);
@@ -86,7 +92,7 @@ fn kept(track: &Track, raw: &Raw, payload: Payload) -> Option<Kept> {
         time: raw.time,
         link: raw.link,
         input: raw.input,
-        interface: None,
+        interface: raw.interface,
         original: raw.original,
         payload: raw.payload,
         bytes: raw.bytes,

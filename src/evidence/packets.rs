@@ -31,6 +31,8 @@ const FIRST_PACKETS: usize = 4;
 const DATA_PACKETS: u8 = 2;
 /// Bytes of fragments that wait for the others of their datagram.
 const WAITING_BYTES_MAX: usize = 32 << 20;
+/// Destination and source hardware address.
+const MACS_BYTES: usize = 12;
 /// Bytes of an input that are read at once for its digest.
 const DIGEST_BYTES: usize = 1 << 20;
 /// Content type, version and length of a TLS record: they tell data from the rest of a handshake.
@@ -54,10 +56,14 @@ pub(super) struct Raw {
     pub(super) link: LinkType,
     /// Which input, in the order in which they were read.
     pub(super) input: usize,
+    /// Name of its interface, as far as the input tells.
+    pub(super) interface: Option<Arc<str>>,
     pub(super) original: u32,
     pub(super) bytes: Vec<u8>,
     /// Where its payload begins.
     pub(super) payload: usize,
+    /// Of a fragment, where its bytes belong in the datagram.
+    offset: usize,
     pub(super) side: Side,
     /// Behind the facts: it only shows that data follows.
     pub(super) is_data: bool,
@@ -113,7 +119,7 @@ pub(super) fn gather(source: &mut dyn Source, wish: &Wish, chosen: &[Chosen], li
         if let Some((_, packets)) = inputs.last_mut() {
             *packets += block.packets.len() as u64;
         }
-        pass.block(&block, at);
+        pass.block(&block, at, source);
     }
     pass.fragments.finish();
     pass.given_up();
@@ -175,16 +181,17 @@ enum Keep {
 }
 
 impl Pass<'_> {
-    fn block(&mut self, block: &Block, input: usize) {
+    fn block(&mut self, block: &Block, input: usize, source: &dyn Source) {
         let bytes = block.bytes.as_slice();
         for (packet, number) in block.packets.iter().zip(block.first_number..) {
+            let raw = |side, payload: usize| {
+                let interface = source.interface(packet.interface);
+                Raw { input, interface, side, ..raw(bytes, packet, number, payload.saturating_sub(packet.start)) }
+            };
             match decode::decode(bytes, packet, number) {
-                Ok(segment) => self.segment(&segment, bytes, |side, payload| {
-                    vec![raw(bytes, packet, number, number, input, side, payload.saturating_sub(packet.start))]
-                }),
+                Ok(segment) => self.segment(&segment, bytes, |side, payload| vec![raw(side, payload)]),
                 Err(Refused::Piece(piece)) => {
-                    let payload = piece.payload.saturating_sub(packet.start);
-                    self.wait(piece.id, raw(bytes, packet, number, number, input, Side::Source, payload));
+                    self.wait(piece.id, Raw { offset: piece.offset as usize, ..raw(Side::Source, piece.payload) });
                     if let Some(whole) = self.fragments.take(&piece, bytes) {
                         let pieces = self.waiting.remove(&piece.id).unwrap_or_default();
                         self.whole(&whole.segment, &whole.bytes, pieces);
@@ -193,9 +200,7 @@ impl Pass<'_> {
                 }
                 Err(refused) if refused.is_frame() => {
                     if let Some(segment) = decode::frame(bytes, packet, number) {
-                        self.segment(&segment, bytes, |side, payload| {
-                            vec![raw(bytes, packet, number, number, input, side, payload.saturating_sub(packet.start))]
-                        });
+                        self.segment(&segment, bytes, |side, payload| vec![raw(side, payload)]);
                     }
                 }
                 Err(_) => {}
@@ -229,8 +234,14 @@ impl Pass<'_> {
     fn whole(&mut self, segment: &Segment, bytes: &[u8], pieces: Vec<Raw>) {
         self.waiting_bytes = self.waiting_bytes.saturating_sub(pieces.iter().map(|piece| piece.bytes.len()).sum());
         let number = segment.number;
+        // The datagram's bytes stand behind the hardware addresses, when there are any.
+        let headers = segment.payload.saturating_sub(if segment.macs.is_some() { MACS_BYTES } else { 0 });
         self.segment(segment, bytes, |side, _| {
-            pieces.into_iter().map(|piece| Raw { part_of: number, side, ..piece }).collect()
+            let of_whole = |piece: Raw| {
+                let payload = (piece.payload + headers.saturating_sub(piece.offset)).min(piece.bytes.len());
+                Raw { part_of: number, side, payload, ..piece }
+            };
+            pieces.into_iter().map(of_whole).collect()
         });
     }
 
@@ -314,18 +325,21 @@ pub(super) fn is_record(payload: &[u8]) -> bool {
     matches!(payload, [0x14..=0x17, 3, 0..=4, _, _, ..])
 }
 
-fn raw(bytes: &[u8], packet: &Packet, number: u64, part_of: u64, input: usize, side: Side, payload: usize) -> Raw {
+/// A packet as it was captured; of which interface, input and side is not said yet.
+fn raw(bytes: &[u8], packet: &Packet, number: u64, payload: usize) -> Raw {
     let captured = bytes.get(packet.start..packet.start + packet.captured as usize).unwrap_or_default();
     Raw {
         number,
-        part_of,
+        part_of: number,
         time: packet.time,
         link: packet.link,
-        input,
+        input: 0,
+        interface: None,
         original: packet.original.max(packet.captured),
         payload: payload.min(captured.len()),
         bytes: captured.to_vec(),
-        side,
+        offset: 0,
+        side: Side::Source,
         is_data: false,
     }
 }

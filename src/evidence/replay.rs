@@ -22,10 +22,10 @@ impl Memory {
     fn of(packets: &[Kept]) -> Memory {
         let mut bytes = Vec::with_capacity(packets.iter().map(|packet| packet.bytes.len()).sum());
         let mut list = Vec::with_capacity(packets.len());
-        for Kept { time, link, original, bytes: captured, .. } in packets {
-            let (start, captured_len) = (bytes.len(), captured.len() as u32);
-            list.push(Packet { time: *time, start, captured: captured_len, original: *original, link: *link });
-            bytes.extend_from_slice(captured);
+        for &Kept { time, link, original, bytes: ref kept, .. } in packets {
+            let (start, captured) = (bytes.len(), kept.len() as u32);
+            list.push(Packet { time, start, captured, original, link, interface: 0 });
+            bytes.extend_from_slice(kept);
         }
         let bytes = Bytes::Owned(Arc::new(bytes));
         Memory(Some(Block { input: "".into(), bytes, packets: list, first_number: 1 }))
