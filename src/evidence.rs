@@ -30,7 +30,6 @@ use thiserror::Error;
 
 use crate::capture::Source;
 use crate::collect::Judging;
-use crate::join::is_outbound;
 use crate::record::Finding;
 use crate::report::{PROGRAM, Report};
 use crate::scan::Flows;
@@ -218,7 +217,7 @@ fn make(
     judging: &Judging,
     limits: &mut Limits,
 ) -> Made {
-    let subject = Subject::of(finding, is_outbound(finding));
+    let subject = Subject::of(finding);
     let mut flows = 1;
     let (mut packets, unlike) = loop {
         let packets = cut::assemble(chosen, flows, gathered, payload, limits);

@@ -41,7 +41,7 @@
 //! tell: names from other flows, who a host is, which channel a flow was, where it went.
 //!
 //! [`report`] prints; [`scan`] is one scan from inputs, files or interfaces, to a report; [`evidence`] keeps the packets
-//! behind its findings and holds them against what they prove; [`preflight`] says beforehand
+//! behind its findings and holds them against what they prove; [`again`] judges once more what was read before; [`preflight`] says beforehand
 //! whether interfaces show what there is to see; [`output`] is where records of a sensor go, [`view`] what it shows of
 //! itself, [`sensor`] leads a run that goes on, [`service`] is what surrounds it; [`metrics`] shows a sensor to
 //! Prometheus, [`tui`] on a terminal; [`notify`]
@@ -69,6 +69,7 @@
 //! | finding | a rollup that policy cares about |
 //! | ledger | what became of every packet |
 
+pub mod again;
 pub mod bench;
 pub mod bytes;
 pub mod capture;

@@ -31,6 +31,7 @@ const ORDER: &[&str] = &[
     "report",
     "scan",
     "evidence",
+    "again",
     "preflight",
     "output",
     "view",

@@ -35,6 +35,7 @@ fn read(
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
         packets_max: args.count.unwrap_or(u64::MAX),
         keep_flows: args.outputs.flows.is_some() || wish.is_some(),
+        mergeable: args.outputs.json.is_some(),
         filter: args.filter.clone(),
     };
     let started = Instant::now();

@@ -123,7 +123,7 @@ pub struct Subject {
 
 impl Subject {
     /// Of a finding.
-    pub fn of(finding: &Finding, outbound: bool) -> Subject {
+    pub fn of(finding: &Finding) -> Subject {
         Subject {
             id: finding.id.clone(),
             ip: finding.asset.ip.clone(),
@@ -132,7 +132,7 @@ impl Subject {
             channel: finding.channel.id.clone(),
             domain: finding.destination.domain.clone(),
             country: finding.destination.country.clone(),
-            direction: if outbound { "outbound" } else { "inbound" }.to_owned(),
+            direction: finding.direction.name().to_owned(),
             crossing: finding.crossing.name().to_owned(),
         }
     }

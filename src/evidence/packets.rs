@@ -5,12 +5,8 @@
 //! make. What is kept has limits, by flow and in all.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
-
-use sha2::{Digest, Sha256};
 
 use super::choose::{Chosen, Track};
 use super::manifest::Input;
@@ -20,8 +16,9 @@ use super::{
 use crate::capture::{Block, LinkType, Packet, Source};
 use crate::decode::fragments::{Fragments, Id};
 use crate::decode::{self, Refused, Segment, tcp};
-use crate::fact::{Side, value};
+use crate::fact::Side;
 use crate::flow::key::{Key, protocol};
+use crate::scan::digest;
 use crate::time::Time;
 use crate::worker::is_data;
 
@@ -33,8 +30,6 @@ const DATA_PACKETS: u8 = 2;
 const WAITING_BYTES_MAX: usize = 32 << 20;
 /// Destination and source hardware address.
 const MACS_BYTES: usize = 12;
-/// Bytes of an input that are read at once for its digest.
-const DIGEST_BYTES: usize = 1 << 20;
 /// Content type, version and length of a TLS record: they tell data from the rest of a handshake.
 pub(super) const RECORD_HEAD_BYTES: usize = 5;
 
@@ -341,17 +336,5 @@ fn raw(bytes: &[u8], packet: &Packet, number: u64, payload: usize) -> Raw {
         offset: 0,
         side: Side::Source,
         is_data: false,
-    }
-}
-
-/// SHA-256 of a file as it lies there.
-fn digest(path: &Path) -> io::Result<String> {
-    let (mut file, mut digest) = (File::open(path)?, Sha256::new());
-    let mut piece = vec![0; DIGEST_BYTES];
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(value::hex(&digest.finalize())),
-            n => digest.update(piece.get(..n).unwrap_or_default()),
-        }
     }
 }

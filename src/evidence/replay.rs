@@ -8,7 +8,6 @@ use super::cut::Kept;
 use super::manifest::{Subject, Told};
 use crate::capture::{Block, Bytes, Damage, Packet, Source};
 use crate::collect::Judging;
-use crate::join::is_outbound;
 use crate::record::Finding;
 use crate::scan::Scan;
 
@@ -54,6 +53,7 @@ pub(super) fn scan(source: &mut dyn Source, judging: &Judging) -> Vec<Finding> {
         memory: MEMORY_BYTES,
         packets_max: u64::MAX,
         keep_flows: false,
+        mergeable: false,
         filter: None,
     };
     scan.run(source, &[], &|_, _| {}).report.findings
@@ -72,10 +72,10 @@ pub(super) fn told(id: &str, subject: &Subject, packets: &[Kept], judging: &Judg
 /// What these findings say of one: that of its id, else the one that is most like it.
 pub(super) fn told_of(id: &str, subject: &Subject, findings: &[Finding]) -> Told {
     if let Some(same) = findings.iter().find(|finding| finding.id == id) {
-        return Subject::of(same, is_outbound(same)).told();
+        return Subject::of(same).told();
     }
     let expected = subject.told();
     let of_asset = findings.iter().filter(|finding| finding.asset.ip == subject.ip);
-    let told = of_asset.map(|finding| Subject::of(finding, is_outbound(finding)).told());
+    let told = of_asset.map(|finding| Subject::of(finding).told());
     told.min_by_key(|told| expected.differences(told).len()).unwrap_or(Told(None))
 }
