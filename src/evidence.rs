@@ -63,6 +63,9 @@ pub const PAYLOADS_PER_FLOW_MAX: usize = 64;
 /// Packets of one flow that are kept up to the end of their headers.
 pub const HEADERS_PER_FLOW_MAX: usize = 16;
 
+/// Bytes of a text that are shown; what is longer is cut there.
+const TEXT_BYTES_MAX: usize = 1024;
+
 /// Why there is no bundle, or why it cannot be read.
 #[derive(Debug, Error)]
 pub enum EvidenceError {
@@ -219,14 +222,15 @@ fn make(
 ) -> Made {
     let subject = Subject::of(finding);
     let mut flows = 1;
-    let (mut packets, unlike) = loop {
-        let packets = cut::assemble(chosen, flows, gathered, payload, limits);
+    let (mut packets, left_out, unlike) = loop {
+        let (packets, left_out) = cut::assemble(chosen, flows, gathered, payload);
         let unlike = subject.told().differences(&replay::told(&finding.id, &subject, &packets, judging));
         if unlike.is_empty() || flows >= chosen.flows.len() {
-            break (packets, unlike);
+            break (packets, left_out, unlike);
         }
         flows += 1;
     };
+    limits.reach("finding.packets", FINDING_PACKETS_MAX, left_out);
     if payload == Payload::Proof {
         blank::blank(&finding.id, &mut packets, judging, unlike.is_empty(), limits);
     }
@@ -236,4 +240,38 @@ fn make(
     };
     let bytes = pcapng::file(&subject.sentence(), &gathered.inputs, &packets);
     Made { bytes, packets: packets.len(), subject, unlike }
+}
+
+/// Text that does nothing where it is shown: what controls or turns it around stands as `\u{…}`, and it has an end.
+pub fn plain(raw: &str) -> String {
+    let mut text = String::with_capacity(raw.len());
+    for character in raw.chars() {
+        if character.is_control() || turns_text(character) {
+            text.extend(character.escape_unicode());
+        } else {
+            text.push(character);
+        }
+        if text.len() > TEXT_BYTES_MAX {
+            text.push('…');
+            break;
+        }
+    }
+    text
+}
+
+/// Marks that reorder text or are not seen: of direction, of width zero, separators of lines, tags.
+fn turns_text(character: char) -> bool {
+    matches!(u32::from(character), 0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff
+        | 0xfff9..=0xfffb | 0xe0000..=0xe007f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn text_does_nothing_where_it_is_shown() {
+        assert_eq!(plain("a\u{202e}b\n<script>"), "a\\u{202e}b\\u{a}<script>");
+        assert!(plain(&"x".repeat(9999)).len() < 1100);
+    }
 }

@@ -123,7 +123,7 @@ fn print(checked: &Checked, color: bool, out: &mut dyn Write) -> io::Result<()> 
         (true, false) => format!("\x1b[31m{word}\x1b[0m"),
     };
     for damage in &checked.damage {
-        writeln!(out, "{} {damage}", paint(false, "damaged"))?;
+        writeln!(out, "{} {}", paint(false, "damaged"), evidence::plain(damage))?;
     }
     let (good, signature) = match checked.signature {
         Standing::Holds => (true, "holds for this key"),
@@ -133,12 +133,17 @@ fn print(checked: &Checked, color: bool, out: &mut dyn Write) -> io::Result<()> 
     };
     writeln!(out, "signature: {}", paint(good, signature))?;
     for note in &checked.notes {
-        writeln!(out, "note: {note}")?;
+        writeln!(out, "note: {}", evidence::plain(note))?;
     }
     for FileVerdict { file, sentence, same, known, differences, .. } in &checked.files {
-        writeln!(out, "{} {file}: {sentence}", paint(*same, if *same { "same   " } else { "differs" }))?;
+        writeln!(
+            out,
+            "{} {file}: {}",
+            paint(*same, if *same { "same   " } else { "differs" }),
+            evidence::plain(sentence)
+        )?;
         for difference in differences {
-            let word = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
+            let word = |value: &Option<String>| value.as_deref().map_or_else(|| "nothing".to_owned(), evidence::plain);
             let (expected, found) = (word(&difference.expected), word(&difference.found));
             writeln!(out, "        {}: {expected} expected, {found} found", difference.what)?;
         }

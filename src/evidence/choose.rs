@@ -48,7 +48,9 @@ pub(super) struct Track {
 pub(super) struct Chosen {
     /// Flows that show it, in the order of their numbers.
     pub(super) flows: Vec<Track>,
-    /// Flows that told who the asset is, and what its name is.
+    /// Answers that gave the names of those flows, by their numbers.
+    pub(super) answers: HashMap<u64, Track>,
+    /// Flows that told who the asset is.
     pub(super) others: BTreeMap<u64, Track>,
 }
 
@@ -64,6 +66,8 @@ struct Kind {
 /// A name that a DNS answer may have given.
 struct Wanted {
     finding: usize,
+    /// Number of the flow whose name it is.
+    flow: u64,
     name: String,
     time: Time,
     /// Who needs the name, when it made the channel.
@@ -73,6 +77,9 @@ struct Wanted {
 /// How good an answer is: what the client itself was told latest before the flow, else first after it, else what anybody
 /// was told.
 type Rank = (u8, i64, u64);
+
+/// The best answer for each flow of each finding.
+type Answers = HashMap<(usize, u64), (Rank, Track)>;
 
 struct Choice<'a> {
     findings: &'a [Finding],
@@ -85,7 +92,9 @@ struct Choice<'a> {
     /// Names wanted of an address.
     wanted: HashMap<IpAddr, Vec<(IpAddr, Wanted)>>,
     scratch: Scratch,
-    left_out: [usize; 2],
+    /// Findings with more kinds of flows than are kept.
+    crowded: BTreeSet<usize>,
+    pieces_left_out: usize,
 }
 
 /// Chooses for every finding.
@@ -106,7 +115,8 @@ pub(super) fn choose(
         pieces: HashMap::new(),
         wanted: HashMap::new(),
         scratch: Scratch::default(),
-        left_out: [0; 2],
+        crowded: BTreeSet::new(),
+        pieces_left_out: 0,
     };
     choice.want_pieces();
     flows.look(|record, whens| {
@@ -117,23 +127,21 @@ pub(super) fn choose(
         choice.flow(record, whens, &mut attribution);
         Ok(())
     })?;
-    let mut answers: Vec<Option<(Rank, Track)>> = findings.iter().map(|_| None).collect();
+    let mut answers = Answers::new();
     if !choice.wanted.is_empty() {
         flows.look(|record, _| {
             choice.answers(record, &mut answers);
             Ok(())
         })?;
     }
-    limits.reach("finding.flows", FLOWS_PER_FINDING_MAX, choice.left_out[0]);
-    limits.reach("finding.pieces", PIECES_PER_FINDING_MAX, choice.left_out[1]);
-    let parts = choice.flows.into_iter().zip(choice.others).zip(answers);
-    let chosen = parts.map(|((flows, mut others), answer)| {
+    limits.reach("finding.flows", FLOWS_PER_FINDING_MAX, choice.crowded.len());
+    limits.reach("finding.pieces", PIECES_PER_FINDING_MAX, choice.pieces_left_out);
+    let chosen = choice.flows.into_iter().zip(choice.others).enumerate().map(|(at, (flows, others))| {
         let mut flows: Vec<Track> = flows.into_values().collect();
         flows.sort_by_key(|track| track.number);
-        if let Some((_, track)) = answer {
-            merge(&mut others, track);
-        }
-        Chosen { flows, others }
+        let mut answer = |flow: &Track| Some((flow.number, answers.remove(&(at, flow.number))?.1));
+        let answers = flows.iter().filter_map(&mut answer).collect();
+        Chosen { flows, answers, others }
     });
     Ok(chosen.collect())
 }
@@ -144,7 +152,7 @@ impl Choice<'_> {
         for (at, finding) in self.findings.iter().enumerate() {
             let own = finding.asset.evidence.iter().enumerate();
             let own: Vec<_> = own.filter(|(_, piece)| piece.signature != finding.channel.id).collect();
-            self.left_out[1] += own.len().saturating_sub(PIECES_PER_FINDING_MAX);
+            self.pieces_left_out += own.len().saturating_sub(PIECES_PER_FINDING_MAX);
             for (piece, evidence) in own.into_iter().take(PIECES_PER_FINDING_MAX) {
                 self.pieces.entry(evidence.packet).or_default().push((at, piece));
             }
@@ -153,7 +161,8 @@ impl Choice<'_> {
 
     /// Whether this flow told who an asset is.
     fn evidence(&mut self, record: &FlowRecord) {
-        let seen: BTreeSet<u64> = record.facts.iter().map(|fact| fact.seen.packet).chain([record.number]).collect();
+        let seen = record.facts.iter().map(|fact| fact.seen.packet).chain([record.number]);
+        let seen: BTreeSet<u64> = seen.filter(|packet| self.pieces.contains_key(packet)).collect();
         for packet in seen {
             let Some(pieces) = self.pieces.get(&packet) else { continue };
             for &(finding, piece) in pieces {
@@ -190,20 +199,21 @@ impl Choice<'_> {
         let Some(told) = attribution.of(&key, &gist, &rollup) else { return };
         let Some(&at) = self.by_id.get(told.id.as_str()) else { return };
         let Some(finding) = self.findings.get(at) else { return };
-        if let Some(name) = finding.destination.domain.clone().filter(|_| told.name_from_dns || gist.hidden) {
-            let when = told.when.and_then(|when| self.judging.signatures.when(when));
-            let signature = when.filter(|_| told.name_from_dns).map(|w| format!("{}, {}", w.entry.id, w.matched()));
-            let wanted = Wanted { finding: at, name, time: record.first, signature };
-            self.wanted.entry(remote).or_default().push((host, wanted));
-        }
         let flags = record.facts.flags;
         let kind =
             Kind { remote: Some(remote), payload: record.payload, more: record.more, hidden: flags.has(Flag::Ech) };
         let number = record.number;
-        if self.flows[at].get(&kind).is_none_or(|known| number < known.number) {
-            let track = self.track(record, whens, &gist, &told);
-            self.offer(at, kind, track);
+        if self.flows[at].get(&kind).is_some_and(|known| known.number <= number) {
+            return;
         }
+        if let Some(name) = finding.destination.domain.clone().filter(|_| told.name_from_dns || gist.hidden) {
+            let when = told.when.and_then(|when| self.judging.signatures.when(when));
+            let signature = when.filter(|_| told.name_from_dns).map(|w| format!("{}, {}", w.entry.id, w.matched()));
+            let wanted = Wanted { finding: at, flow: number, name, time: record.first, signature };
+            self.wanted.entry(remote).or_default().push((host, wanted));
+        }
+        let track = self.track(record, whens, &gist, &told);
+        self.offer(at, kind, track);
     }
 
     /// Questions for names that no flow followed.
@@ -270,7 +280,7 @@ impl Choice<'_> {
             if let Some(kind) = last {
                 flows.remove(&kind);
             }
-            self.left_out[0] = 1;
+            self.crowded.insert(at);
         }
     }
 
@@ -301,12 +311,12 @@ impl Choice<'_> {
     }
 
     /// Answers that gave names which are wanted.
-    fn answers(&self, record: &FlowRecord, answers: &mut [Option<(Rank, Track)>]) {
-        for (side, address, name) in resolved(record) {
+    fn answers(&self, record: &FlowRecord, answers: &mut Answers) {
+        for (side, address, told) in resolved(record) {
             let Some(wanted) = self.wanted.get(&address) else { continue };
             let client = record.address(side.other());
-            for (host, Wanted { finding, name: wanted, time, signature }) in wanted {
-                if !is_name(name, wanted) {
+            for (host, Wanted { finding, flow, name, time, signature }) in wanted {
+                if !is_name(told, name) {
                     continue;
                 }
                 let age = time.since(record.first);
@@ -315,14 +325,20 @@ impl Choice<'_> {
                     (true, false) => (1, age.saturating_neg(), record.number),
                     (false, _) => (2, record.first.0, record.number),
                 };
-                let Some(best) = answers.get_mut(*finding) else { continue };
-                if best.as_ref().is_none_or(|(known, _)| rank < *known) {
+                if answers.get(&(*finding, *flow)).is_none_or(|(known, _)| rank < *known) {
                     let mut track = Track::of(record);
-                    track.note_answers(record, wanted, signature.as_deref());
-                    *best = Some((rank, track));
+                    track.note_answers(record, name, signature.as_deref());
+                    answers.insert((*finding, *flow), (rank, track));
                 }
             }
         }
+    }
+}
+
+impl Chosen {
+    /// Every flow that is wanted, in no particular order.
+    pub(super) fn tracks(&self) -> impl Iterator<Item = &Track> {
+        self.flows.iter().chain(self.answers.values()).chain(self.others.values())
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::choose::{Chosen, Track};
 use super::packets::{Gathered, Raw, is_record};
-use super::{FINDING_BYTES_MAX, FINDING_PACKETS_MAX, Limits, Payload};
+use super::{FINDING_BYTES_MAX, FINDING_PACKETS_MAX, Payload};
 use crate::capture::LinkType;
 use crate::parse::dns;
 use crate::time::Time;
@@ -36,17 +36,13 @@ pub(super) struct Kept {
     pub(super) remarks: Vec<String>,
 }
 
-/// The packets of a finding with so many of the flows that show it.
-pub(super) fn assemble(
-    chosen: &Chosen,
-    flows: usize,
-    gathered: &Gathered,
-    payload: Payload,
-    limits: &mut Limits,
-) -> Vec<Kept> {
+/// The packets of a finding with so many of the flows that show it, and how many a limit left out.
+pub(super) fn assemble(chosen: &Chosen, flows: usize, gathered: &Gathered, payload: Payload) -> (Vec<Kept>, usize) {
     let mut packets: BTreeMap<u64, Kept> = BTreeMap::new();
-    let of_finding = chosen.flows.iter().take(flows).map(|track| (track, true));
-    for (track, shows) in of_finding.chain(chosen.others.values().map(|track| (track, false))) {
+    let shown = chosen.flows.get(..flows).unwrap_or(&chosen.flows);
+    let answers = shown.iter().filter_map(|track| chosen.answers.get(&track.number));
+    let others = answers.chain(chosen.others.values()).map(|track| (track, false));
+    for (track, shows) in shown.iter().map(|track| (track, true)).chain(others) {
         for raw in gathered.flows.get(&track.number).into_iter().flatten() {
             let Some(kept) = kept(track, shows, raw, payload) else { continue };
             match packets.get_mut(&raw.number) {
@@ -64,8 +60,8 @@ pub(super) fn assemble(
         bytes <= FINDING_BYTES_MAX
     };
     let packets: Vec<Kept> = packets.into_values().take(FINDING_PACKETS_MAX).take_while(within).collect();
-    limits.reach("finding.packets", FINDING_PACKETS_MAX, all - packets.len());
-    packets
+    let left_out = all - packets.len();
+    (packets, left_out)
 }
 
 /// What this finding wants of a packet of a flow. `shows`: of one that shows the finding, not only who the asset is.

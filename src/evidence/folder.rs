@@ -5,7 +5,8 @@
 //! take away. The manifest comes last, in one step.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub const SIGNATURE: &str = "manifest.json.sig";
 pub const SUMS: &str = "SHA256SUMS";
 /// Name of the list of files that are being written.
 const UNDER_WAY: &str = "manifest.json.part";
+/// Name of a manifest that is not whole yet.
+const NEW_MANIFEST: &str = "manifest.json.new";
 
 /// Bytes of a manifest that are read.
 pub(super) const MANIFEST_BYTES_MAX: u64 = 256 << 20;
@@ -85,7 +88,7 @@ fn own_files(path: &Path) -> Vec<String> {
     let of_whole = whole.into_iter().flat_map(|whole| whole.files).map(|proof| proof.file);
     let mut files: Vec<String> = of_whole.chain(begun.into_iter().flat_map(|begun| begun.files)).collect();
     files.retain(|name| is_file_of_ours(name));
-    files.extend([MANIFEST, SIGNATURE, SUMS, UNDER_WAY].map(str::to_owned));
+    files.extend([MANIFEST, SIGNATURE, SUMS, UNDER_WAY, NEW_MANIFEST].map(str::to_owned));
     files
 }
 
@@ -142,15 +145,11 @@ impl Writing {
         self.sums.push((MANIFEST.to_owned(), digest(&text)));
         let sums = sums(&mut self.sums);
         fs::write(self.path.join(SUMS), sums).map_err(&failed)?;
+        let (new, manifest) = (self.path.join(NEW_MANIFEST), self.path.join(MANIFEST));
+        let mut file = File::create(&new).map_err(&failed)?;
+        file.write_all(&text).and_then(|()| file.sync_all()).map_err(&failed)?;
+        fs::rename(&new, &manifest).map_err(&failed)?;
         fs::remove_file(self.path.join(UNDER_WAY)).map_err(&failed)?;
-        let manifest = self.path.join(MANIFEST);
-        let mut part = tempfile::Builder::new();
-        let permissions = fs::metadata(self.path.join(SUMS)).map_err(&failed)?.permissions();
-        let part = part.prefix(".manifest-").tempfile_in(&self.path).map_err(&failed)?;
-        fs::write(part.path(), text).map_err(&failed)?;
-        part.as_file().set_permissions(permissions).map_err(&failed)?;
-        part.as_file().sync_all().map_err(&failed)?;
-        part.persist(&manifest).map_err(|error| failed(error.error))?;
         Ok(())
     }
 }

@@ -130,7 +130,7 @@ pub(super) fn gather(source: &mut dyn Source, wish: &Wish, chosen: &[Chosen], li
 /// The flows that findings want, each once.
 fn wanted(chosen: &[Chosen]) -> HashMap<Key, Vec<Flow>> {
     let mut flows: BTreeMap<u64, (Key, Flow)> = BTreeMap::new();
-    let tracks = chosen.iter().flat_map(|chosen| chosen.flows.iter().chain(chosen.others.values()));
+    let tracks = chosen.iter().flat_map(Chosen::tracks);
     for track in tracks {
         let (_, flow) = flows.entry(track.number).or_insert_with(|| (track.key, Flow::of(track)));
         flow.facts.extend(track.facts.keys());
@@ -173,6 +173,8 @@ enum Keep {
     /// As that, for the data that it shows.
     Data,
     No,
+    /// It would be, but for a limit.
+    Over(&'static str, usize),
 }
 
 impl Pass<'_> {
@@ -249,6 +251,10 @@ impl Pass<'_> {
         let side = if segment.from_low == flow.opener_low { Side::Source } else { Side::Destination };
         let keep = if self.full { full(flow) } else { flow.keep(segment, side, bytes) };
         let (cut, is_data) = match keep {
+            Keep::Over(name, limit) => {
+                self.limits.reach(name, limit, 1);
+                return;
+            }
             Keep::Whole => (false, false),
             Keep::Headers => (true, false),
             Keep::Data => (true, true),
@@ -266,17 +272,13 @@ impl Pass<'_> {
             self.bytes += raw.bytes.len();
             flow.kept.push(raw);
         }
-        if flow.payloads == PAYLOADS_PER_FLOW_MAX + 1 {
-            flow.payloads += 1;
-            self.limits.reach("flow.payloads", PAYLOADS_PER_FLOW_MAX, 1);
-        }
     }
 }
 
 /// All packets of a flow, within limits.
 fn full(flow: &mut Flow) -> Keep {
     flow.payloads += 1;
-    if flow.payloads <= FINDING_PACKETS_MAX { Keep::Whole } else { Keep::No }
+    if flow.payloads <= FINDING_PACKETS_MAX { Keep::Whole } else { Keep::Over("flow.packets", FINDING_PACKETS_MAX) }
 }
 
 impl Flow {
@@ -286,14 +288,15 @@ impl Flow {
         let before_facts = self.is_stream && number <= *side.of(&self.until) && len > 0;
         if self.facts.binary_search(&number).is_ok() || before_facts {
             self.payloads += 1;
-            return if self.payloads <= PAYLOADS_PER_FLOW_MAX { Keep::Whole } else { Keep::No };
+            let over = self.payloads > PAYLOADS_PER_FLOW_MAX;
+            return if over { Keep::Over("flow.payloads", PAYLOADS_PER_FLOW_MAX) } else { Keep::Whole };
         }
         let opens = segment.key.protocol() == protocol::TCP && segment.tcp_flags & tcp::SYN != 0;
         let early = self.is_stream && self.until.iter().any(|until| number <= *until);
-        let wanted = self.headers < FIRST_PACKETS || opens || early;
-        if wanted && self.headers < HEADERS_PER_FLOW_MAX {
+        if self.headers < FIRST_PACKETS || opens || early {
             self.headers += 1;
-            return Keep::Headers;
+            let over = self.headers > HEADERS_PER_FLOW_MAX;
+            return if over { Keep::Over("flow.headers", HEADERS_PER_FLOW_MAX) } else { Keep::Headers };
         }
         let payload = bytes.get(segment.payload..segment.payload + segment.payload_len as usize).unwrap_or_default();
         let is_tcp = segment.key.protocol() == protocol::TCP;

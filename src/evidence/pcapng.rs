@@ -6,6 +6,7 @@
 
 use super::cut::Kept;
 use super::manifest::Input;
+use super::plain;
 use crate::capture::LinkType;
 use crate::report::PROGRAM;
 
@@ -21,8 +22,6 @@ const OPTION_IF_DESCRIPTION: u16 = 3;
 const OPTION_IF_TSRESOL: u16 = 9;
 /// Nanoseconds: ten to the minus ninth.
 const NANOSECONDS: &[u8] = &[9];
-/// Bytes of a text that are written; what is longer is cut there.
-const TEXT_BYTES_MAX: usize = 1024;
 
 /// The file.
 pub(super) fn file(sentence: &str, inputs: &[Input], packets: &[Kept]) -> Vec<u8> {
@@ -32,7 +31,7 @@ pub(super) fn file(sentence: &str, inputs: &[Input], packets: &[Kept]) -> Vec<u8
     section.extend_from_slice(&[1, 0, 0, 0]);
     // The length of the section is not said.
     section.extend_from_slice(&u64::MAX.to_le_bytes());
-    option(&mut section, OPTION_COMMENT, text(sentence).as_bytes());
+    option(&mut section, OPTION_COMMENT, plain(sentence).as_bytes());
     option(&mut section, OPTION_USERAPPL, PROGRAM.as_bytes());
     end_options(&mut section);
     block(&mut out, BLOCK_SECTION, &section);
@@ -49,10 +48,10 @@ pub(super) fn file(sentence: &str, inputs: &[Input], packets: &[Kept]) -> Vec<u8
         // Two reserved bytes, and no snap length: each packet says how long it was.
         body.extend_from_slice(&[0; 6]);
         if !name.is_empty() {
-            option(&mut body, OPTION_IF_NAME, text(name).as_bytes());
+            option(&mut body, OPTION_IF_NAME, plain(name).as_bytes());
         }
         let from = inputs.get(input).map_or("", |input| input.input.as_str());
-        option(&mut body, OPTION_IF_DESCRIPTION, text(from).as_bytes());
+        option(&mut body, OPTION_IF_DESCRIPTION, plain(from).as_bytes());
         option(&mut body, OPTION_IF_TSRESOL, NANOSECONDS);
         end_options(&mut body);
         block(&mut out, BLOCK_INTERFACE, &body);
@@ -76,33 +75,10 @@ fn enhanced(out: &mut Vec<u8>, interface: u32, packet: &Kept) {
     body.extend_from_slice(&packet.bytes);
     pad(&mut body);
     for remark in &packet.remarks {
-        option(&mut body, OPTION_COMMENT, text(remark).as_bytes());
+        option(&mut body, OPTION_COMMENT, plain(remark).as_bytes());
     }
     end_options(&mut body);
     block(out, BLOCK_ENHANCED, &body);
-}
-
-/// Text that does nothing where it is shown: what controls or turns it around stands as `\u{…}`, and it has an end.
-fn text(raw: &str) -> String {
-    let mut text = String::with_capacity(raw.len());
-    for character in raw.chars() {
-        if character.is_control() || turns_text(character) {
-            text.extend(character.escape_unicode());
-        } else {
-            text.push(character);
-        }
-        if text.len() > TEXT_BYTES_MAX {
-            text.push('…');
-            break;
-        }
-    }
-    text
-}
-
-/// Marks that reorder text or are not seen: of direction, of width zero, separators of lines, tags.
-fn turns_text(character: char) -> bool {
-    matches!(u32::from(character), 0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff
-        | 0xfff9..=0xfffb | 0xe0000..=0xe007f)
 }
 
 fn option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
@@ -126,15 +102,4 @@ fn block(out: &mut Vec<u8>, kind: u32, body: &[u8]) {
 
 fn pad(bytes: &mut Vec<u8>) {
     bytes.resize(bytes.len().next_multiple_of(4), 0);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::text;
-
-    #[test]
-    fn text_does_nothing_where_it_is_shown() {
-        assert_eq!(text("a\u{202e}b\n<script>"), "a\\u{202e}b\\u{a}<script>");
-        assert!(text(&"x".repeat(9999)).len() < 1100);
-    }
 }
