@@ -8,7 +8,7 @@ use bordertap::collect::Judging;
 use bordertap::report::{Report, text};
 use bordertap::scan::{Scan, Scanned};
 
-use super::{Failure, Log, conclude, judge, progress_bar, to, workers, write_records, write_report};
+use super::{Failure, Log, conclude, judge, outputs, progress_bar, workers};
 
 pub(crate) fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
     let judge = judge(&args.run.judge)?;
@@ -25,7 +25,7 @@ fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judg
         workers: workers(args),
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
         packets_max: args.count.unwrap_or(u64::MAX),
-        keep_flows: args.outputs.flows.is_some(),
+        keep_flows: args.outputs.needs_flows(),
         filter: args.filter.clone(),
     };
     let started = Instant::now();
@@ -41,12 +41,9 @@ fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judg
     }
     let Scanned { report, flows, damage, .. } = scanned;
     let write = |report: &Report| {
-        write_records(&args.outputs, report)?;
-        write_report(&args.outputs, &args.talk, report)?;
-        match &args.outputs.flows {
-            Some(path) => to(path, |out| flows.write(out)),
-            None => Ok(()),
-        }
+        outputs::write_records(&args.outputs, report)?;
+        outputs::write_report(&args.outputs, &args.talk, report)?;
+        outputs::write_flows(&args.outputs, report, flows)
     };
     conclude(args, &report, &damage, write, log)
 }

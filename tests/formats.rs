@@ -1,0 +1,535 @@
+//! Formats beside JSON lines, each read by somebody else: Python's csv, tshark, jq, `zeek-cut`, stix2, PyMISP, DuckDB, and
+//! the grammar of the format written down here.
+//!
+//! In: the demonstration, fixtures, and an appliance with hostile names. A reader that is not on this machine is named on
+//! standard error behind `NOT RUN`; `.ci/install readers` puts those of Python under `target/readers`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::{capture, hostile};
+use serde_json::Value;
+
+/// Everything that one run wrote.
+struct Wrote {
+    dir: tempfile::TempDir,
+}
+
+impl Wrote {
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        String::from_utf8(fs::read(self.path(name)).unwrap()).unwrap_or_else(|e| panic!("{name} is no UTF-8: {e}"))
+    }
+
+    fn lines(&self, name: &str) -> Vec<Value> {
+        self.text(name).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn findings(&self) -> Vec<Value> {
+        self.lines("findings.jsonl")
+    }
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+const DEMO: &str = "demo/four-vendors.pcapng";
+
+/// A scan that writes every format there is in one go.
+fn scan(input: &Path, workers: usize) -> Wrote {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bordertap"));
+    command.args(["scan", "-q", "-j", &workers.to_string()]).arg(input);
+    let files = [
+        ("flows", "flows.jsonl"),
+        ("findings", "findings.jsonl"),
+        ("assets", "assets.jsonl"),
+        ("json", "report.json"),
+        ("csv", "csv"),
+        ("zeek", "zeek"),
+        ("eve", "eve.json"),
+        ("cef", "findings.cef"),
+        ("stix", "stix.json"),
+        ("misp", "misp.json"),
+        #[cfg(feature = "parquet")]
+        ("parquet", "parquet"),
+    ];
+    for (option, name) in files {
+        command.arg(format!("--{option}")).arg(dir.path().join(name));
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Wrote { dir }
+}
+
+fn demo() -> Wrote {
+    scan(&fixture(DEMO), 1)
+}
+
+fn hostile() -> Wrote {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hostile.pcap");
+    fs::write(&path, capture::pcap(true, &hostile::packets())).unwrap();
+    let wrote = scan(&path, 1);
+    // Every name became a finding: what follows looks at all of them.
+    assert!(wrote.findings().len() >= 2 * hostile::NAMES.len(), "{}", wrote.findings().len());
+    wrote
+}
+
+fn not_run(what: &str, why: &str) {
+    // Around the capture of the test harness.
+    writeln!(std::io::stderr(), "\nNOT RUN: {what}: {why}\n").unwrap();
+}
+
+/// The Python that has these modules, if there is one.
+fn python(modules: &str) -> Option<PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/readers/bin/python");
+    let has = |python: &PathBuf| {
+        let script = format!("import {modules}");
+        Command::new(python).args(["-c", &script]).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    let found = [own, PathBuf::from("python3")].into_iter().find(has);
+    if found.is_none() {
+        not_run(&format!("what Python's {modules} reads"), "it cannot be imported; .ci/install readers has it");
+    }
+    found
+}
+
+/// What a script says, as JSON.
+fn ask(python: &Path, script: &str, args: &[&Path]) -> Value {
+    let output = Command::new(python).args(["-c", script]).args(args).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}", said.chars().take(1500).collect::<String>());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn is_there(program: &str) -> bool {
+    let there = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !there {
+        not_run(&format!("what {program} reads"), "it is not on the PATH");
+    }
+    there
+}
+
+fn text<'a>(value: &'a Value, path: &str) -> &'a str {
+    value.pointer(path).and_then(Value::as_str).unwrap_or_default()
+}
+
+// Determinism.
+
+#[test]
+fn the_same_bytes_for_any_number_of_workers() {
+    let (one, four) = (demo(), scan(&fixture(DEMO), 4));
+    for name in ["csv/findings.csv", "csv/assets.csv", "findings.cef", "stix.json", "misp.json"] {
+        assert!(one.text(name) == four.text(name), "{name} differs");
+    }
+    // Flows are a set, in the order in which each worker ended them.
+    for name in ["zeek/conn.log", "zeek/ssl.log", "zeek/dns.log", "zeek/http.log", "eve.json"] {
+        let sorted = |wrote: &Wrote| wrote.text(name).lines().map(str::to_owned).collect::<BTreeSet<_>>();
+        assert!(sorted(&one) == sorted(&four), "{name} differs");
+    }
+}
+
+// CSV.
+
+const READ_CSV: &str = "
+import csv, json, sys
+print(json.dumps([list(csv.DictReader(open(path, newline='', encoding='utf-8'), strict=True)) for path in sys.argv[1:]]))
+";
+
+#[test]
+fn csv_says_what_findings_say() {
+    let Some(python) = python("csv") else { return };
+    for wrote in [demo(), hostile()] {
+        let tables = ask(&python, READ_CSV, &[&wrote.path("csv/findings.csv"), &wrote.path("csv/assets.csv")]);
+        let (rows, findings) = (tables[0].as_array().unwrap(), wrote.findings());
+        assert_eq!(rows.len(), findings.len());
+        for (row, finding) in rows.iter().zip(&findings) {
+            for (column, path) in
+                [("id", "/id"), ("crossing", "/crossing"), ("asset_ip", "/asset/ip"), ("channel_id", "/channel/id")]
+            {
+                assert_eq!(text(row, &format!("/{column}")), text(finding, path));
+            }
+            for column in ["bytes_out", "bytes_in", "sessions"] {
+                assert_eq!(row[column].as_str().unwrap(), finding[column].to_string());
+            }
+            assert_eq!(row["attempted_only"].as_str().unwrap(), finding["attempted_only"].to_string());
+            let ips: Vec<&str> =
+                finding["destination"]["ip"].as_array().unwrap().iter().map(|ip| ip.as_str().unwrap()).collect();
+            assert_eq!(text(row, "/ip"), ips.join("; "));
+        }
+        assert_eq!(tables[1].as_array().unwrap().len(), wrote.lines("assets.jsonl").len());
+    }
+}
+
+#[test]
+fn csv_has_no_formula_and_nothing_hidden() {
+    let wrote = hostile();
+    for name in ["csv/findings.csv", "csv/assets.csv"] {
+        let table = wrote.text(name);
+        assert!(table.lines().count() > 1 && table.ends_with("\r\n"));
+        assert!(!table.contains(['\u{202e}', '\t']), "{name}");
+        let mut reader = csv::Reader::from_reader(table.as_bytes());
+        for row in reader.records() {
+            for cell in row.unwrap().iter().flat_map(|cell| cell.split("; ")) {
+                assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r']), "{name}: {cell}");
+                assert!(!cell.contains(['\n', '\r']), "{name}: {cell}");
+            }
+        }
+    }
+    let table = wrote.text("csv/findings.csv");
+    for shown in ["\"'=cmd|'/c calc'!a0\"", "\"'+1.example\"", "\"'@sum(a1).example\"", "abc\\u{202e}moc.example"] {
+        assert!(table.contains(shown), "{shown}");
+    }
+}
+
+// Zeek.
+
+/// A log as its own lines describe it: `#fields`, and rows by name.
+struct Log {
+    fields: Vec<String>,
+    rows: Vec<BTreeMap<String, String>>,
+}
+
+/// Reads a log by the grammar of Zeek's ASCII writer, and checks each value against the type of its column.
+fn read_log(wrote: &Wrote, name: &str) -> Log {
+    let text = wrote.text(name);
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("#separator \\x09"));
+    let mut header = BTreeMap::new();
+    let mut rows = Vec::new();
+    let mut fields: Vec<String> = Vec::new();
+    for line in lines {
+        let mut cells = line.split('\t');
+        if let Some(key) = line.strip_prefix('#') {
+            let (key, rest) = key.split_once('\t').unwrap();
+            if key == "fields" {
+                fields = rest.split('\t').map(str::to_owned).collect();
+            }
+            header.insert(key.to_owned(), rest.to_owned());
+            continue;
+        }
+        assert_eq!(line.split('\t').count(), fields.len(), "{name}: {line}");
+        let types: Vec<&str> = header["types"].split('\t').collect();
+        for (kind, cell) in types.iter().zip(cells.clone()) {
+            check_type(kind, cell);
+        }
+        rows.push(fields.iter().map(|field| (field.clone(), cells.next().unwrap().to_owned())).collect());
+    }
+    let signs = ["set_separator", "empty_field", "unset_field"].map(|key| header[key].as_str());
+    assert_eq!(signs, [",", "(empty)", "-"]);
+    assert_eq!(format!("zeek/{}.log", header["path"]), name);
+    assert_eq!(header["types"].split('\t').count(), fields.len());
+    assert!(header.contains_key("open") && header.contains_key("close"));
+    Log { fields, rows }
+}
+
+fn check_type(kind: &str, cell: &str) {
+    assert!(!cell.is_empty(), "an empty cell of type {kind}");
+    if cell == "-" {
+        return;
+    }
+    let fits = match kind {
+        "time" | "interval" => {
+            cell.split_once('.').is_some_and(|(whole, part)| whole.parse::<i64>().is_ok() && part.len() == 6)
+        }
+        "addr" => cell.parse::<std::net::IpAddr>().is_ok(),
+        "port" => cell.parse::<u16>().is_ok(),
+        "count" => cell.parse::<u64>().is_ok(),
+        "int" => cell.parse::<i64>().is_ok(),
+        "bool" => ["T", "F"].contains(&cell),
+        "enum" => cell.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'),
+        "string" | "set[string]" | "vector[string]" | "set[enum]" | "vector[interval]" => true,
+        other => panic!("no type of Zeek: {other}"),
+    };
+    assert!(fits, "{kind}: {cell}");
+}
+
+/// The bytes behind `\xNN`.
+fn unescaped(cell: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::new(), cell);
+    while let Some(at) = rest.find("\\x") {
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        bytes.push(u8::from_str_radix(&rest[at + 2..at + 4], 16).unwrap());
+        rest = &rest[at + 4..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes
+}
+
+/// The columns of Zeek 7, written down from its documentation, and of the packages for Community ID, MAC, VLAN, JA3, JA4.
+const COLUMNS: &[(&str, &str)] = &[
+    (
+        "zeek/conn.log",
+        "ts uid id.orig_h id.orig_p id.resp_h id.resp_p proto service duration orig_bytes resp_bytes conn_state local_orig \
+         local_resp missed_bytes history orig_pkts orig_ip_bytes resp_pkts resp_ip_bytes tunnel_parents ip_proto \
+         community_id orig_l2_addr resp_l2_addr vlan",
+    ),
+    (
+        "zeek/ssl.log",
+        "ts uid id.orig_h id.orig_p id.resp_h id.resp_p version cipher curve server_name resumed last_alert next_protocol \
+         established ssl_history cert_chain_fps client_cert_chain_fps subject issuer ja3 ja3s ja4",
+    ),
+    (
+        "zeek/dns.log",
+        "ts uid id.orig_h id.orig_p id.resp_h id.resp_p proto trans_id rtt query qclass qclass_name qtype qtype_name rcode \
+         rcode_name AA TC RD RA Z answers TTLs rejected",
+    ),
+    (
+        "zeek/http.log",
+        "ts uid id.orig_h id.orig_p id.resp_h id.resp_p trans_depth method host uri referrer version user_agent origin \
+         request_body_len response_body_len status_code status_msg info_code info_msg tags username password proxied \
+         orig_fuids orig_filenames orig_mime_types resp_fuids resp_filenames resp_mime_types",
+    ),
+];
+
+#[test]
+fn logs_of_zeek_follow_its_grammar_and_belong_together() {
+    for wrote in [demo(), hostile(), scan(&fixture("tunnel"), 1), scan(&fixture("dns"), 2)] {
+        let conn = read_log(&wrote, "zeek/conn.log");
+        let uids: BTreeMap<&str, &BTreeMap<String, String>> =
+            conn.rows.iter().map(|row| (row["uid"].as_str(), row)).collect();
+        assert_eq!(uids.len(), conn.rows.len(), "a uid twice");
+        let flows = wrote.lines("flows.jsonl");
+        let with_ip = flows.iter().filter(|flow| flow["network"]["type"] != "ethernet").count();
+        assert_eq!(conn.rows.len(), with_ip);
+        for (name, columns) in COLUMNS {
+            let log = read_log(&wrote, name);
+            assert_eq!(log.fields, columns.split_whitespace().collect::<Vec<_>>());
+            for row in &log.rows {
+                let flow = uids[row["uid"].as_str()];
+                for key in ["id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p"] {
+                    assert_eq!(row[key], flow[key]);
+                }
+                assert!(row["uid"].len() == 18 && row["uid"].starts_with('C'));
+            }
+        }
+    }
+}
+
+#[test]
+fn logs_of_zeek_carry_hostile_names_whole() {
+    let wrote = hostile();
+    let ssl = read_log(&wrote, "zeek/ssl.log");
+    let told: BTreeSet<Vec<u8>> = ssl.rows.iter().map(|row| unescaped(&row["server_name"])).collect();
+    for name in hostile::NAMES {
+        assert!(told.contains(name.as_bytes()), "{name:?}");
+    }
+    assert!(told.iter().any(|name| name.starts_with(&[b'l'; hostile::LABEL_BYTES])));
+    let http = read_log(&wrote, "zeek/http.log");
+    assert!(http.rows.iter().any(|row| unescaped(&row["host"]) == hostile::NO_UTF8), "{:?}", http.rows[0]["host"]);
+    // What stands for "unset" and "empty" is told apart from names that are written so.
+    assert!(ssl.rows.iter().all(|row| !["-", "(empty)"].contains(&row["server_name"].as_str())));
+}
+
+#[test]
+fn zeek_cut_reads_the_logs() {
+    let wrote = demo();
+    if Command::new("zeek-cut").arg("-h").output().is_err() {
+        return not_run("what zeek-cut reads", "it is not on the PATH");
+    }
+    let mut child = Command::new("zeek-cut").args(["uid", "server_name"]);
+    let child = child.stdin(fs::File::open(wrote.path("zeek/ssl.log")).unwrap()).output().unwrap();
+    let rows = read_log(&wrote, "zeek/ssl.log").rows;
+    let expected: String = rows.iter().map(|row| format!("{}\t{}\n", row["uid"], row["server_name"])).collect();
+    assert_eq!(String::from_utf8(child.stdout).unwrap(), expected);
+}
+
+/// Rows of fields that tshark reads of the packets that match.
+fn tshark(capture: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+    let mut command = Command::new("tshark");
+    command.arg("-r").arg(capture).args(["-Y", filter, "-T", "fields", "-E", "separator=/t", "-E", "occurrence=f"]);
+    fields.iter().for_each(|field| {
+        command.args(["-e", field]);
+    });
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn logs_of_zeek_say_what_tshark_says() {
+    if !is_there("tshark") {
+        return;
+    }
+    let (wrote, capture) = (demo(), fixture(DEMO));
+    let ends = ["ip.src", "tcp.srcport", "ip.dst", "tcp.dstport"];
+    // Packets and IP bytes, from each end to each.
+    let mut sums: BTreeMap<Vec<String>, [u64; 2]> = BTreeMap::new();
+    for row in tshark(&capture, "tcp", &[&ends[..], &["ip.len"]].concat()) {
+        let sum = sums.entry(row[..4].to_vec()).or_default();
+        *sum = [sum[0] + 1, sum[1] + row[4].parse::<u64>().unwrap()];
+    }
+    let mut told: BTreeMap<Vec<String>, [u64; 2]> = BTreeMap::new();
+    for row in read_log(&wrote, "zeek/conn.log").rows.iter().filter(|row| row["proto"] == "tcp") {
+        let [oh, op, rh, rp] = ["id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p"].map(|key| row[key].clone());
+        let number = |key: &str| row[key].parse::<u64>().unwrap();
+        let there = (vec![oh.clone(), op.clone(), rh.clone(), rp.clone()], ["orig_pkts", "orig_ip_bytes"]);
+        for (key, columns) in [there, (vec![rh, rp, oh, op], ["resp_pkts", "resp_ip_bytes"])] {
+            if number(columns[0]) > 0 {
+                let sum = told.entry(key).or_default();
+                *sum = [sum[0] + number(columns[0]), sum[1] + number(columns[1])];
+            }
+        }
+    }
+    assert!(told.len() > 50 && told == sums, "{} directions, tshark has {}", told.len(), sums.len());
+    // Names and fingerprints of hellos.
+    let fields = ["tls.handshake.extensions_server_name", "tls.handshake.ja3"];
+    let expected: BTreeSet<Vec<String>> =
+        tshark(&capture, "tls.handshake.type == 1", &[&ends[..], &fields].concat()).into_iter().collect();
+    let rows = read_log(&wrote, "zeek/ssl.log").rows;
+    let told: BTreeSet<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let keys = ["id.orig_h", "id.orig_p", "id.resp_h", "id.resp_p", "server_name", "ja3"];
+            keys.map(|key| if row[key] == "-" { String::new() } else { row[key].clone() }).to_vec()
+        })
+        .collect();
+    let differ: Vec<_> = told.symmetric_difference(&expected).take(4).collect();
+    assert!(expected.len() > 20 && differ.is_empty(), "{differ:?}");
+    // Questions.
+    let expected: BTreeSet<Vec<String>> =
+        tshark(&capture, "dns.flags.response == 0", &["ip.src", "udp.srcport", "dns.qry.name", "dns.qry.type"])
+            .into_iter()
+            .collect();
+    let rows = read_log(&wrote, "zeek/dns.log").rows;
+    let keys = ["id.orig_h", "id.orig_p", "query", "qtype"];
+    let told: BTreeSet<Vec<String>> = rows.iter().map(|row| keys.map(|key| row[key].clone()).to_vec()).collect();
+    let differ: Vec<_> = told.symmetric_difference(&expected).take(4).collect();
+    assert!(expected.len() > 10 && differ.is_empty(), "{differ:?}");
+}
+
+// EVE.
+
+#[test]
+fn eve_fits_its_schema_and_its_events_belong_together() {
+    let schema: Value = serde_json::from_str(&fs::read_to_string(fixture("schema/eve.json")).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for wrote in [demo(), hostile(), scan(&fixture("tunnel"), 1), scan(&fixture("dns"), 2), scan(&fixture("quic"), 1)] {
+        let events = wrote.lines("eve.json");
+        let of = |kind: &str| events.iter().filter(|event| event["event_type"] == kind).collect::<Vec<_>>();
+        for event in &events {
+            let error = validator.validate(event).err().map(|e| e.to_string().chars().take(300).collect::<String>());
+            assert_eq!(error, None);
+        }
+        let ids: BTreeMap<u64, &Value> = of("flow").iter().map(|e| (e["flow_id"].as_u64().unwrap(), *e)).collect();
+        assert_eq!(ids.len(), of("flow").len());
+        for event in events.iter().filter(|event| event["event_type"] != "alert") {
+            let flow = ids[&event["flow_id"].as_u64().unwrap()];
+            for key in ["community_id", "src_ip", "dest_ip", "src_port", "dest_port", "proto"] {
+                assert_eq!(event[key], flow[key]);
+            }
+        }
+        let findings = wrote.findings();
+        assert_eq!(of("alert").len(), findings.len());
+        for (event, finding) in of("alert").iter().zip(&findings) {
+            assert_eq!(event["bordertap"]["finding"], finding["id"]);
+            assert_eq!(event["bordertap"]["crossing"], finding["crossing"]);
+            assert_eq!(event["bordertap"]["domain"], finding["destination"]["domain"]);
+            assert_eq!(event["bordertap"]["attempted_only"], finding["attempted_only"]);
+        }
+    }
+}
+
+#[test]
+fn eve_is_read_by_jq() {
+    let (wrote, program) = (hostile(), "[inputs | select(.event_type == \"tls\") | .tls.sni] | unique");
+    if !is_there("jq") {
+        return;
+    }
+    let output = Command::new("jq").args(["-n", program]).arg(wrote.path("eve.json")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let names: Vec<String> = serde_json::from_slice(&output.stdout).unwrap();
+    // Names that can be shown as they are come through whole.
+    for name in hostile::NAMES.iter().filter(|name| !name.contains(char::is_control)) {
+        assert!(names.iter().any(|told| told == name), "{name:?}");
+    }
+    let sums = "[inputs | select(.event_type == \"flow\") | .flow] | [map(.bytes_toserver) | add, (map(.pkts_toclient) | add)]";
+    let output = Command::new("jq").args(["-nc", sums]).arg(wrote.path("eve.json")).output().unwrap();
+    let flows = wrote.lines("flows.jsonl");
+    let sum = |path: &str| flows.iter().map(|flow| flow.pointer(path).unwrap().as_u64().unwrap()).sum::<u64>();
+    let told: Vec<u64> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told, [sum("/source/bytes"), sum("/destination/packets")]);
+}
+
+// CEF.
+
+/// Header fields and extension of a line, by the grammar of the format.
+fn read_cef(line: &str) -> (Vec<String>, BTreeMap<String, String>) {
+    let mut header = vec![String::new()];
+    let mut rest = line.chars();
+    while header.len() < 8 {
+        match rest.next().unwrap() {
+            '\\' => header.last_mut().unwrap().push(rest.next().filter(|c| ['\\', '|'].contains(c)).unwrap()),
+            '|' => header.push(String::new()),
+            other => header.last_mut().unwrap().push(other),
+        }
+    }
+    header.pop();
+    // A key is what stands before an `=` that is not escaped, back to the blank before it.
+    let text: Vec<char> = rest.collect();
+    let signs: Vec<usize> =
+        (0..text.len()).filter(|&at| text[at] == '=' && (at == 0 || !is_escaped(&text, at))).collect();
+    let key_at = |sign: usize| text[..sign].iter().rposition(|c| *c == ' ').map_or(0, |at| at + 1);
+    let mut extension = BTreeMap::new();
+    for (n, &sign) in signs.iter().enumerate() {
+        let end = signs.get(n + 1).map_or(text.len(), |&next| key_at(next) - 1);
+        let key: String = text[key_at(sign)..sign].iter().collect();
+        let mut value = String::new();
+        let mut rest = text[sign + 1..end].iter();
+        while let Some(character) = rest.next() {
+            value.push(match character {
+                '\\' => match rest.next().unwrap() {
+                    'n' => '\n',
+                    'r' => '\r',
+                    other => *other,
+                },
+                other => *other,
+            });
+        }
+        assert!(extension.insert(key.clone(), value).is_none(), "{key} twice");
+    }
+    (header, extension)
+}
+
+fn is_escaped(text: &[char], at: usize) -> bool {
+    text[..at].iter().rev().take_while(|c| **c == '\\').count() % 2 == 1
+}
+
+#[test]
+fn cef_says_what_findings_say() {
+    for wrote in [demo(), hostile()] {
+        let (text_of, findings) = (wrote.text("findings.cef"), wrote.findings());
+        assert_eq!(text_of.lines().count(), findings.len());
+        for (line, finding) in text_of.lines().zip(&findings) {
+            let (header, extension) = read_cef(line);
+            assert_eq!(header[..3], ["CEF:0", "bordertap", "bordertap"]);
+            assert_eq!(header[4], text(finding, "/channel/id"));
+            assert!((0..=10).contains(&header[6].parse::<u8>().unwrap()));
+            let get = |key: &str| extension.get(key).map(String::as_str).unwrap_or_default();
+            assert_eq!(get("externalId"), text(finding, "/id"));
+            let at = ["cs1", "cs2", "cs3", "cs4", "cs5", "cs6"].into_iter();
+            let labelled = |label: &str| at.clone().find(|key| get(&format!("{key}Label")) == label).map_or("", get);
+            assert_eq!(labelled("crossing"), text(finding, "/crossing"));
+            assert_eq!(labelled("attemptedOnly"), finding["attempted_only"].to_string());
+            let [v4, v6] = [["src", "dst"], ["c6a2", "c6a3"]].map(|keys| keys.map(get));
+            let both = [0, 1].map(|end| [v4[end], v6[end]].concat());
+            assert!(both.contains(&text(finding, "/asset/ip").to_owned()), "{both:?}");
+            let domain = text(finding, "/destination/domain");
+            assert!(domain.is_empty() || [get("shost"), get("dhost")].iter().any(|n| n.replace(' ', "") == domain.replace(|c: char| c == ' ' || c.is_control() && c != '\n' && c != '\r', "")), "{domain:?}");
+            let sum = finding["bytes_out"].as_u64().unwrap() + finding["bytes_in"].as_u64().unwrap();
+            assert_eq!(get("in").parse::<u64>().unwrap() + get("out").parse::<u64>().unwrap(), sum);
+        }
+    }
+}
