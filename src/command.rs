@@ -3,6 +3,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod live;
+pub(crate) mod merge;
 pub(crate) mod outputs;
 pub(crate) mod scan;
 pub(crate) mod signatures;
@@ -24,7 +25,7 @@ use bordertap::view::{self, View};
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-pub(crate) use outputs::to;
+pub(crate) use outputs::{to, write_records, write_report};
 
 /// Exit statuses of the contract.
 pub(crate) mod status {
@@ -108,7 +109,16 @@ impl Log {
 
 /// What judging needs: signatures, databases, policy.
 pub(crate) fn judge(args: &JudgeArgs) -> Result<Judging, Failure> {
-    let policy = Policy::new(args.policy.as_deref(), args.home.as_deref(), args.inside.as_deref())
+    judge_with(args, &args.home, &args.inside)
+}
+
+/// As [`judge`], with this home and inside.
+pub(crate) fn judge_with(
+    args: &JudgeArgs,
+    home: &Option<Vec<String>>,
+    inside: &Option<Vec<String>>,
+) -> Result<Judging, Failure> {
+    let policy = Policy::new(args.policy.as_deref(), home.as_deref(), inside.as_deref())
         .map_err(|e| Failure::Usage(e.to_string()))?;
     let signatures = load_signatures(&args.signatures)?;
     let mut places = Places::builtin();

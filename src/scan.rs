@@ -5,23 +5,32 @@
 
 mod flows;
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
 use crate::capture::{Damage, Source};
-use crate::collect::{Collector, Desk, Gathered, Judging};
-use crate::join::{Joined, Seen, join};
-use crate::merge::Merge;
+use crate::collect::{Collector, Desk, Gathered, Judging, judge_held};
+use crate::fact::value;
+use crate::join::{Carried, Joined, Seen, join};
+use crate::merge::{Merge, Tally};
 use crate::place::{self, Places};
 use crate::policy::{Location, Policy};
-use crate::record::Asset;
-use crate::report::{DamageLine, FORMAT, Gap, Header, PROGRAM, Report, SignatureSummary};
+use crate::record::{Asset, FlowRecord};
+use crate::report::{self, DamageLine, FORMAT, Gap, Header, PROGRAM, Report, SignatureSummary};
 use crate::run::{ByInput, Done, Settings, State, Threads, run, run_watched};
 use crate::signature::Signatures;
 use crate::watch::Watch;
 
 pub use flows::Flows;
 
+/// Bytes of a file that are read at once for its digest.
+const DIGEST_BYTES: usize = 1 << 20;
 /// Bytes of flow state where nothing else is said.
 pub const MEMORY_BYTES_USUAL: usize = 2 << 30;
 
@@ -37,6 +46,9 @@ pub struct Scan {
     pub packets_max: u64,
     /// Keep flow records.
     pub keep_flows: bool,
+    /// The report is to be merged with others: it carries the sums that it was made of, and the digest of each input that is
+    /// a file, which is read once more for that.
+    pub mergeable: bool,
     /// The filter expression, for the report.
     pub filter: Option<String>,
 }
@@ -67,6 +79,7 @@ impl Scan {
             memory: MEMORY_BYTES_USUAL,
             packets_max: u64::MAX,
             keep_flows: false,
+            mergeable: false,
             filter: None,
         })
     }
@@ -78,7 +91,8 @@ impl Scan {
             rayon::spawn(move || places.warm());
         }
         let desk = self.desk();
-        let done = run(source, &self.settings(progress), || Collector::new(desk.clone(), self.keep_flows));
+        let collector = if self.mergeable { Collector::holding } else { Collector::new };
+        let done = run(source, &self.settings(progress), || collector(desk.clone(), self.keep_flows));
         self.conclude(done, source, inputs)
     }
 
@@ -104,28 +118,35 @@ impl Scan {
         ledger.received += filtered;
         ledger.not_decoded.extend((filtered > 0).then(|| ("filter.not-matched".to_owned(), filtered)));
         ledger.add_losses(&source.losses());
-        let mut gathered: Option<Gathered> = None;
-        let mut spools = Vec::new();
-        for collector in collectors {
+        let (mut gathered, mut held, mut spools) = (Gathered::default(), Vec::new(), Vec::new());
+        for mut collector in collectors {
+            held.append(&mut collector.take_held());
             let (part, spool) = collector.into_parts();
-            match &mut gathered {
-                None => gathered = Some(part),
-                Some(sum) => sum.merge(part),
-            }
+            gathered.merge(part);
             spools.extend(spool);
         }
-        let gathered = gathered.unwrap_or_default();
+        let carry = |gathered: &Gathered, edges: &[FlowRecord]| {
+            Carried::new(gathered, edges, None, &self.judging.signatures).into_json()
+        };
+        let mut sums = None;
+        if self.mergeable {
+            let (carried, more) = judge_held(held, &mut gathered, &self.desk(), self.keep_flows, carry);
+            sums = carried;
+            spools.extend(more);
+        }
         for (name, count) in &gathered.limits {
             ledger.note(name, count.0);
         }
         let mut damage = source.damage().to_vec();
         damage.extend(silent(&by_input));
         let seen = Seen::of(&gathered);
-        let header = header(&self.judging, seen, inputs, &damage, self.filter.as_deref());
-        let joined = Threads::new(self.workers).run(|| join(gathered, self.judging.context()));
+        let mut header = header(&self.judging, seen, inputs, &damage, self.filter.as_deref());
+        let threads = Threads::new(self.workers);
+        header.sources = threads.run(|| sources(&by_input, self.mergeable));
+        let joined = threads.run(|| join(gathered, self.judging.context()));
         let Joined { findings, assets, hosts, names } = joined;
         let gaps = gaps(&self.judging.signatures, &assets);
-        let report = Report { header, ledger, gaps, findings, assets };
+        let report = Report { header, ledger, gaps, findings, assets, sums };
         let flows = Flows { spools, hosts: Arc::new(hosts), names, judging: self.judging.clone() };
         Scanned { report, flows, damage, state }
     }
@@ -147,7 +168,9 @@ pub(crate) fn header(
     Header {
         format: FORMAT,
         program: PROGRAM.to_owned(),
+        sensor: None,
         inputs: inputs.to_vec(),
+        sources: Vec::new(),
         damage: damage
             .iter()
             .map(|d| DamageLine { input: d.input.clone(), offset: d.offset, reason: d.reason.clone() })
@@ -237,6 +260,34 @@ fn name_lines(name: &str, signatures: &Signatures) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// What each input held.
+pub(crate) fn sources(by_input: &ByInput, digests: bool) -> Vec<report::Source> {
+    let source = |(input, [received, _]): (&Arc<str>, &[Tally; 2])| report::Source {
+        input: input.to_string(),
+        sha256: digests.then(|| digest(Path::new(&**input)).ok()).flatten(),
+        packets: received.0,
+    };
+    by_input.par_iter().map(source).collect()
+}
+
+/// SHA-256 of a file in lower-case hex.
+///
+/// # Errors
+/// When it cannot be read, or is no regular file.
+pub fn digest(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let (mut digest, mut piece) = (Sha256::new(), vec![0; DIGEST_BYTES]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(value::hex(&digest.finalize())),
+            len => digest.update(piece.get(..len).unwrap_or_default()),
+        }
+    }
 }
 
 /// Inputs whose packets were all refused: nobody should take that for an empty network.

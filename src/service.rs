@@ -37,8 +37,7 @@ pub const CEF: &str = "cef";
 /// How a record is written as a line.
 type WriteLine<T> = fn(&Change<'_, T>, &mut Vec<u8>);
 /// How findings are written, by kind of output.
-const FINDING_LINES: &[(&str, WriteLine<Finding>)] =
-    &[(FINDINGS, jsonl::change), (CEF, cef::line), (EVE, eve::alert)];
+const FINDING_LINES: &[(&str, WriteLine<Finding>)] = &[(FINDINGS, jsonl::change), (CEF, cef::line), (EVE, eve::alert)];
 /// How assets are.
 const ASSET_LINES: &[(&str, WriteLine<Asset>)] = &[(ASSETS, jsonl::change)];
 
@@ -235,11 +234,7 @@ impl Taker for Taking<'_> {
 }
 
 /// Writes what is to be told for every kind of output that somebody wants.
-fn put<T>(
-    outputs: &Outputs,
-    kinds: &[(&'static str, WriteLine<T>)],
-    tell: impl FnOnce(&mut dyn FnMut(Change<'_, T>)),
-) {
+fn put<T>(outputs: &Outputs, kinds: &[(&'static str, WriteLine<T>)], tell: impl FnOnce(&mut dyn FnMut(Change<'_, T>))) {
     let wanted = kinds.iter().filter(|(kind, _)| outputs.wants(kind));
     let mut batches: Vec<_> = wanted.map(|(kind, write)| (*kind, write, Batch::default())).collect();
     if batches.is_empty() {
@@ -295,7 +290,9 @@ pub fn restore(folder: &Path, signatures: &Signatures) -> Result<Knowledge, Stri
     match std::fs::read(&path) {
         Ok(bytes) => {
             let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| named(error.to_string()))?;
-            Knowledge::restore(stored, signatures).map_err(named)
+            let mut knowledge = Knowledge::default();
+            knowledge.restore(stored, signatures).map_err(named)?;
+            Ok(knowledge)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Knowledge::default()),
         Err(error) => Err(named(error.to_string())),

@@ -155,9 +155,13 @@ fn csv_says_what_findings_say() {
         let (rows, findings) = (tables[0].as_array().unwrap(), wrote.findings());
         assert_eq!(rows.len(), findings.len());
         for (row, finding) in rows.iter().zip(&findings) {
-            for (column, path) in
-                [("id", "/id"), ("crossing", "/crossing"), ("asset_ip", "/asset/ip"), ("channel_id", "/channel/id")]
-            {
+            for (column, path) in [
+                ("id", "/id"),
+                ("direction", "/direction"),
+                ("crossing", "/crossing"),
+                ("asset_ip", "/asset/ip"),
+                ("channel_id", "/channel/id"),
+            ] {
                 assert_eq!(text(row, &format!("/{column}")), text(finding, path));
             }
             for column in ["bytes_out", "bytes_in", "sessions"] {
@@ -338,11 +342,11 @@ fn zeek_cut_reads_the_logs() {
     if Command::new("zeek-cut").arg("-h").output().is_err() {
         return not_run("what zeek-cut reads", "it is not on the PATH");
     }
-    let mut child = Command::new("zeek-cut").args(["uid", "server_name"]);
-    let child = child.stdin(fs::File::open(wrote.path("zeek/ssl.log")).unwrap()).output().unwrap();
+    let log = fs::File::open(wrote.path("zeek/ssl.log")).unwrap();
+    let cut = Command::new("zeek-cut").args(["uid", "server_name"]).stdin(log).output().unwrap();
     let rows = read_log(&wrote, "zeek/ssl.log").rows;
     let expected: String = rows.iter().map(|row| format!("{}\t{}\n", row["uid"], row["server_name"])).collect();
-    assert_eq!(String::from_utf8(child.stdout).unwrap(), expected);
+    assert_eq!(String::from_utf8(cut.stdout).unwrap(), expected);
 }
 
 /// Rows of fields that tshark reads of the packets that match.
@@ -436,6 +440,9 @@ fn eve_fits_its_schema_and_its_events_belong_together() {
         for (event, finding) in of("alert").iter().zip(&findings) {
             assert_eq!(event["bordertap"]["finding"], finding["id"]);
             assert_eq!(event["bordertap"]["crossing"], finding["crossing"]);
+            let (from, to) = (text(event, "/src_ip"), text(event, "/dest_ip"));
+            let asset = if finding["direction"] == "inbound" { to } else { from };
+            assert_eq!(asset, text(finding, "/asset/ip"));
             assert_eq!(event["bordertap"]["domain"], finding["destination"]["domain"]);
             assert_eq!(event["bordertap"]["attempted_only"], finding["attempted_only"]);
         }
@@ -527,7 +534,12 @@ fn cef_says_what_findings_say() {
             let both = [0, 1].map(|end| [v4[end], v6[end]].concat());
             assert!(both.contains(&text(finding, "/asset/ip").to_owned()), "{both:?}");
             let domain = text(finding, "/destination/domain");
-            assert!(domain.is_empty() || [get("shost"), get("dhost")].iter().any(|n| n.replace(' ', "") == domain.replace(|c: char| c == ' ' || c.is_control() && c != '\n' && c != '\r', "")), "{domain:?}");
+            assert!(
+                domain.is_empty()
+                    || [get("shost"), get("dhost")].iter().any(|n| n.replace(' ', "")
+                        == domain.replace(|c: char| c == ' ' || c.is_control() && c != '\n' && c != '\r', "")),
+                "{domain:?}"
+            );
             let sum = finding["bytes_out"].as_u64().unwrap() + finding["bytes_in"].as_u64().unwrap();
             assert_eq!(get("in").parse::<u64>().unwrap() + get("out").parse::<u64>().unwrap(), sum);
         }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::report::{csv, zeek};
 #[cfg(feature = "parquet")]
 use crate::report::parquet;
+use crate::report::{csv, zeek};
 
 const HEADING: &str = "Other formats";
 

@@ -117,7 +117,11 @@ pub(crate) fn write_flows(outputs: &OutputArgs, report: &Report, flows: Flows) -
 }
 
 /// Every finding as a line.
-fn all(report: &Report, line: fn(&Change<'_, bordertap::record::Finding>, &mut Vec<u8>), out: &mut dyn Write) -> io::Result<()> {
+fn all(
+    report: &Report,
+    line: fn(&Change<'_, bordertap::record::Finding>, &mut Vec<u8>),
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let mut lines = Vec::new();
     report.findings.iter().for_each(|finding| line(&Change::new(finding), &mut lines));
     out.write_all(&lines)
@@ -139,6 +143,16 @@ fn files<const N: usize>(folder: &Path, names: [&str; N]) -> Result<[PathBuf; N]
 fn documents(folder: &Path) -> Result<[Document; 4], Failure> {
     let [conn, ssl, dns, http] = files(folder, zeek::LOGS)?;
     Ok([Document::create(&conn)?, Document::create(&ssl)?, Document::create(&dns)?, Document::create(&http)?])
+}
+
+/// Refuses what cannot be made of reports.
+pub(crate) fn check_reports(outputs: &OutputArgs) -> Result<(), Failure> {
+    let mut formats =
+        outputs.formats.wanted().filter(|(format, _)| format.has_flows()).map(|(format, _)| format.name());
+    match outputs.flows.as_ref().map(|_| "flows").or_else(|| formats.next()) {
+        Some(name) => Err(Failure::Usage(format!("reports hold no flows: --{name} is for scan, live and recheck"))),
+        None => Ok(()),
+    }
 }
 
 /// Refuses what a sensor cannot write, and makes folders while it still may.

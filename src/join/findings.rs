@@ -23,7 +23,7 @@ use crate::place::{Basis, Place, Region};
 use crate::policy::{CrossingInput, Direction, Location, crossing};
 use crate::record::{
     AsNumber, Channel, CountryBytes, Destination, Evidence, Finding, FindingAsset, Gist, Loss, Rollup, RollupKey,
-    Volume,
+    Schedule, Starts, Volume,
 };
 use crate::signature::words::Function;
 use crate::signature::{FlowValues, Scratch};
@@ -299,11 +299,12 @@ impl<'a> Finder<'a> {
         let place = self.place(sum);
         let Volume { bytes_out: Tally(bytes_out), bytes_in: Tally(bytes_in) } = rollup.volume();
         let unseen = rollup.unseen();
+        let direction = if group.outbound { Direction::Outbound } else { Direction::Inbound };
         let input = CrossingInput {
             place: &place,
             address: sum.addresses.first().copied(),
             name: group.domain.as_deref(),
-            direction: if group.outbound { Direction::Outbound } else { Direction::Inbound },
+            direction,
             payload_out: if rollup.spoke_out.0 > 0 { bytes_out } else { 0 },
             payload_in: if rollup.spoke_in.0 > 0 { bytes_in } else { 0 },
             handshake_only: rollup.carried.0 == 0,
@@ -341,6 +342,7 @@ impl<'a> Finder<'a> {
                 country_confidence: place.confidence,
                 as_,
             },
+            direction,
             crossing,
             attempted_only,
             bytes_out,
@@ -356,6 +358,7 @@ impl<'a> Finder<'a> {
                     (month_text(month), bytes)
                 })
                 .collect(),
+            schedule: schedule(&rollup.starts),
             loss: Loss {
                 missing_bytes: unseen.missing.0,
                 one_sided: unseen.one_sided.0,
@@ -444,6 +447,13 @@ impl<'a> Finder<'a> {
         let by_people = Function::from_word(&channel.function).is_none_or(Function::is_opened_by_people);
         let known = channel.confidence >= CONFIDENCE_ENOUGH && !sum.name_only && !by_people;
         (asset, known.then(|| ((group.host, channel.vendor.clone()), ship)))
+    }
+}
+
+fn schedule(starts: &Starts) -> Schedule {
+    Schedule {
+        bucket_seconds: starts.seconds(),
+        starts: starts.iter().map(|(begin, count)| (begin.to_string(), count.into())).collect(),
     }
 }
 

@@ -30,9 +30,8 @@ enum Out {
 impl Document {
     /// Begins a document at a path, `-` for standard output. Links are followed, permissions kept.
     pub fn create(path: &Path) -> io::Result<Document> {
-        let straight = |out: Box<dyn Write + Send>| {
-            Ok(Document(Out::Straight(BufWriter::with_capacity(DOCUMENT_BYTES, out))))
-        };
+        let straight =
+            |out: Box<dyn Write + Send>| Ok(Document(Out::Straight(BufWriter::with_capacity(DOCUMENT_BYTES, out))));
         if path == Path::new("-") {
             return straight(Box::new(io::stdout()));
         }

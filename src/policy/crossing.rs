@@ -16,16 +16,7 @@
 use std::net::IpAddr;
 
 use crate::place::{Basis, Place, Standing};
-pub use crate::record::Crossing;
-
-/// Who opened the flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// The inside host.
-    Outbound,
-    /// The far end.
-    Inbound,
-}
+pub use crate::record::{Crossing, Direction};
 
 /// What was seen of the traffic between an inside host and a far end.
 #[derive(Clone, Copy, Debug)]

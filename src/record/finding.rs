@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How sure it is that data left the home country.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Crossing {
     /// Bytes went to an address outside the home, and nothing contradicts it.
@@ -41,8 +41,28 @@ impl Crossing {
     }
 }
 
+/// Who opened a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// The inside host.
+    Outbound,
+    /// The far end.
+    Inbound,
+}
+
+impl Direction {
+    /// The word in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::Outbound => "outbound",
+            Direction::Inbound => "inbound",
+        }
+    }
+}
+
 /// One piece of evidence for an asset.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Evidence {
     /// The field, `x509.subject`.
     pub field: String,
@@ -61,7 +81,7 @@ pub struct Evidence {
 }
 
 /// Bytes by country.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountryBytes {
     /// From the asset to there.
     pub bytes_out: u64,
@@ -73,7 +93,7 @@ pub struct CountryBytes {
 pub type MonthBytes = CountryBytes;
 
 /// An inside host that was identified.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asset {
     /// Its address.
     pub ip: String,
@@ -102,7 +122,7 @@ pub struct Asset {
 }
 
 /// The asset of a finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindingAsset {
     /// Its address.
     pub ip: String,
@@ -119,7 +139,7 @@ pub struct FindingAsset {
 }
 
 /// The channel of a finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channel {
     /// The signature's id, or `unexplained`.
     pub id: String,
@@ -146,7 +166,7 @@ pub struct Channel {
 }
 
 /// An autonomous system.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsNumber {
     /// Its number.
     pub number: u32,
@@ -155,7 +175,7 @@ pub struct AsNumber {
 }
 
 /// Where a channel goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destination {
     /// The best name that was seen.
     pub domain: Option<String>,
@@ -174,8 +194,17 @@ pub struct Destination {
     pub as_: Option<AsNumber>,
 }
 
+/// When flows began: how many in each piece of time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Seconds in a piece: a power of two.
+    pub bucket_seconds: u64,
+    /// When a piece begins, RFC 3339, and how many flows began in it; those with none are left out. At most 64.
+    pub starts: Vec<(String, u64)>,
+}
+
 /// What the sensor itself did not see of these flows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loss {
     /// TCP payload that was skipped over or acknowledged and never came by.
     pub missing_bytes: u64,
@@ -190,7 +219,7 @@ pub struct Loss {
 }
 
 /// One line of the answer: who, what, where, how much.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Tells the same finding in every report: 16 hex digits of a SHA-256 over asset, channel, name, country, direction.
     pub id: String,
@@ -200,6 +229,8 @@ pub struct Finding {
     pub channel: Channel,
     /// Where.
     pub destination: Destination,
+    /// Who opened the flows.
+    pub direction: Direction,
     /// How sure it is that data left.
     pub crossing: Crossing,
     /// Nothing but attempts: a question for a name, a SYN without an answer.
@@ -216,6 +247,8 @@ pub struct Finding {
     pub last_seen: String,
     /// Bytes by calendar month (UTC), `2026-11`, of the start of each flow.
     pub by_month: BTreeMap<String, MonthBytes>,
+    /// When its flows began.
+    pub schedule: Schedule,
     /// What was lost of it.
     pub loss: Loss,
     /// `high`, `medium`, `low`, `info`, `exempt`.

@@ -7,9 +7,14 @@ mod finding;
 mod flow;
 mod rollup;
 pub mod spool;
+mod starts;
 
 pub use finding::{
-    AsNumber, Asset, Channel, CountryBytes, Crossing, Destination, Evidence, Finding, FindingAsset, Loss, MonthBytes,
+    AsNumber, Asset, Channel, CountryBytes, Crossing, Destination, Direction, Evidence, Finding, FindingAsset, Loss,
+    MonthBytes, Schedule,
 };
 pub use flow::{FlowRecord, NAME_FIELDS, normal_name, transport};
-pub use rollup::{EvidenceKey, Gist, HostTraits, Rare, Rollup, RollupKey, TRAITS_MAX, Unseen, Volume, digest};
+pub use rollup::{
+    ADDRESSES_MAX, EvidenceKey, Gist, HostTraits, Rare, Rollup, RollupKey, TRAITS_MAX, Unseen, Volume, digest,
+};
+pub use starts::{PIECES_MAX, Starts};

@@ -7,7 +7,7 @@
 
 use super::words::{self, End, Ends};
 use super::{Change, PROGRAM};
-use crate::record::Finding;
+use crate::record::{Direction, Finding};
 
 /// Longest value of the keys for text; what is longer is cut there.
 const VALUE_CHARACTERS_MAX: usize = 1023;
@@ -42,9 +42,12 @@ fn describe(change: &Change<'_, Finding>, to: &mut Extension) {
     to.add("cnt", &finding.sessions.to_string());
     to.end(source, "src", "shost", ["c6a2", "Source IPv6 Address"]);
     to.end(destination, "dst", "dhost", ["c6a3", "Destination IPv6 Address"]);
-    if let Some(mac) = &finding.asset.mac {
-        to.add("smac", mac);
-    }
+    let (mac_key, direction) = match finding.direction {
+        Direction::Outbound => ("smac", "1"),
+        Direction::Inbound => ("dmac", "0"),
+    };
+    to.add(mac_key, finding.asset.mac.as_deref().unwrap_or_default());
+    to.add("deviceDirection", direction);
     to.add("in", &bytes_to_destination.to_string());
     to.add("out", &bytes_to_source.to_string());
     let country = finding.destination.country.as_deref().unwrap_or("unknown");

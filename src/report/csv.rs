@@ -27,6 +27,7 @@ enum Cell {
 
 const FINDING: &[Column<Finding>] = &[
     ("id", |f| text(&f.id)),
+    ("direction", |f| text(f.direction.name())),
     ("crossing", |f| text(f.crossing.name())),
     ("attempted_only", |f| Cell::Text(f.attempted_only.to_string())),
     ("severity", |f| text(&f.severity)),
@@ -94,8 +95,11 @@ pub fn assets(assets: &[Asset], out: &mut dyn Write) -> io::Result<()> {
 fn table<T>(columns: &[Column<T>], rows: &[T], out: &mut dyn Write) -> io::Result<()> {
     // Quotes around everything that is no number: also where a spreadsheet takes `;` for the end of a cell.
     let mut builder = WriterBuilder::new();
-    let mut writer =
-        builder.quote_style(QuoteStyle::NonNumeric).terminator(Terminator::CRLF).buffer_capacity(1 << 16).from_writer(out);
+    let mut writer = builder
+        .quote_style(QuoteStyle::NonNumeric)
+        .terminator(Terminator::CRLF)
+        .buffer_capacity(1 << 16)
+        .from_writer(out);
     writer.write_record(columns.iter().map(|(name, _)| *name))?;
     for row in rows {
         writer.write_record(columns.iter().map(|(_, cell)| written(cell(row))))?;
@@ -121,7 +125,8 @@ fn optional(text: &Option<String>) -> Cell {
 
 /// `2026-11: 5 out, 7 in`.
 fn volumes(volumes: &std::collections::BTreeMap<String, CountryBytes>) -> Cell {
-    let line = |(key, bytes): (&String, &CountryBytes)| format!("{key}: {} out, {} in", bytes.bytes_out, bytes.bytes_in);
+    let line =
+        |(key, bytes): (&String, &CountryBytes)| format!("{key}: {} out, {} in", bytes.bytes_out, bytes.bytes_in);
     Cell::List(volumes.iter().map(line).collect())
 }
 

@@ -298,7 +298,9 @@ fn version(number: u64) -> String {
 struct Alerted<'a> {
     timestamp: String,
     event_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     src_ip: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     dest_ip: Option<&'a str>,
     alert: Alert,
     bordertap: About<'a>,
@@ -323,6 +325,7 @@ struct About<'a> {
     status: &'static str,
     revision: u64,
     channel: &'a str,
+    direction: &'static str,
     crossing: &'static str,
     attempted_only: bool,
     domain: Option<&'a str>,
@@ -368,6 +371,7 @@ pub fn alert(change: &Change<'_, Finding>, out: &mut Vec<u8>) {
             status: change.status.name(),
             revision: change.revision,
             channel: &finding.channel.id,
+            direction: finding.direction.name(),
             crossing: finding.crossing.name(),
             attempted_only: finding.attempted_only,
             domain: finding.destination.domain.as_deref(),

@@ -15,7 +15,8 @@ pub mod zeek;
 
 use std::io;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 pub use flow::Flow;
 pub use lines::Lines;
@@ -81,7 +82,7 @@ impl<'a, T> Change<'a, T> {
 }
 
 /// Everything a run says.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// What was read, with what, and when it was captured.
     pub header: Header,
@@ -93,6 +94,9 @@ pub struct Report {
     pub assets: Vec<Asset>,
     /// Documented traffic of the vendors found that nothing on the wire can tell apart yet.
     pub gaps: Vec<Gap>,
+    /// The sums that all this was made of, where reports are to be merged; see `join::Carried`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sums: Option<Box<RawValue>>,
 }
 
 impl Report {
@@ -103,14 +107,18 @@ impl Report {
 }
 
 /// What was read and what it was judged by.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Header {
     /// Version of the output formats.
     pub format: u32,
     /// `bordertap` and its version.
     pub program: String,
+    /// The name of the sensor that listened; none of captures.
+    pub sensor: Option<String>,
     /// The inputs in the order they were read.
     pub inputs: Vec<String>,
+    /// What they held.
+    pub sources: Vec<Source>,
     /// What could not be read of them.
     pub damage: Vec<DamageLine>,
     /// Packet time of the first packet, RFC 3339.
@@ -135,8 +143,19 @@ pub struct Header {
     pub asn_database: Option<String>,
 }
 
+/// One capture or interface.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Source {
+    /// Its name.
+    pub input: String,
+    /// SHA-256 of the file as it lay on the disk, in lower-case hex; none of what is no file.
+    pub sha256: Option<String>,
+    /// Packets that were received from it.
+    pub packets: u64,
+}
+
 /// Which signatures a report was made with.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SignatureSummary {
     /// SHA-256 over the files.
     pub sha256: String,
@@ -153,7 +172,7 @@ pub struct SignatureSummary {
 }
 
 /// Something in an input that could not be read.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DamageLine {
     /// The input.
     pub input: String,
@@ -164,7 +183,7 @@ pub struct DamageLine {
 }
 
 /// Documented traffic that nothing can tell apart yet.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Gap {
     /// The entry's id.
     pub id: String,

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::flow::Flow;
 use crate::fact::{Fact, Seen, value};
 use crate::parse::{dns, quic, tls};
-use crate::record::Finding;
+use crate::record::{Direction, Finding};
 use crate::time::Time;
 
 /// Who opened the flows of a finding, and with whom; the addresses beyond the first are in the finding.
@@ -35,16 +35,13 @@ impl<'a> Ends<'a> {
     /// The ends of a finding.
     pub fn of(finding: &'a Finding) -> Ends<'a> {
         let asset = End { ip: Some(&finding.asset.ip), name: None };
-        let outside = End {
-            ip: finding.destination.ip.first().map(String::as_str),
-            name: finding.destination.domain.as_deref(),
+        let outside =
+            End { ip: finding.destination.ip.first().map(String::as_str), name: finding.destination.domain.as_deref() };
+        let (source, destination, bytes_to_destination, bytes_to_source) = match finding.direction {
+            Direction::Outbound => (asset, outside, finding.bytes_out, finding.bytes_in),
+            Direction::Inbound => (outside, asset, finding.bytes_in, finding.bytes_out),
         };
-        Ends {
-            source: asset,
-            destination: outside,
-            bytes_to_destination: finding.bytes_out,
-            bytes_to_source: finding.bytes_in,
-        }
+        Ends { source, destination, bytes_to_destination, bytes_to_source }
     }
 }
 
@@ -52,8 +49,14 @@ impl<'a> Ends<'a> {
 pub fn title(finding: &Finding) -> String {
     let Finding { asset, channel, destination, crossing, .. } = finding;
     let place = destination.country.as_deref().unwrap_or("an unknown country");
+    let way = if finding.direction == Direction::Inbound { "from" } else { "to" };
     let attempted = if finding.attempted_only { ", attempted only" } else { "" };
-    format!("{}: {} to {place}, {}{attempted}", product(&asset.vendor, &asset.product), channel.function, crossing.name())
+    format!(
+        "{}: {} {way} {place}, {}{attempted}",
+        product(&asset.vendor, &asset.product),
+        channel.function,
+        crossing.name()
+    )
 }
 
 /// Maker and product, the maker once.

@@ -16,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::civil::Date;
 use minisign_verify::{PublicKey, Signature};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::DIR_FILES_MAX;
@@ -30,7 +30,7 @@ const PROOF_BYTES_MAX: u64 = 4096;
 const FIRST_LINE: &str = "bordertap-signatures 1";
 
 /// Which pack it is; reports name it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
     /// Its file name.
     pub name: String,
