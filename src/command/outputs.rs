@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bordertap::cli::{Format, FormatArgs, OutputArgs, TalkArgs};
 use bordertap::output;
 use bordertap::report::flow::JsonLines;
-use bordertap::report::{Change, Report, Sink, cef, csv, eve, jsonl, text, zeek};
+use bordertap::report::{Change, Report, Sink, cef, csv, eve, jsonl, misp, stix, text, zeek};
 use bordertap::scan::Flows;
 use bordertap::time::Time;
 
@@ -79,6 +79,9 @@ pub(crate) fn write_report(outputs: &OutputArgs, talk: &TalkArgs, report: &Repor
                 to(&findings, |out| csv::findings(&report.findings, out))?;
                 to(&assets, |out| csv::assets(&report.assets, out))?;
             }
+            Format::Stix => to(path, |out| stix::write(report, out))?,
+            Format::Misp => to(path, |out| misp::write(report, out))?,
+            // Lines of their own, and what is made of flows.
             _ => {}
         }
     }

@@ -9,7 +9,10 @@ pub mod eve;
 pub mod flow;
 pub mod jsonl;
 mod lines;
+pub mod misp;
+pub mod stix;
 pub mod text;
+mod uuid;
 mod words;
 pub mod zeek;
 

@@ -64,6 +64,17 @@ pub fn product(vendor: &str, product: &str) -> String {
     if product.starts_with(vendor) { product.to_owned() } else { format!("{vendor} {product}") }
 }
 
+/// Whether a name is one that hosts have (RFC 1123, section 2.1; underscores are seen in the field).
+pub fn is_host_name(name: &str) -> bool {
+    const NAME_BYTES_MAX: usize = 253;
+    const LABEL_BYTES_MAX: usize = 63;
+    let is_label = |label: &str| {
+        let fits = (1..=LABEL_BYTES_MAX).contains(&label.len());
+        fits && !label.starts_with('-') && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    name.len() <= NAME_BYTES_MAX && name.split('.').all(is_label)
+}
+
 /// A time of a report.
 pub fn time(text: &str) -> Time {
     Time::parse(text).unwrap_or_default()
