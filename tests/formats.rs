@@ -68,7 +68,9 @@ fn scan(input: &Path, workers: usize) -> Wrote {
         command.arg(format!("--{option}")).arg(dir.path().join(name));
     }
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // 3: some of the input was damaged, what was readable is reported.
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!([Some(0), Some(3)].contains(&output.status.code()), "{said}");
     Wrote { dir }
 }
 
@@ -462,7 +464,7 @@ fn eve_is_read_by_jq() {
     for name in hostile::NAMES.iter().filter(|name| !name.contains(char::is_control)) {
         assert!(names.iter().any(|told| told == name), "{name:?}");
     }
-    let sums = "[inputs | select(.event_type == \"flow\") | .flow] | [map(.bytes_toserver) | add, (map(.pkts_toclient) | add)]";
+    let sums = "[inputs | select(.event_type == \"flow\") | .flow] | [(map(.bytes_toserver) | add), (map(.pkts_toclient) | add)]";
     let output = Command::new("jq").args(["-nc", sums]).arg(wrote.path("eve.json")).output().unwrap();
     let flows = wrote.lines("flows.jsonl");
     let sum = |path: &str| flows.iter().map(|flow| flow.pointer(path).unwrap().as_u64().unwrap()).sum::<u64>();
@@ -542,6 +544,146 @@ fn cef_says_what_findings_say() {
             );
             let sum = finding["bytes_out"].as_u64().unwrap() + finding["bytes_in"].as_u64().unwrap();
             assert_eq!(get("in").parse::<u64>().unwrap() + get("out").parse::<u64>().unwrap(), sum);
+        }
+    }
+}
+
+// STIX.
+
+/// Parses strictly, makes the ids of observables again as the library makes them, and follows every reference.
+const READ_STIX: &str = r#"
+import json, sys, stix2
+bundle = stix2.parse(open(sys.argv[1], encoding='utf-8').read(), allow_custom=False, version='2.1')
+ids = {o.id for o in bundle.objects}
+assert len(ids) == len(bundle.objects), 'an id twice'
+kinds, wrong = {}, []
+for o in bundle.objects:
+    kinds[o.type] = kinds.get(o.type, 0) + 1
+    if getattr(o, '_id_contributing_properties', None) and o._generate_id() != o.id:
+        wrong.append(o.id)
+    raw = json.loads(o.serialize())
+    for key, value in raw.items():
+        for ref in ([value] if key.endswith('_ref') else value if key.endswith('_refs') else []):
+            assert ref in ids, (o.id, key, ref)
+countries = sorted({o.get('country') or o.name for o in bundle.objects if o.type == 'location'})
+observed = [o for o in bundle.objects if o.type == 'observed-data']
+names = sorted({o.value for o in bundle.objects if o.type == 'domain-name'})
+ips = sorted({o.value for o in bundle.objects if o.type in ('ipv4-addr', 'ipv6-addr')})
+traffic = [o for o in bundle.objects if o.type == 'network-traffic']
+print(json.dumps({'kinds': kinds, 'wrong': wrong, 'countries': countries, 'names': names, 'ips': ips,
+    'labels': sorted({l for o in observed for l in o.labels}),
+    'bytes': sum(o.src_byte_count + o.dst_byte_count for o in traffic),
+    'first': min(str(json.loads(o.serialize())['first_observed']) for o in observed)}))
+"#;
+
+fn strings(value: &Value) -> BTreeSet<String> {
+    value.as_array().unwrap().iter().map(|item| item.as_str().unwrap().to_owned()).collect()
+}
+
+/// Whether a host may have this name (RFC 1123, section 2.1, and underscores).
+fn is_host_name(name: &str) -> bool {
+    name.len() < 254
+        && name.split('.').all(|label| {
+            (1..64).contains(&label.len())
+                && !label.starts_with('-')
+                && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        })
+}
+
+#[test]
+fn stix_is_parsed_strictly() {
+    let Some(python) = python("stix2") else { return };
+    for wrote in [demo(), hostile()] {
+        let told = ask(&python, READ_STIX, &[&wrote.path("stix.json")]);
+        let findings = wrote.findings();
+        assert_eq!(told["wrong"], serde_json::json!([]));
+        for kind in ["observed-data", "infrastructure", "network-traffic"] {
+            assert_eq!(told["kinds"][kind].as_u64().unwrap() as usize, findings.len(), "{kind}");
+        }
+        // A note for each, and one for the run.
+        assert_eq!(told["kinds"]["note"].as_u64().unwrap() as usize, findings.len() + 1);
+        let of = |path: &str| -> BTreeSet<String> {
+            let all = findings.iter().map(|finding| text(finding, path).to_owned());
+            all.filter(|text| !text.is_empty()).collect()
+        };
+        assert_eq!(strings(&told["countries"]), of("/destination/country"));
+        assert_eq!(
+            strings(&told["names"]),
+            of("/destination/domain").into_iter().filter(|n| is_host_name(n)).collect()
+        );
+        let ips = findings.iter().flat_map(|finding| strings(&finding["destination"]["ip"]));
+        assert_eq!(strings(&told["ips"]), ips.chain(of("/asset/ip")).collect());
+        let labels = strings(&told["labels"]);
+        for (label, path) in [("crossing", "/crossing"), ("direction", "/direction"), ("channel", "/channel/id")] {
+            for value in of(path) {
+                assert!(labels.contains(&format!("{label}:{value}")), "{label}:{value}");
+            }
+        }
+        let attempted = findings.iter().any(|finding| finding["attempted_only"] == true);
+        assert_eq!(labels.contains("attempted-only"), attempted);
+        let sum = |key: &str| findings.iter().map(|finding| finding[key].as_u64().unwrap()).sum::<u64>();
+        assert_eq!(told["bytes"].as_u64().unwrap(), sum("bytes_out") + sum("bytes_in"));
+        let first = of("/first_seen").into_iter().next().unwrap();
+        assert_eq!(text(&told, "/first")[..19], first[..19]);
+    }
+}
+
+// MISP.
+
+/// Loads the event, and holds objects against the templates that come with the library.
+const READ_MISP: &str = r#"
+import json, os, sys, pymisp
+event = pymisp.MISPEvent(strict_validation=True)
+event.load_file(sys.argv[1], validate=False)
+folder = os.path.join(os.path.dirname(pymisp.__file__), 'data')
+types = json.load(open(os.path.join(folder, 'describeTypes.json')))['result']
+attributes = list(event.attributes)
+for o in event.objects:
+    template = json.load(open(os.path.join(folder, 'misp-objects', 'objects', o.name, 'definition.json')))
+    assert o.template_uuid == template['uuid'] and str(o.template_version) == str(template['version']), o.name
+    assert o['meta-category'] == template['meta-category'], o.name
+    relations = [a.object_relation for a in o.attributes]
+    for a in o.attributes:
+        of = template['attributes'][a.object_relation]
+        assert of['misp-attribute'] == a.type, (o.name, a.object_relation, a.type)
+        assert of.get('multiple') or relations.count(a.object_relation) == 1, (o.name, a.object_relation)
+    assert set(template.get('required', [])) <= set(relations), o.name
+    assert not template.get('requiredOneOf') or set(template['requiredOneOf']) & set(relations), o.name
+    attributes += o.attributes
+for a in attributes:
+    assert a.type in types['category_type_mappings'][a.category], (a.category, a.type)
+    assert not a.to_ids, a.value
+uuids = [event.uuid] + [o.uuid for o in event.objects] + [a.uuid for a in attributes]
+assert len(set(uuids)) == len(uuids), 'a UUID twice'
+print(json.dumps({'objects': len([o for o in event.objects if o.name == 'network-connection']),
+    'attributes': sorted([a.type, str(a.value)] for a in event.attributes),
+    'tags': sorted({t.name for a in event.attributes for t in a.tags})}))
+"#;
+
+#[test]
+fn misp_is_loaded_by_its_library() {
+    let Some(python) = python("pymisp") else { return };
+    for wrote in [demo(), hostile()] {
+        let told = ask(&python, READ_MISP, &[&wrote.path("misp.json")]);
+        let findings = wrote.findings();
+        assert_eq!(told["objects"].as_u64().unwrap() as usize, findings.len());
+        let mut expected = BTreeSet::new();
+        for finding in &findings {
+            let domain = text(finding, "/destination/domain");
+            if !domain.is_empty() {
+                expected.insert([if is_host_name(domain) { "domain" } else { "text" }.to_owned(), domain.to_owned()]);
+            }
+            let kind = if finding["direction"] == "inbound" { "ip-src" } else { "ip-dst" };
+            expected.extend(strings(&finding["destination"]["ip"]).into_iter().map(|ip| [kind.to_owned(), ip]));
+        }
+        let pair = |pair: &Value| [0, 1].map(|n| pair[n].as_str().unwrap().to_owned());
+        let all: BTreeSet<[String; 2]> = told["attributes"].as_array().unwrap().iter().map(pair).collect();
+        let all: BTreeSet<_> = all.into_iter().filter(|[kind, _]| !kind.starts_with("ja3")).collect();
+        let differ: Vec<_> = all.symmetric_difference(&expected).take(4).collect();
+        assert!(differ.is_empty(), "{differ:?}");
+        let tags = strings(&told["tags"]);
+        for finding in &findings {
+            assert!(tags.contains(&format!("bordertap:crossing=\"{}\"", text(finding, "/crossing"))), "{tags:?}");
         }
     }
 }

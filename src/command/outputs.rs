@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use bordertap::cli::{Format, FormatArgs, OutputArgs, TalkArgs};
 use bordertap::output;
 use bordertap::report::flow::JsonLines;
+#[cfg(feature = "parquet")]
+use bordertap::report::parquet;
 use bordertap::report::{Change, Report, Sink, cef, csv, eve, jsonl, misp, stix, text, zeek};
 use bordertap::scan::Flows;
 use bordertap::time::Time;
@@ -81,8 +83,10 @@ pub(crate) fn write_report(outputs: &OutputArgs, talk: &TalkArgs, report: &Repor
             }
             Format::Stix => to(path, |out| stix::write(report, out))?,
             Format::Misp => to(path, |out| misp::write(report, out))?,
-            // Lines of their own, and what is made of flows.
-            _ => {}
+            // Lines of their own, and what is made with flows.
+            Format::Cef | Format::Eve | Format::Zeek => {}
+            #[cfg(feature = "parquet")]
+            Format::Parquet => {}
         }
     }
     if !outputs.any() {
@@ -101,19 +105,32 @@ pub(crate) fn write_flows(outputs: &OutputArgs, report: &Report, flows: Flows) -
     let create = |path: &Option<PathBuf>| path.as_deref().map(Document::create).transpose();
     let (mut lines, mut eve) = (create(&outputs.flows)?, create(&formats.eve)?);
     let mut logs = formats.zeek.as_deref().map(documents).transpose()?;
+    #[cfg(feature = "parquet")]
+    let mut tables = formats.parquet.as_deref().map(tables).transpose()?;
     let policy = flows.policy();
     {
         let mut lines = lines.as_mut().map(JsonLines::new);
         let mut eve = eve.as_mut().map(eve::Events::new);
         let mut logs = logs.as_mut().map(|logs| zeek::Logs::new(logs.each_mut(), &policy, span(report)));
+        #[cfg(feature = "parquet")]
+        let mut rows = tables.as_mut().map(|[rows, ..]| parquet::Flows::new(rows)).transpose()?;
         let mut sinks: Vec<&mut dyn Sink> = Vec::new();
         sinks.extend(lines.as_mut().map(|sink| sink as &mut dyn Sink));
         sinks.extend(eve.as_mut().map(|sink| sink as &mut dyn Sink));
         sinks.extend(logs.as_mut().map(|sink| sink as &mut dyn Sink));
+        #[cfg(feature = "parquet")]
+        sinks.extend(rows.as_mut().map(|sink| sink as &mut dyn Sink));
         flows.hand_to(&mut sinks)?;
     }
     if let Some(eve) = &mut eve {
         all(report, eve::alert, eve)?;
+    }
+    #[cfg(feature = "parquet")]
+    if let Some([rows, findings, assets]) = tables {
+        let (mut findings, mut assets) = (findings, assets);
+        parquet::findings(&report.findings, &mut findings)?;
+        parquet::assets(&report.assets, &mut assets)?;
+        [rows, findings, assets].into_iter().try_for_each(Document::finish)?;
     }
     let logs = logs.into_iter().flatten();
     lines.into_iter().chain(eve).chain(logs).try_for_each(Document::finish)
@@ -146,6 +163,13 @@ fn files<const N: usize>(folder: &Path, names: [&str; N]) -> Result<[PathBuf; N]
 fn documents(folder: &Path) -> Result<[Document; 4], Failure> {
     let [conn, ssl, dns, http] = files(folder, zeek::LOGS)?;
     Ok([Document::create(&conn)?, Document::create(&ssl)?, Document::create(&dns)?, Document::create(&http)?])
+}
+
+/// The tables of Parquet in a folder.
+#[cfg(feature = "parquet")]
+fn tables(folder: &Path) -> Result<[Document; 3], Failure> {
+    let [flows, findings, assets] = files(folder, parquet::TABLES)?;
+    Ok([Document::create(&flows)?, Document::create(&findings)?, Document::create(&assets)?])
 }
 
 /// Refuses what cannot be made of reports.

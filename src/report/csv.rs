@@ -9,8 +9,9 @@ use std::io::{self, Write};
 
 use csv::{QuoteStyle, Terminator, WriterBuilder};
 
+use super::words;
 use crate::fact::value;
-use crate::record::{Asset, CountryBytes, Evidence, Finding};
+use crate::record::{Asset, Finding};
 
 /// The tables, by what they hold.
 pub const TABLES: [&str; 2] = ["findings.csv", "assets.csv"];
@@ -58,7 +59,7 @@ const FINDING: &[Column<Finding>] = &[
     ("sessions", |f| Cell::Number(f.sessions)),
     ("first_seen", |f| text(&f.first_seen)),
     ("last_seen", |f| text(&f.last_seen)),
-    ("by_month", |f| volumes(&f.by_month)),
+    ("by_month", |f| Cell::List(words::volumes(&f.by_month))),
     ("missing_bytes", |f| Cell::Number(f.loss.missing_bytes)),
     ("one_sided", |f| Cell::Number(f.loss.one_sided)),
     ("midstream", |f| Cell::Number(f.loss.midstream)),
@@ -78,8 +79,8 @@ const ASSET: &[Column<Asset>] = &[
     ("shared_address", |a| Cell::Text(a.shared_address.to_string())),
     ("bytes_out", |a| Cell::Number(a.bytes_out)),
     ("bytes_in", |a| Cell::Number(a.bytes_in)),
-    ("by_country", |a| volumes(&a.by_country)),
-    ("evidence", |a| evidence(&a.evidence)),
+    ("by_country", |a| Cell::List(words::volumes(&a.by_country))),
+    ("evidence", |a| Cell::List(words::evidence(&a.evidence))),
 ];
 
 /// Findings, a row each.
@@ -121,18 +122,6 @@ fn text(text: &str) -> Cell {
 
 fn optional(text: &Option<String>) -> Cell {
     Cell::Text(text.clone().unwrap_or_default())
-}
-
-/// `2026-11: 5 out, 7 in`.
-fn volumes(volumes: &std::collections::BTreeMap<String, CountryBytes>) -> Cell {
-    let line =
-        |(key, bytes): (&String, &CountryBytes)| format!("{key}: {} out, {} in", bytes.bytes_out, bytes.bytes_in);
-    Cell::List(volumes.iter().map(line).collect())
-}
-
-/// `tls.sni name.example (fortinet.device)`.
-fn evidence(evidence: &[Evidence]) -> Cell {
-    Cell::List(evidence.iter().map(|e| format!("{} {} ({})", e.field, e.value, e.signature)).collect())
 }
 
 /// The text, which no spreadsheet takes for a formula, and in which nothing is hidden.

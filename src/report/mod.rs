@@ -10,6 +10,8 @@ pub mod flow;
 pub mod jsonl;
 mod lines;
 pub mod misp;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod stix;
 pub mod text;
 mod uuid;

@@ -2,12 +2,13 @@
 //!
 //! In: findings as they are, facts of flows. Out: text and times.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::flow::Flow;
 use crate::fact::{Fact, Seen, value};
 use crate::parse::{dns, quic, tls};
-use crate::record::{Direction, Finding};
+use crate::record::{CountryBytes, Direction, Evidence, Finding};
 use crate::time::Time;
 
 /// Who opened the flows of a finding, and with whom; the addresses beyond the first are in the finding.
@@ -73,6 +74,16 @@ pub fn is_host_name(name: &str) -> bool {
         fits && !label.starts_with('-') && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     name.len() <= NAME_BYTES_MAX && name.split('.').all(is_label)
+}
+
+/// `2026-11: 5 out, 7 in`, by month or country.
+pub fn volumes(volumes: &BTreeMap<String, CountryBytes>) -> Vec<String> {
+    volumes.iter().map(|(key, bytes)| format!("{key}: {} out, {} in", bytes.bytes_out, bytes.bytes_in)).collect()
+}
+
+/// `tls.sni name.example (fortinet.device)`.
+pub fn evidence(evidence: &[Evidence]) -> Vec<String> {
+    evidence.iter().map(|e| format!("{} {} ({})", e.field, e.value, e.signature)).collect()
 }
 
 /// A time of a report.

@@ -95,7 +95,7 @@ pub(in crate::report) fn is_dtls(version: u16) -> bool {
 }
 
 /// `1.2` for 0x0303.
-fn version_text(version: u16, out: &mut Vec<u8>) {
+pub(in crate::report) fn version_text(version: u16, out: &mut Vec<u8>) {
     match version {
         0x0002 => json::raw(out, "2.0"),
         0x0300 => json::raw(out, "3.0"),
