@@ -370,12 +370,17 @@ fn logs_of_zeek_say_what_tshark_says() {
         return;
     }
     let (wrote, capture) = (demo(), fixture(DEMO));
-    let ends = ["ip.src", "tcp.srcport", "ip.dst", "tcp.dstport"];
+    // Of two fields one has the address, by the version of IP.
+    let ends = ["ip.src", "ipv6.src", "tcp.srcport", "ip.dst", "ipv6.dst", "tcp.dstport"];
+    let four =
+        |row: &[String]| vec![row[0].clone() + &row[1], row[2].clone(), row[3].clone() + &row[4], row[5].clone()];
     // Packets and IP bytes, from each end to each.
+    const IPV6_HEADER_BYTES: u64 = 40;
     let mut sums: BTreeMap<Vec<String>, [u64; 2]> = BTreeMap::new();
-    for row in tshark(&capture, "tcp", &[&ends[..], &["ip.len"]].concat()) {
-        let sum = sums.entry(row[..4].to_vec()).or_default();
-        *sum = [sum[0] + 1, sum[1] + row[4].parse::<u64>().unwrap()];
+    for row in tshark(&capture, "tcp", &[&ends[..], &["ip.len", "ipv6.plen"]].concat()) {
+        let bytes = row[6].parse::<u64>().unwrap_or_else(|_| row[7].parse::<u64>().unwrap() + IPV6_HEADER_BYTES);
+        let sum = sums.entry(four(&row)).or_default();
+        *sum = [sum[0] + 1, sum[1] + bytes];
     }
     let mut told: BTreeMap<Vec<String>, [u64; 2]> = BTreeMap::new();
     for row in read_log(&wrote, "zeek/conn.log").rows.iter().filter(|row| row["proto"] == "tcp") {
@@ -392,8 +397,8 @@ fn logs_of_zeek_say_what_tshark_says() {
     assert!(told.len() > 50 && told == sums, "{} directions, tshark has {}", told.len(), sums.len());
     // Names and fingerprints of hellos.
     let fields = ["tls.handshake.extensions_server_name", "tls.handshake.ja3"];
-    let expected: BTreeSet<Vec<String>> =
-        tshark(&capture, "tls.handshake.type == 1", &[&ends[..], &fields].concat()).into_iter().collect();
+    let hellos = tshark(&capture, "tls.handshake.type == 1", &[&ends[..], &fields].concat());
+    let expected: BTreeSet<Vec<String>> = hellos.iter().map(|row| [four(row), row[6..].to_vec()].concat()).collect();
     let rows = read_log(&wrote, "zeek/ssl.log").rows;
     let told: BTreeSet<Vec<String>> = rows
         .iter()
@@ -686,4 +691,198 @@ fn misp_is_loaded_by_its_library() {
             assert!(tags.contains(&format!("bordertap:crossing=\"{}\"", text(finding, "/crossing"))), "{tags:?}");
         }
     }
+}
+
+// Parquet.
+
+/// What DuckDB finds in the tables: types, counts, sums, some values.
+#[cfg(feature = "parquet")]
+const READ_PARQUET: &str = r#"
+import duckdb, json, sys
+flows, findings, assets = sys.argv[1:]
+rows = lambda query: duckdb.sql(query).fetchall()
+types = lambda path: {row[0]: row[1] for row in rows(f"describe select * from '{path}'")}
+print(json.dumps({
+    'types': {'flows': types(flows), 'findings': types(findings), 'assets': types(assets)},
+    'flows': rows(f"select count(*), sum(src_bytes)::bigint, sum(dst_packets)::bigint, min(epoch_us(start)), "
+        f"max(epoch_us(\"end\")), count(community_id), count(distinct tls_ja4) from '{flows}'")[0],
+    'names': [row[0] for row in rows(f"select distinct tls_server_name from '{flows}' where tls_server_name is not null")],
+    'flags': [row[0] for row in rows(f"select distinct unnest(flags) from '{flows}'")],
+    'signatures': rows(f"select sum(len(signatures))::bigint from '{flows}'")[0][0],
+    'findings': rows(f"select id, direction, crossing, attempted_only, bytes_out, bytes_in, sessions, ip, domain, "
+        f"epoch_us(first_seen) from '{findings}'"),
+    'assets': rows(f"select ip, vendor, bytes_out, len(evidence) from '{assets}'"),
+    'groups': rows(f"select max(row_group_id) + 1, max(row_group_num_rows) from parquet_metadata('{flows}')")[0],
+}))
+"#;
+
+#[cfg(feature = "parquet")]
+fn micros(time: &str) -> i64 {
+    bordertap::time::Time::parse(time).unwrap().0.div_euclid(1000)
+}
+
+#[cfg(feature = "parquet")]
+fn read_parquet(python: &Path, wrote: &Wrote) -> Value {
+    let tables = ["flows", "findings", "assets"].map(|name| wrote.path(&format!("parquet/{name}.parquet")));
+    ask(python, READ_PARQUET, &tables.each_ref().map(PathBuf::as_path))
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn duckdb_reads_the_tables() {
+    let Some(python) = python("duckdb") else { return };
+    for wrote in [demo(), hostile(), scan(&fixture("tunnel"), 2)] {
+        let told = read_parquet(&python, &wrote);
+        let flows = wrote.lines("flows.jsonl");
+        let sum = |path: &str| flows.iter().map(|flow| flow.pointer(path).unwrap().as_u64().unwrap()).sum::<u64>();
+        let times = |path: &str| flows.iter().map(|flow| micros(text(flow, path))).collect::<BTreeSet<_>>();
+        let ids = flows.iter().filter(|flow| flow.pointer("/network/community_id").is_some()).count();
+        let of = |path: &str| -> BTreeSet<String> {
+            flows.iter().map(|flow| text(flow, path).to_owned()).filter(|text| !text.is_empty()).collect()
+        };
+        let expected = serde_json::json!([
+            flows.len(),
+            sum("/source/bytes"),
+            sum("/destination/packets"),
+            times("/event/start").first(),
+            times("/event/end").last(),
+            ids,
+            of("/tls/client/ja4").len(),
+        ]);
+        assert_eq!(told["flows"], expected);
+        assert_eq!(strings(&told["names"]), of("/tls/client/server_name"));
+        let listed =
+            |path: &str| flows.iter().filter_map(|flow| flow.pointer(path)?.as_array()).flatten().collect::<Vec<_>>();
+        let flags = listed("/bordertap/flags").into_iter().map(|flag| flag.as_str().unwrap().to_owned());
+        assert_eq!(strings(&told["flags"]), flags.collect());
+        assert_eq!(told["signatures"].as_u64().unwrap() as usize, listed("/bordertap/verdicts").len());
+        let rows: Vec<Value> = wrote
+            .findings()
+            .iter()
+            .map(|f| {
+                let (ip, domain) = (&f["destination"]["ip"], &f["destination"]["domain"]);
+                let keys = ["id", "direction", "crossing", "attempted_only", "bytes_out", "bytes_in", "sessions"];
+                let mut row = keys.map(|key| f[key].clone()).to_vec();
+                row.extend([ip.clone(), domain.clone(), micros(text(f, "/first_seen")).into()]);
+                Value::from(row)
+            })
+            .collect();
+        assert_eq!(told["findings"], Value::from(rows));
+        let assets = wrote.lines("assets.jsonl").into_iter().map(|asset| {
+            let evidence = asset["evidence"].as_array().unwrap().len();
+            serde_json::json!([asset["ip"], asset["vendor"], asset["bytes_out"], evidence])
+        });
+        assert_eq!(told["assets"], assets.collect::<Value>());
+        let kind = |path: &str| text(&told["types"], path).to_owned();
+        assert_eq!(kind("/flows/start"), "TIMESTAMP WITH TIME ZONE");
+        assert_eq!(kind("/flows/src_bytes"), "BIGINT");
+        assert_eq!(kind("/flows/flags"), "VARCHAR[]");
+        assert_eq!(kind("/flows/domain"), "VARCHAR");
+        assert_eq!(kind("/findings/attempted_only"), "BOOLEAN");
+        assert_eq!(kind("/findings/why"), "VARCHAR[]");
+        assert_eq!(kind("/assets/shared_address"), "BOOLEAN");
+    }
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn row_groups_are_bounded() {
+    let Some(python) = python("duckdb") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut made = Command::new(env!("CARGO_BIN_EXE_bordertap"));
+    made.args(["bench", "churn", "--packets", "300000", "--write"]).arg(dir.path());
+    assert!(made.output().unwrap().status.success());
+    let wrote = scan(&dir.path().join("churn.pcap"), 2);
+    let told = read_parquet(&python, &wrote);
+    let [groups, rows] = [0, 1].map(|n| told["groups"][n].as_u64().unwrap());
+    assert!(groups > 1 && rows <= 1 << 15, "{groups} groups of up to {rows} rows");
+}
+
+// A sensor.
+
+#[cfg(all(target_os = "linux", feature = "libpcap"))]
+mod sensor {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+    use common::wire::{FAR, GENTLE, SETTLED, demonstration, inside, listen, run, send};
+
+    /// What the last line of each finding says of it, without those that were withdrawn.
+    fn latest(lines: impl Iterator<Item = (String, String)>) -> BTreeSet<String> {
+        let latest: BTreeMap<String, String> = lines.collect();
+        latest.into_iter().filter(|(_, status)| status != "withdrawn").map(|(id, _)| id).collect()
+    }
+
+    /// Findings go out as they arise, to a file and to the log of the system.
+    #[test]
+    fn a_sensor_tells_eve_and_cef() {
+        if !inside("sensor::a_sensor_tells_eve_and_cef") {
+            return;
+        }
+        let (packets, dir, path) = demonstration();
+        let scanned = run(&["scan", path.to_str().unwrap(), "--findings", "-"]).out;
+        let scanned = scanned.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let expected: BTreeSet<String> = scanned.map(|finding| text(&finding, "/id").to_owned()).collect();
+        let socket = UnixDatagram::bind(dir.path().join("log")).unwrap();
+        let heard = std::thread::spawn(move || {
+            let (mut messages, mut buffer) = (Vec::<String>::new(), vec![0; 1 << 16]);
+            loop {
+                let bytes = socket.recv(&mut buffer).unwrap();
+                match String::from_utf8(buffer[..bytes].to_vec()).unwrap() {
+                    over if over == "over" => return messages,
+                    message => messages.push(message),
+                }
+            }
+        });
+        let [eve, csv, stix] = ["eve.json", "csv", "stix.json"].map(|name| dir.path().join(name));
+        let log = format!("syslog:{}", dir.path().join("log").display());
+        let program = listen(&[
+            "-i",
+            FAR,
+            "--eve",
+            eve.to_str().unwrap(),
+            "--cef",
+            &log,
+            "--csv",
+            csv.to_str().unwrap(),
+            "--stix",
+            stix.to_str().unwrap(),
+        ]);
+        send(packets.iter().map(|p| p.bytes.as_slice()), GENTLE);
+        std::thread::sleep(SETTLED);
+        program.signal("TERM");
+        let said = program.finish();
+        assert_eq!(said.status, 0, "{}", said.messages);
+        UnixDatagram::unbound().unwrap().send_to(b"over", dir.path().join("log")).unwrap();
+        let messages = heard.join().unwrap();
+        let told = messages.iter().map(|message| {
+            // RFC 5424: priority and version, time, host, program, process, kind, no structured data, the message.
+            let parts: Vec<&str> = message.splitn(8, ' ').collect();
+            assert_eq!([parts[0], parts[3], parts[5], parts[6]], ["<30>1", "bordertap", "cef", "-"]);
+            let (_, extension) = read_cef(parts[7]);
+            (extension["externalId"].clone(), extension["act"].clone())
+        });
+        assert_eq!(latest(told), expected);
+        let events: Vec<Value> =
+            fs::read_to_string(eve).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let alerts = events.iter().filter(|event| event["event_type"] == "alert");
+        let of = |event: &Value, key: &str| text(&event["bordertap"], key).to_owned();
+        assert_eq!(latest(alerts.map(|event| (of(event, "/finding"), of(event, "/status")))), expected);
+        assert!(events.iter().filter(|event| event["event_type"] == "flow").count() > 20);
+        // Documents stand at the end.
+        assert!(fs::read_to_string(csv.join("findings.csv")).unwrap().lines().count() > expected.len());
+        assert!(fs::read_to_string(stix).unwrap().contains("\"bundle\""));
+    }
+}
+
+#[test]
+fn what_is_for_scans_is_refused_by_a_sensor() {
+    let command = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_bordertap")).args(args).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (status, said) = command(&["live", "-i", "none", "--zeek", "logs"]);
+    assert!(status == Some(2) && said.contains("--zeek is for scan"), "{said}");
+    let (status, said) = command(&["merge", "none.json", "--eve", "-"]);
+    assert!(status == Some(2) && said.contains("--eve"), "{said}");
 }
