@@ -55,6 +55,13 @@ pub(crate) fn to(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<(
     document.finish()
 }
 
+/// Writes all that was asked for.
+pub(crate) fn write_all(outputs: &OutputArgs, talk: &TalkArgs, report: &Report, flows: Flows) -> Result<(), Failure> {
+    write_records(outputs, report)?;
+    write_report(outputs, talk, report)?;
+    write_flows(outputs, report, flows)
+}
+
 /// Writes findings and assets where they were asked for.
 pub(crate) fn write_records(outputs: &OutputArgs, report: &Report) -> Result<(), Failure> {
     if let Some(path) = &outputs.findings {
@@ -97,7 +104,7 @@ pub(crate) fn write_report(outputs: &OutputArgs, talk: &TalkArgs, report: &Repor
 }
 
 /// Writes flows where they were asked for: each is handed to all formats in one go.
-pub(crate) fn write_flows(outputs: &OutputArgs, report: &Report, flows: Flows) -> Result<(), Failure> {
+fn write_flows(outputs: &OutputArgs, report: &Report, flows: Flows) -> Result<(), Failure> {
     if !outputs.needs_flows() {
         return Ok(());
     }

@@ -8,7 +8,8 @@ use bordertap::collect::Judging;
 use bordertap::report::{Report, text};
 use bordertap::scan::{Scan, Scanned};
 
-use super::{Failure, Log, conclude, judge, outputs, progress_bar, workers};
+use super::outputs::write_all;
+use super::{Failure, Log, conclude, judge, progress_bar, workers};
 
 pub(crate) fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
     let judge = judge(&args.run.judge)?;
@@ -41,10 +42,6 @@ fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judg
         bar.finish_and_clear();
     }
     let Scanned { report, flows, damage, .. } = scanned;
-    let write = |report: &Report| {
-        outputs::write_records(&args.outputs, report)?;
-        outputs::write_report(&args.outputs, &args.talk, report)?;
-        outputs::write_flows(&args.outputs, report, flows)
-    };
-    conclude(args, &report, &damage, write, log)
+    let write = |report: &Report| write_all(&args.outputs, &args.talk, report, flows);
+    conclude(args.into(), &report, &damage, write, log)
 }

@@ -96,8 +96,9 @@ pub fn harmless(text: &str) -> String {
     shown
 }
 
-/// Line and paragraph separators, marks of direction and invisible characters have a width of one in some tables.
-fn is_harmless(character: char) -> bool {
+/// Whether a character moves, hides and turns around nothing: see [`harmless`].
+pub fn is_harmless(character: char) -> bool {
+    // Line and paragraph separators, marks of direction and invisible characters have a width of one in some tables.
     const SOFT_HYPHEN: char = '\u{ad}';
     let hidden = matches!(character, SOFT_HYPHEN | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
         | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'

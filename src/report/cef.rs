@@ -7,6 +7,7 @@
 
 use super::words::{self, End, Ends};
 use super::{Change, PROGRAM};
+use crate::fact::value;
 use crate::record::{Direction, Finding};
 
 /// Longest value of the keys for text; what is longer is cut there.
@@ -106,8 +107,8 @@ impl Extension {
     }
 }
 
-/// The text with a backslash before backslashes and `marks`; ends of lines as `\n` and `\r`; other control characters, which
-/// no name needs, as blanks.
+/// The text with a backslash before backslashes and `marks`; ends of lines as `\n` and `\r`; what else would move, hide or turn
+/// around what stands beside it as `\u{202e}`.
 fn escape(text: &str, marks: &[char], out: &mut String) {
     for character in text.chars() {
         match character {
@@ -115,8 +116,11 @@ fn escape(text: &str, marks: &[char], out: &mut String) {
             '\r' => out.push_str("\\r"),
             '\\' => out.push_str("\\\\"),
             mark if marks.contains(&mark) => out.extend(['\\', mark]),
-            control if control.is_control() => out.push(' '),
-            other => out.push(other),
+            other if value::is_harmless(other) => out.push(other),
+            hidden => {
+                out.push('\\');
+                out.extend(hidden.escape_unicode());
+            }
         }
     }
 }
