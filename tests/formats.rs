@@ -90,7 +90,8 @@ fn hostile() -> Wrote {
 
 fn not_run(what: &str, why: &str) {
     // Around the capture of the test harness.
-    writeln!(std::io::stderr(), "\nNOT RUN: {what}: {why}\n").unwrap();
+    let mut say = std::io::stderr();
+    writeln!(say, "\nNOT RUN: {what}: {why}\n").unwrap();
 }
 
 /// The Python that has these modules, if there is one.

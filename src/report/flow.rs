@@ -162,7 +162,7 @@ impl Writer {
         tunnels(record, out);
         flags(record, out);
         sent(record, out);
-        learnt_facts(&known, out);
+        learnt_facts(known, out);
         json::raw(out, "}}\n");
     }
 

@@ -98,7 +98,7 @@ impl<W: Write + Send> Table<W> {
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_offset_index_disabled(true)
             .build();
-        let fields = columns.iter().map(|column| field(column)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let fields = columns.iter().map(field).collect::<Result<Vec<_>, _>>().map_err(failed)?;
         let schema = Type::group_type_builder(name).with_fields(fields).build().map_err(failed)?;
         let out = SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties)).map_err(failed)?;
         let cells = columns.iter().map(|_| Cells::default()).collect();
