@@ -156,12 +156,31 @@ pub struct OutputArgs {
     /// Write the whole report as one JSON document
     #[arg(long, value_name = "PATH", help_heading = "Output (PATH may be - for standard output)")]
     pub json: Option<PathBuf>,
+
+    /// Write the report as one self-contained HTML page, for the person who decides
+    #[arg(long, value_name = "PATH", help_heading = "Output (PATH may be - for standard output)")]
+    pub report: Option<PathBuf>,
+
+    /// Language in which the page of --report opens; it has both
+    #[arg(long, value_enum, default_value_t, value_name = "LANG", requires = "report")]
+    #[arg(help_heading = "Output (PATH may be - for standard output)")]
+    pub lang: Language,
+}
+
+/// A language of the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// English.
+    #[default]
+    En,
+    /// Chinese.
+    Zh,
 }
 
 impl OutputArgs {
     /// Whether one was asked for.
     pub fn any(&self) -> bool {
-        [&self.findings, &self.assets, &self.json, &self.flows].iter().any(|path| path.is_some())
+        [&self.findings, &self.assets, &self.json, &self.report, &self.flows].iter().any(|path| path.is_some())
     }
 }
 

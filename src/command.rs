@@ -12,13 +12,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bordertap::capture::Damage;
-use bordertap::cli::{Cli, JudgeArgs, LogFormat, OutputArgs, RunArgs, SignatureArgs, TalkArgs, When};
+use bordertap::cli::{Cli, JudgeArgs, Language, LogFormat, OutputArgs, RunArgs, SignatureArgs, TalkArgs, When};
 use bordertap::collect::Judging;
 use bordertap::ledger::Ledger;
 use bordertap::output;
 use bordertap::place::Places;
 use bordertap::policy::Policy;
-use bordertap::report::{Report, jsonl, text};
+use bordertap::report::{Report, html, jsonl, text};
 use bordertap::signature::{Key, Pack, Signatures, Used};
 use bordertap::view::{self, View};
 use clap::CommandFactory;
@@ -229,6 +229,13 @@ pub(crate) fn write_records(outputs: &OutputArgs, report: &Report) -> Result<(),
 pub(crate) fn write_report(outputs: &OutputArgs, talk: &TalkArgs, report: &Report) -> Result<(), Failure> {
     if let Some(path) = &outputs.json {
         to(path, |out| jsonl::document(report, out))?;
+    }
+    if let Some(path) = &outputs.report {
+        let lang = match outputs.lang {
+            Language::En => html::Lang::En,
+            Language::Zh => html::Lang::Zh,
+        };
+        to(path, |out| html::write(report, lang, out))?;
     }
     if !outputs.any() {
         let style = text::Style { color: has_color(talk.color), verbose: talk.verbose > 0 };

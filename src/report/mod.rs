@@ -1,10 +1,13 @@
-//! What is printed: text for people, JSON for programs.
+//! What is printed: text and a page for people, JSON for programs.
 //!
 //! In: a finished [`Report`], or ended flows one by one. Out: bytes on a writer. Nothing is judged
 //! here and nothing is counted; the same report gives the same bytes.
 
+pub mod answer;
 pub mod flow;
+pub mod html;
 pub mod jsonl;
+pub mod markup;
 pub mod text;
 
 use serde::{Deserialize, Serialize};
