@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Report;
-use super::text::{bytes_text, count};
+use super::text::count;
 
 /// What is printed where no country is known.
 pub const NOWHERE: &str = "??";
@@ -46,15 +46,14 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// In a sentence, with at most `places_max` places; `name` is what a country is called.
-    pub fn sentence(&self, places_max: usize, name: &dyn Fn(&str) -> String) -> String {
+    /// In a sentence, with at most `places_max` places; `place` is how a country and its bytes are written.
+    pub fn sentence(&self, places_max: usize, place: &dyn Fn(&str, u64) -> String) -> String {
         match (self.channels, self.recognised) {
             (0, 0) => "No security product of these vendors was recognised.".to_owned(),
             (0, n) => format!("{} recognised; nothing of theirs was seen leaving the country.", count(n, "product")),
             (n, _) => {
                 let shown = self.places.iter().take(places_max);
-                let mut places: Vec<String> =
-                    shown.map(|(country, bytes)| format!("{} ({})", name(country), bytes_text(*bytes))).collect();
+                let mut places: Vec<String> = shown.map(|(country, bytes)| place(country, *bytes)).collect();
                 if let Some(more) = self.places.len().checked_sub(places_max).filter(|&more| more > 0) {
                     places.push(format!("and {more} more"));
                 }

@@ -96,7 +96,8 @@ impl Page<'_> {
 
     /// One sentence and the numbers behind it.
     fn answer(&mut self, report: &Report) -> io::Result<()> {
-        let sentence = Answer::of(report).sentence(usize::MAX, &str::to_owned);
+        let place = |country: &str, bytes| format!("{country} ({})", bytes_text(bytes));
+        let sentence = Answer::of(report).sentence(usize::MAX, &place);
         writeln!(self.out, "\n{}", self.paint(BOLD, &sentence))
     }
 

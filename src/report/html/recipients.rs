@@ -35,7 +35,7 @@ enum Known {
 struct Sum<'a> {
     operators: BTreeSet<String>,
     domains: BTreeSet<&'a str>,
-    addresses: BTreeSet<&'a str>,
+    addresses: BTreeSet<String>,
     channels: BTreeSet<(String, &'a str)>,
     data: BTreeSet<&'a str>,
     crossings: BTreeSet<Crossing>,
@@ -130,7 +130,12 @@ impl<'a> Sum<'a> {
         let to = &finding.destination;
         self.operators.extend(to.as_.iter().map(|as_| format!("AS{} {}", as_.number, as_.organization)));
         self.domains.extend(to.domain.as_deref());
-        self.addresses.extend(to.ip.iter().map(String::as_str));
+        let proxied = finding.why.iter().any(|why| why.contains(" through a proxy"));
+        let address = |ip: &String| match proxied {
+            true => lang.fill("recipients.proxy", &[("ip", ip)]),
+            false => ip.clone(),
+        };
+        self.addresses.extend(to.ip.iter().map(address));
         self.channels.insert((super::channel_name(finding, lang), finding.channel.function.as_str()));
         self.data.extend(finding.channel.data.iter().map(String::as_str));
         self.crossings.insert(finding.crossing);
@@ -156,7 +161,7 @@ impl<'a> Sum<'a> {
                 .collect(),
             operators: some(self.operators.iter().cloned()),
             domains: some(self.domains.iter().map(|domain| (*domain).to_owned())),
-            addresses: some(self.addresses.iter().map(|address| (*address).to_owned())),
+            addresses: some(self.addresses.iter().cloned()),
             channels: some(self.channels.iter().map(channel)),
             data: if data.is_empty() { lang.text("data.none").to_owned() } else { data.join(lang.text("list")) },
             out: lang.bytes(self.total.bytes_out),

@@ -156,7 +156,7 @@
       select.value = state.filters[filter.key] || '';
       return el('label', {}, word('ui.' + filter.key), select);
     });
-    const heads = COLUMNS.map((column) => el('th', { scope: 'col', role: 'columnheader', class: column.number ? 'num' : null },
+    const heads = COLUMNS.map((column) => el('th', { scope: 'col', role: 'columnheader', class: 'c-' + column.key + (column.number ? ' num' : '') },
       el('button', { type: 'button', 'data-sort': column.key, onclick: () => {
         state.down = state.sort === column.key ? !state.down : Boolean(column.number);
         state.sort = column.key;
@@ -180,11 +180,11 @@
     };
     parts.pager = el('nav', { class: 'pager', 'aria-label': word('ui.pages') }, parts.previous, parts.where, parts.next);
     parts.table = el('table', { class: 'stack found', role: 'table', 'aria-label': word('ui.findings') },
-      el('thead', { role: 'rowgroup' }, el('tr', { role: 'row' }, el('td', { role: 'columnheader', class: 'opener' }, el('span', { class: 'hide' }, word('ui.details'))), heads)), parts.body);
+      el('thead', { role: 'rowgroup' }, el('tr', { role: 'row' }, el('td', { role: 'columnheader', class: 'opener c-opener' }, el('span', { class: 'hide' }, word('ui.details'))), heads)), parts.body);
     box.append(
       el('div', { class: 'filters', role: 'search', 'aria-label': word('ui.filters') }, el('label', { class: 'wide' }, word('ui.search'), search), selects),
       el('div', { class: 'status' }, parts.status, el('div', {}, parts.clear, el('button', { type: 'button', id: 'export', onclick: exportCsv }, word('ui.export')))),
-      el('div', { class: 'scroll' }, parts.table), parts.empty, parts.pager);
+      el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': word('ui.findings') }, parts.table), parts.empty, parts.pager);
     fillTable();
   };
 

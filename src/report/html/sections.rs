@@ -18,6 +18,11 @@ use crate::report::text::grouped;
 
 /// Places that the answer names.
 const PLACES_MAX: usize = 4;
+/// Places whose English name takes an article.
+const WITH_ARTICLE: [&str; 20] = [
+    "AE", "BS", "CF", "DO", "EAEU", "EEA", "EFTA", "EU", "GB", "GCC", "GM", "KY", "MH", "MV", "NL", "PH", "SB", "SC", "US",
+    "USMCA",
+];
 /// Findings that stand in the page without its script.
 const FINDINGS_MAX: usize = 25;
 /// Reasons of each of them.
@@ -127,17 +132,18 @@ fn number(lang: Lang, name: &str, value: String, slots: &[(&str, &str)]) -> Valu
 
 fn sentence(answer: &Answer<'_>, lang: Lang) -> String {
     if lang == Lang::En {
-        return answer.sentence(PLACES_MAX, &|code| lang.nation(code).to_owned());
+        return answer.sentence(PLACES_MAX, &|code, bytes| {
+            let the = if WITH_ARTICLE.contains(&code) { "the " } else { "" };
+            place(lang, &format!("{the}{}", lang.nation(code)), bytes)
+        });
     }
     let count = |n: usize| grouped(n as u64);
     match (answer.channels, answer.recognised) {
         (0, 0) => lang.text("answer.none").to_owned(),
         (0, n) => lang.fill("answer.home", &[("n", &count(n))]),
         (n, _) => {
-            let place = |(code, bytes): &(&str, u64)| {
-                lang.fill("answer.place", &[("name", lang.nation(code)), ("bytes", &lang.bytes(*bytes))])
-            };
-            let places: Vec<String> = answer.places.iter().take(PLACES_MAX).map(place).collect();
+            let shown = answer.places.iter().take(PLACES_MAX);
+            let places: Vec<String> = shown.map(|(code, bytes)| place(lang, lang.nation(code), *bytes)).collect();
             let mut places = places.join(lang.text("list"));
             if answer.places.len() > PLACES_MAX {
                 places += &lang.fill("answer.places-more", &[("n", &count(answer.places.len() - PLACES_MAX))]);
@@ -146,6 +152,12 @@ fn sentence(answer: &Answer<'_>, lang: Lang) -> String {
             lang.fill("answer.leaves", &slots)
         }
     }
+}
+
+/// A place with what goes there.
+fn place(lang: Lang, name: &str, bytes: u64) -> String {
+    let amount = if bytes == 0 { lang.text("attempt").to_owned() } else { lang.bytes(bytes) };
+    lang.fill("answer.place", &[("name", name), ("bytes", &amount)])
 }
 
 fn about(report: &Report, lang: Lang) -> String {

@@ -76,7 +76,15 @@ fn span(finding: &Finding, lang: Lang) -> String {
         (Some(day), Some(same)) if day == same => last.get(11..).unwrap_or_default().to_owned(),
         _ => last,
     };
-    format!("{first} – {last} · {}", lang.count(finding.sessions, "flow"))
+    let flows = match finding.sessions {
+        0 => lang.text("attempt").to_owned(),
+        n => lang.count(n, "flow"),
+    };
+    // A moment is no span.
+    match first.ends_with(&last) {
+        true => format!("{first} · {flows}"),
+        false => format!("{first} – {last} · {flows}"),
+    }
 }
 
 struct Axis {
