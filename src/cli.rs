@@ -2,6 +2,7 @@
 //!
 //! This is the program's table of contents: help, man page and shell completions are made from it.
 
+mod again;
 mod bench_live;
 mod live;
 
@@ -13,6 +14,7 @@ use crate::bench;
 use crate::bench::traffic::{SEED, Size};
 use crate::output::parse_size;
 
+pub use again::MergeArgs;
 pub use bench_live::BenchLiveArgs;
 pub use live::{CHECK_TIME, LiveArgs, Sandbox, Through, Timestamps};
 
@@ -46,6 +48,12 @@ pub enum Command {
     /// disk or a network meanwhile. Workloads: mixed (an office link), elephants (long downloads), churn (a new TLS flow
     /// every 8 packets), small (64-byte packets), flows-10m (ten million open flows), hostile (split and reordered hellos).
     Bench(Box<BenchArgs>),
+    /// Make one report of several: of sensors, captures, months
+    ///
+    /// The result says what one scan of everything would say: a name or an appliance that one report knows explains what
+    /// another one saw. Packets are numbered through in the order of the first packets. A capture that is in two reports, or
+    /// one interface of one sensor at the same time, is refused.
+    Merge(Box<MergeArgs>),
     /// List, check or explain the signatures
     #[command(subcommand)]
     Signatures(SignatureCommand),

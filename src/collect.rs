@@ -4,6 +4,7 @@
 //! evidence for identities, names learnt from DNS answers, and, if asked for, the flows themselves. Nothing is decided
 //! that another flow could change; that is left to `join`.
 
+mod edges;
 mod gist;
 mod link;
 mod turn;
@@ -25,9 +26,11 @@ use crate::record::{
 use crate::signature::{FlowValues, Scratch};
 use crate::time::Time;
 use crate::worker::{Gather, Judged, Told};
+use edges::{Full, Held};
 use gist::Remembered;
 use turn::Renewal;
 
+pub use edges::{EDGES_MAX, Joiner, judge_held};
 pub use gist::{GISTS_MAX, Gists};
 pub use link::{Behind, MANAGED_MAX, MacHosts, OWN_MAX, SEEN_MAX, is_link_local, is_one_device};
 pub use turn::{Desk, Judging, Part};
@@ -125,6 +128,7 @@ pub struct Collector {
     rollups: Rollups,
     gathered: Gathered,
     spool: Option<Spool>,
+    held: Option<Held>,
 }
 
 impl Collector {
@@ -141,7 +145,20 @@ impl Collector {
             rollups: Rollups::default(),
             gathered: Gathered::default(),
             spool: keep_flows.then(Spool::default),
+            held: None,
         }
+    }
+
+    /// As [`Collector::new`], but flows are judged when they end, and those at the edges of what was read not at all: they
+    /// are held back.
+    pub fn holding(desk: Arc<Desk>, keep_flows: bool) -> Collector {
+        Collector { held: Some(Held::default()), ..Collector::new(desk, keep_flows) }
+    }
+
+    /// A flow that was held back.
+    pub fn add_flow(&mut self, record: &FlowRecord) {
+        let Judged { gist, .. } = self.judge_flow(record);
+        self.take_flow(record, gist, &Told::default());
     }
 }
 
@@ -150,6 +167,11 @@ impl Collector {
     pub fn into_parts(mut self) -> (Gathered, Option<Spool>) {
         self.gathered.rollups.push(self.rollups);
         (self.gathered, self.spool)
+    }
+
+    /// Takes out the flows that were held back.
+    pub fn take_held(&mut self) -> Vec<FlowRecord> {
+        self.held.take().unwrap_or_default().into_records()
     }
 }
 
@@ -193,6 +215,35 @@ impl Ends {
 
 impl Gather for Collector {
     fn judge(&mut self, record: &FlowRecord) -> Judged {
+        match &mut self.held {
+            // At its end.
+            Some(held) => {
+                held.look(record);
+                Judged::default()
+            }
+            None => self.judge_flow(record),
+        }
+    }
+
+    fn take(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
+        match self.held.as_mut().map(|held| held.hold(record)) {
+            None => self.take_flow(record, gist, before),
+            Some(Ok(true)) => {}
+            Some(Ok(false)) => self.add_flow(record),
+            Some(Err(Full)) => {
+                self.gathered.limit("edges.limit");
+                self.add_flow(record);
+            }
+        }
+    }
+
+    fn tell(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
+        self.count(record, gist, before);
+    }
+}
+
+impl Collector {
+    fn judge_flow(&mut self, record: &FlowRecord) -> Judged {
         let addresses = [Side::Source, Side::Destination].map(|side| record.address(side));
         let ends = Ends {
             addresses,
@@ -221,7 +272,7 @@ impl Gather for Collector {
         Judged { gist, matched, settled: self.spool.is_none() }
     }
 
-    fn take(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
+    fn take_flow(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
         if let Some(spool) = &mut self.spool {
             let known = self.rollups.gists.get(gist);
             spool.push(record, known.map_or(&[], |gist| &gist.whens));
@@ -229,12 +280,6 @@ impl Gather for Collector {
         self.count(record, gist, before);
     }
 
-    fn tell(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
-        self.count(record, gist, before);
-    }
-}
-
-impl Collector {
     /// Adds what a flow carried since it was told of before.
     fn count(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
         let new = before.until.is_none();

@@ -3,6 +3,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod live;
+pub(crate) mod merge;
 pub(crate) mod scan;
 pub(crate) mod signatures;
 
@@ -106,7 +107,16 @@ impl Log {
 
 /// What judging needs: signatures, databases, policy.
 pub(crate) fn judge(args: &JudgeArgs) -> Result<Judging, Failure> {
-    let policy = Policy::new(args.policy.as_deref(), args.home.as_deref(), args.inside.as_deref())
+    judge_with(args, &args.home, &args.inside)
+}
+
+/// As [`judge`], with this home and inside.
+pub(crate) fn judge_with(
+    args: &JudgeArgs,
+    home: &Option<Vec<String>>,
+    inside: &Option<Vec<String>>,
+) -> Result<Judging, Failure> {
+    let policy = Policy::new(args.policy.as_deref(), home.as_deref(), inside.as_deref())
         .map_err(|e| Failure::Usage(e.to_string()))?;
     let signatures = load_signatures(&args.signatures)?;
     let mut places = Places::builtin();

@@ -6,6 +6,7 @@
 //! known so far and `stored` writes it down.
 
 mod assets;
+mod carried;
 mod findings;
 mod knowledge;
 mod names;
@@ -13,6 +14,7 @@ mod neighbours;
 mod stored;
 
 pub use assets::{Identified, Vendorship};
+pub use carried::{Carried, Parts};
 pub use knowledge::{Knowledge, MONTHS_MAX, SUMS_MAX, Seen};
 pub use names::NameBook;
 pub use stored::Stored;

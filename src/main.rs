@@ -29,6 +29,10 @@ fn main() -> ExitCode {
             Some(BenchCommand::Live(args)) => command::bench::measure_live(args),
             None => command::bench::measure(args),
         },
+        Command::Merge(args) => {
+            log = Log::new(&args.talk);
+            command::merge::merge(args, &log)
+        }
         Command::Signatures(command) => command::signatures::signatures(command),
         Command::Where(args) => command::signatures::places(args),
         Command::Completions { shell } => {

@@ -9,6 +9,7 @@ mod rows;
 use std::collections::BTreeMap;
 use std::hash::Hash;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
 
 use crate::time::Time;
@@ -108,6 +109,23 @@ impl<T: Ord, const N: usize> Few<T, N> {
     /// Whether there were more than are kept.
     pub fn had_more(&self) -> bool {
         self.more
+    }
+}
+
+impl<T: Ord + Serialize, const N: usize> Serialize for Few<T, N> {
+    /// The values, and whether there were more.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        (self.values.as_slice(), self.more).serialize(to)
+    }
+}
+
+impl<'de, T: Ord + Deserialize<'de>, const N: usize> Deserialize<'de> for Few<T, N> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Few<T, N>, D::Error> {
+        let (values, more) = <(Vec<T>, bool)>::deserialize(from)?;
+        let mut few = Few::default();
+        values.into_iter().for_each(|value| few.add(value));
+        few.more |= more;
+        Ok(few)
     }
 }
 

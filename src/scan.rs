@@ -15,13 +15,13 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::capture::{Damage, Source};
-use crate::collect::{Collector, Desk, Gathered, Judging};
+use crate::collect::{Collector, Desk, Gathered, Judging, judge_held};
 use crate::fact::value;
-use crate::join::{Joined, Seen, join};
+use crate::join::{Carried, Joined, Seen, join};
 use crate::merge::{Merge, Tally};
 use crate::place::{self, Places};
 use crate::policy::{Location, Policy};
-use crate::record::Asset;
+use crate::record::{Asset, FlowRecord};
 use crate::report::{self, DamageLine, FORMAT, Gap, Header, PROGRAM, Report, SignatureSummary};
 use crate::run::{ByInput, Done, Settings, State, Threads, run, run_watched};
 use crate::signature::Signatures;
@@ -46,8 +46,9 @@ pub struct Scan {
     pub packets_max: u64,
     /// Keep flow records.
     pub keep_flows: bool,
-    /// Tell the digest of each input that is a file: it is read once more.
-    pub digests: bool,
+    /// The report is to be merged with others: it carries the sums that it was made of, and the digest of each input that is
+    /// a file, which is read once more for that.
+    pub mergeable: bool,
     /// The filter expression, for the report.
     pub filter: Option<String>,
 }
@@ -78,7 +79,7 @@ impl Scan {
             memory: MEMORY_BYTES_USUAL,
             packets_max: u64::MAX,
             keep_flows: false,
-            digests: false,
+            mergeable: false,
             filter: None,
         })
     }
@@ -90,7 +91,8 @@ impl Scan {
             rayon::spawn(move || places.warm());
         }
         let desk = self.desk();
-        let done = run(source, &self.settings(progress), || Collector::new(desk.clone(), self.keep_flows));
+        let collector = if self.mergeable { Collector::holding } else { Collector::new };
+        let done = run(source, &self.settings(progress), || collector(desk.clone(), self.keep_flows));
         self.conclude(done, source, inputs)
     }
 
@@ -116,17 +118,22 @@ impl Scan {
         ledger.received += filtered;
         ledger.not_decoded.extend((filtered > 0).then(|| ("filter.not-matched".to_owned(), filtered)));
         ledger.add_losses(&source.losses());
-        let mut gathered: Option<Gathered> = None;
-        let mut spools = Vec::new();
-        for collector in collectors {
+        let (mut gathered, mut held, mut spools) = (Gathered::default(), Vec::new(), Vec::new());
+        for mut collector in collectors {
+            held.append(&mut collector.take_held());
             let (part, spool) = collector.into_parts();
-            match &mut gathered {
-                None => gathered = Some(part),
-                Some(sum) => sum.merge(part),
-            }
+            gathered.merge(part);
             spools.extend(spool);
         }
-        let gathered = gathered.unwrap_or_default();
+        let carry = |gathered: &Gathered, edges: &[FlowRecord]| {
+            Carried::new(gathered, edges, None, &self.judging.signatures).into_json()
+        };
+        let mut sums = None;
+        if self.mergeable {
+            let (carried, more) = judge_held(held, &mut gathered, &self.desk(), self.keep_flows, carry);
+            sums = carried;
+            spools.extend(more);
+        }
         for (name, count) in &gathered.limits {
             ledger.note(name, count.0);
         }
@@ -135,11 +142,11 @@ impl Scan {
         let seen = Seen::of(&gathered);
         let mut header = header(&self.judging, seen, inputs, &damage, self.filter.as_deref());
         let threads = Threads::new(self.workers);
-        header.sources = threads.run(|| sources(&by_input, self.digests));
+        header.sources = threads.run(|| sources(&by_input, self.mergeable));
         let joined = threads.run(|| join(gathered, self.judging.context()));
         let Joined { findings, assets, hosts, names } = joined;
         let gaps = gaps(&self.judging.signatures, &assets);
-        let report = Report { header, ledger, gaps, findings, assets };
+        let report = Report { header, ledger, gaps, findings, assets, sums };
         let flows = Flows { spools, hosts: Arc::new(hosts), names, judging: self.judging.clone() };
         Scanned { report, flows, damage, state }
     }
@@ -161,6 +168,7 @@ pub(crate) fn header(
     Header {
         format: FORMAT,
         program: PROGRAM.to_owned(),
+        sensor: None,
         inputs: inputs.to_vec(),
         sources: Vec::new(),
         damage: damage

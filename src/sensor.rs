@@ -16,7 +16,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::capture::{Damage, Source};
 use crate::collect::{Collector, Desk, Judging, Part};
-use crate::join::{Identified, Joined, Knowledge, SUMS_MAX};
+use crate::join::{Carried, Identified, Joined, Knowledge, SUMS_MAX};
 use crate::ledger::Ledger;
 use crate::merge::{Map, Merge};
 use crate::record::spool::Spool;
@@ -47,8 +47,12 @@ pub struct Pace<'a> {
 pub struct Sensor<'a> {
     /// What flows are judged by at first.
     pub judging: Judging,
+    /// Its own name, for the report.
+    pub name: Option<String>,
     /// Names of the inputs, for the report.
     pub inputs: Vec<String>,
+    /// Reports are to be merged with others: they carry the sums that they were made of.
+    pub mergeable: bool,
     /// The filter expression, for the report.
     pub filter: Option<String>,
     /// Hand over flow records.
@@ -100,7 +104,7 @@ pub struct Ended {
 impl Sensor<'_> {
     /// Listens until the sources are over.
     pub fn run(self, sources: Vec<Box<dyn Source>>, taker: &mut dyn Taker) -> Ended {
-        let Sensor { judging, inputs, filter, keep_flows, settings, pace, knowledge } = self;
+        let Sensor { judging, name, inputs, mergeable, filter, keep_flows, settings, pace, knowledge } = self;
         let places = judging.places.clone();
         rayon::spawn(move || places.warm());
         let desk = Arc::new(Desk::new(judging.clone()));
@@ -112,7 +116,9 @@ impl Sensor<'_> {
             desk: &desk,
             turns: &turns,
             pace: &pace,
+            name,
             inputs,
+            mergeable,
             filter,
             threads: Threads::new(settings.workers),
             judging,
@@ -153,7 +159,9 @@ struct Leader<'a> {
     desk: &'a Desk,
     turns: &'a Turns,
     pace: &'a Pace<'a>,
+    name: Option<String>,
     inputs: Vec<String>,
+    mergeable: bool,
     filter: Option<String>,
     threads: Threads,
     judging: Judging,
@@ -252,7 +260,7 @@ impl Leader<'_> {
             self.join(now, last);
         }
         if let Some(found) = self.found.as_ref().filter(|_| wished) {
-            self.taker.report(&found.report);
+            self.taker.report(&self.with_sums(Report::clone(&found.report)));
         }
         self.write_flows(spools);
         if let Some(next) = self.next_judging.take().filter(|_| !last) {
@@ -304,9 +312,16 @@ impl Leader<'_> {
         let damage = self.damage();
         let mut header = header(&self.judging, self.knowledge.seen, &self.inputs, &damage, self.filter.as_deref());
         header.sources = sources(&self.by_input, false);
+        header.sensor.clone_from(&self.name);
         let gaps = gaps(&self.judging.signatures, &assets);
-        let report = Arc::new(Report { header, ledger: self.ledger(last), gaps, findings, assets });
+        let report = Arc::new(Report { header, ledger: self.ledger(last), gaps, findings, assets, sums: None });
         Found { report, hosts: Arc::new(hosts) }
+    }
+
+    /// The report with all that it was made of.
+    fn with_sums(&self, report: Report) -> Report {
+        let carried = self.mergeable.then(|| Carried::settled(self.knowledge.store(self.judging.context())));
+        Report { sums: carried.and_then(Carried::into_json), ..report }
     }
 
     fn write_flows(&mut self, spools: Vec<Spool>) {
@@ -371,7 +386,7 @@ impl Leader<'_> {
         self.turn_over(true);
         let damage = self.damage().into_iter().chain(silent(&self.by_input)).collect();
         let found = self.found.take().unwrap_or_else(|| self.find(true));
-        let report = Arc::unwrap_or_clone(found.report);
+        let report = self.with_sums(Arc::unwrap_or_clone(found.report));
         Ended { report, damage, knowledge: self.knowledge, judging: self.judging }
     }
 }

@@ -259,7 +259,9 @@ pub fn restore(folder: &Path, signatures: &Signatures) -> Result<Knowledge, Stri
     match std::fs::read(&path) {
         Ok(bytes) => {
             let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| named(error.to_string()))?;
-            Knowledge::restore(stored, signatures).map_err(named)
+            let mut knowledge = Knowledge::default();
+            knowledge.restore(stored, signatures).map_err(named)?;
+            Ok(knowledge)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Knowledge::default()),
         Err(error) => Err(named(error.to_string())),

@@ -318,6 +318,9 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         if payload_len > 0 && !done {
             let payload = bytes.get(segment.payload..end).unwrap_or_default();
             let seen = Seen { time: segment.time, packet: segment.number };
+            if is_data(payload) {
+                self.table.hot_mut(id).state |= state::DATA[s];
+            }
             self.read(id, side, start_known, first_byte, payload, segment.payload_cut > 0, seen);
         }
     }
@@ -529,6 +532,9 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             missing: rest.missing.map(u64::from),
             payload: [0, 1].map(|s| hot.is(state::PAYLOAD[s])),
             more: [0, 1].map(|s| hot.is(state::MORE[s])),
+            opened: hot.is(state::SYN[Side::Source.index()]),
+            closed: hot.is(state::CLOSED),
+            data: [0, 1].map(|s| hot.is(state::DATA[s])),
             macs: rest.macs,
             vlan: rest.vlan.into(),
             tunnels: rest.tunnels,

@@ -157,7 +157,8 @@ fn what_is_known_survives_a_restart() {
     let stored = ended.knowledge.store(ended.judging.context());
     let text = serde_json::to_string(&stored).unwrap();
     let stored: Stored = serde_json::from_str(&text).unwrap();
-    let knowledge = Knowledge::restore(stored, &ended.judging.signatures).unwrap();
+    let mut knowledge = Knowledge::default();
+    knowledge.restore(stored, &ended.judging.signatures).unwrap();
     let ended = sense(played(second.clone(), Duration::ZERO), 2, 600, knowledge, &mut Kept::default());
     let expected = scanned(&[first, second].concat(), 1);
     assert_eq!(by_id(&ended.report.findings), by_id(&expected.findings));
@@ -167,7 +168,7 @@ fn what_is_known_survives_a_restart() {
     assert_eq!(ended.report.header.flows, 2);
     let mut other: Value = serde_json::from_str(&text).unwrap();
     other["format"] = 99.into();
-    let refused = Knowledge::restore(serde_json::from_value(other).unwrap(), &ended.judging.signatures);
+    let refused = Knowledge::default().restore(serde_json::from_value(other).unwrap(), &ended.judging.signatures);
     assert!(refused.err().unwrap().contains("format 99"));
 }
 

@@ -30,6 +30,7 @@ const ORDER: &[&str] = &[
     "join",
     "report",
     "scan",
+    "again",
     "preflight",
     "output",
     "view",

@@ -38,6 +38,10 @@ pub struct LiveArgs {
     #[arg(long)]
     pub no_promisc: bool,
 
+    /// The name of this sensor in its reports: `merge` tells sensors apart by it [default: the name of the machine]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+
     /// Keep what is known in this folder, and go on from there next time: sums by calendar month survive a restart
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Collector, Ends, MACS_MAX};
 use crate::fact::{Facts, Side, value};
 use crate::flow::key::link_local;
@@ -28,7 +30,7 @@ const NETWORKS_MAX: usize = 2;
 pub type MacHosts = Map<[u8; 6], Behind>;
 
 /// The addresses behind one hardware address, inside and outside.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Behind {
     seen: Few<IpAddr, SEEN_MAX>,
     own: Few<IpAddr, OWN_MAX>,

@@ -49,6 +49,9 @@ impl From<SandboxError> for Failure {
     }
 }
 
+/// Where Linux tells the name of the machine (proc(5)).
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
 const NO_XDP: &str = "there is no capture through AF_XDP: it takes packets away from the host, gives them neither the \
 kernel's time nor the VLAN tag that a card takes out, and leaves both directions of a flow where the card \
 puts them; use --capture ring";
@@ -80,6 +83,8 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         Some(folder) => service::restore(folder, &judging.signatures).map_err(Failure::Useless)?,
         None => Knowledge::default(),
     };
+    // Before the sandbox, which has no such file.
+    let name = args.name.clone().unwrap_or_else(host_name);
     let notify = Notify::open().map_err(|error| Failure::Useless(format!("NOTIFY_SOCKET: {error}")))?;
     let (stop, wishes) = signals(args.tui)?;
     let sources = live::listen_apart(&how, workers(run), enough(stop.clone(), args.duration))?;
@@ -104,7 +109,9 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     });
     let sensor = Sensor {
         judging,
+        name: Some(name),
         inputs: args.interfaces.clone(),
+        mergeable: run.outputs.json.is_some(),
         filter: run.filter.clone(),
         keep_flows: run.outputs.flows.is_some(),
         settings: Settings {
@@ -165,6 +172,11 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     let status = conclude(run, &report, &damage, write, log);
     shown.map_err(|error| Failure::Useless(format!("--tui: {error}")))?;
     status
+}
+
+/// The name of this machine, where the system tells it.
+fn host_name() -> String {
+    std::fs::read_to_string(HOST_NAME).map(|name| name.trim().to_owned()).unwrap_or_default()
 }
 
 /// Listens for Prometheus.

@@ -26,7 +26,7 @@ fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judg
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
         packets_max: args.count.unwrap_or(u64::MAX),
         keep_flows: args.outputs.flows.is_some(),
-        digests: args.outputs.json.is_some(),
+        mergeable: args.outputs.json.is_some(),
         filter: args.filter.clone(),
     };
     let started = Instant::now();

@@ -87,6 +87,25 @@ impl Key {
         Key::one_way(from, 0, to, ether_type, 0, VERSION_FRAME)
     }
 
+    /// From its parts, as the methods of a key tell them; `low` and `high` are sorted unless `one_way`.
+    pub fn from_parts(
+        low: (IpAddr, u16),
+        high: (IpAddr, u16),
+        protocol: u8,
+        version: u8,
+        one_way: bool,
+    ) -> Option<Key> {
+        let is_v4 = [low.0, high.0].map(|address| address.is_ipv4());
+        if !matches!(version, 4 | 6 | VERSION_FRAME) || is_v4 != [version == 4; 2] {
+            return None;
+        }
+        let [from, to] = [low.0, high.0].map(octets);
+        Some(match one_way {
+            true => Key::one_way(from, low.1, to, high.1, protocol, version),
+            false => Key::from_octets(from, low.1, to, high.1, protocol, version).0,
+        })
+    }
+
     /// Whether these are frames that carry no IP.
     pub fn is_frame(&self) -> bool {
         self.version == VERSION_FRAME
@@ -203,5 +222,13 @@ mod tests {
         assert_eq!(key.endpoint(true), ("fe80::3656:78ff:fe9a:bcde".parse().unwrap(), 0));
         assert_eq!(key.endpoint(false).1, 0x88cc);
         assert_eq!(Key::from_words(key.words()), key);
+        let parts = |key: Key| {
+            let ends = (key.endpoint(true), key.endpoint(false));
+            Key::from_parts(ends.0, ends.1, key.protocol(), key.version(), key.is_one_way())
+        };
+        assert_eq!(parts(key), Some(key));
+        let plain = Key::v4([192, 0, 2, 1], 443, [10, 0, 0, 1], 50_000, protocol::TCP).0;
+        assert_eq!(parts(plain), Some(plain));
+        assert_eq!(Key::from_parts(plain.endpoint(true), plain.endpoint(false), 6, 6, false), None);
     }
 }

@@ -48,6 +48,8 @@ pub mod state {
     pub const REFUSED: [u32; 2] = [1 << 18, 1 << 19];
     /// Fragments contradicted each other.
     pub const FRAG_CONFLICT: u32 = 1 << 20;
+    /// The side sent payload that is no mere alert before all that is read of it was read.
+    pub const DATA: [u32; 2] = [1 << 21, 1 << 22];
 }
 
 /// What every packet of a flow touches: one cache line.

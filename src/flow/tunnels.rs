@@ -69,6 +69,14 @@ impl Tunnels {
         Tunnels(bits)
     }
 
+    /// From the words in records; `None` when one is unknown or there are too many.
+    pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Tunnels> {
+        names.into_iter().try_fold(Tunnels::NONE, |tunnels, name| {
+            let number = TUNNEL_NAMES.iter().position(|known| *known == name)?;
+            (tunnels.len() < TUNNELS_MAX).then_some(Tunnels(tunnels.0 << BITS | (number as u32 + 1)))
+        })
+    }
+
     /// How many there are.
     pub fn len(self) -> usize {
         (u32::BITS - self.0.leading_zeros()).div_ceil(BITS) as usize
@@ -104,6 +112,8 @@ mod tests {
         }
         let names: Vec<&str> = tunnels.names().collect();
         assert_eq!(names, ["ah", "vxlan-gpe", "gre", "ah", "mpls", "vxlan"]);
+        assert_eq!(Tunnels::from_names(names), Some(tunnels));
+        assert_eq!((Tunnels::from_names(["rope"]), Tunnels::from_names(["gre"; 7])), (None, None));
         assert_eq!(tunnels.and(Tunnel::Gre), None);
         assert!(TUNNEL_NAMES.len() < MASK as usize && TUNNELS_MAX as u32 * BITS <= u32::BITS);
     }

@@ -3,12 +3,14 @@
 //! In: knowledge, or the document that was made of it. Out: the other. `when` blocks stand in it by their keys, because
 //! signatures may be others next time. Names from DNS, hardware addresses and what tells a shared address are learnt anew.
 
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::Context;
 use super::assets::Total;
+use super::carried::sorted;
 use super::findings::{Group, NAME_FROM_DNS, Sum};
 use super::knowledge::{Knowledge, Seen};
 use crate::fact::{self, value};
@@ -35,7 +37,7 @@ pub struct Stored {
     totals: Vec<StoredTotal>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredEvidence {
     host: IpAddr,
@@ -76,7 +78,7 @@ struct StoredSum {
     unseen: [u64; 5],
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredTotal {
     host: IpAddr,
@@ -110,49 +112,73 @@ impl Knowledge {
             flows: flows.0,
             transit_flows: transit_flows.0,
             span: (!span.is_empty()).then_some([span.first.0, span.last.0]),
-            evidence: evidence.collect(),
+            evidence: sorted(evidence),
             sums: sums.iter().map(|(group, sum)| stored_sum(group, sum, key)).collect(),
-            totals: totals.iter().map(|(host, total)| stored_total(*host, total)).collect(),
+            totals: sorted(totals.iter().map(|(host, total)| stored_total(*host, total))),
         }
     }
 
-    /// From the document.
+    /// Takes the document in.
     ///
     /// # Errors
     /// When it is of another version.
-    pub fn restore(stored: Stored, signatures: &Signatures) -> Result<Knowledge, String> {
+    pub fn restore(&mut self, stored: Stored, signatures: &Signatures) -> Result<(), String> {
         if stored.format != FORMAT {
             return Err(format!("format {}, and this program reads {FORMAT}", stored.format));
         }
         let translator = Translator::to(signatures);
-        let mut knowledge = Knowledge::default();
         let span = stored.span.map(|[first, last]| Span::of(Time(first), Time(last))).unwrap_or_default();
-        knowledge.seen =
+        let seen =
             Seen { flows: Tally(stored.flows), transit_flows: Tally(stored.transit_flows), span, ..Seen::default() };
+        self.seen.merge(seen);
         for StoredEvidence { host, when, field, value, time, packet } in stored.evidence {
             let (Some(when), Some(field)) = (translator.find(&when), parse::field(&field)) else { continue };
             let value = hex_bytes(&value).ok_or_else(|| format!("`{value}` is no hex"))?.into();
             let seen = fact::Seen { time: Time(time), packet };
             let key = EvidenceKey { host, when, field: field.name, value };
-            knowledge.evidence.entry(key).or_default().merge(First::of(seen, ()));
+            self.evidence.entry(key).or_default().merge(First::of(seen, ()));
         }
         for sum in stored.sums {
             let (group, sum) = restored_sum(sum, &translator);
-            knowledge.sums.insert(group, sum);
+            match self.sums.entry(group) {
+                Entry::Vacant(free) => {
+                    free.insert(sum);
+                }
+                Entry::Occupied(mut there) => there.get_mut().merge(sum),
+            }
         }
         for StoredTotal { host, bytes_out, bytes_in, by_country } in stored.totals {
             let bytes = |(country, bytes_out, bytes_in)| (country, CountryBytes { bytes_out, bytes_in });
             let volume = Volume { bytes_out: Tally(bytes_out), bytes_in: Tally(bytes_in) };
             let by_country = by_country.into_iter().map(bytes).collect();
-            knowledge.totals.insert(host, Total { volume, by_country });
+            self.totals.entry(host).or_default().merge(Total { volume, by_country });
         }
-        Ok(knowledge)
+        Ok(())
+    }
+}
+
+/// How a name is known, from its word.
+pub(super) fn name_basis(word: &str) -> Option<&'static str> {
+    match word {
+        NAME_FROM_DNS => Some(NAME_FROM_DNS),
+        word => parse::field(word).map(|field| field.name),
+    }
+}
+
+impl Stored {
+    /// Packets are numbered on from so many.
+    pub(super) fn number_from(&mut self, packets: u64) {
+        for evidence in &mut self.evidence {
+            evidence.packet = evidence.packet.saturating_add(packets);
+        }
+        for (_, packet) in self.sums.iter_mut().filter_map(|sum| sum.first.as_mut()) {
+            *packet = packet.saturating_add(packets);
+        }
     }
 }
 
 fn stored_sum(group: &Group, sum: &Sum, key: impl Fn(u32) -> Option<String>) -> StoredSum {
     let rollup = &sum.rollup;
-    let unseen = rollup.unseen();
     StoredSum {
         host: group.host,
         channel: group.channel.clone(),
@@ -173,13 +199,12 @@ fn stored_sum(group: &Group, sum: &Sum, key: impl Fn(u32) -> Option<String>) -> 
         first: rollup.first.0.map(|(seen, ())| (seen.time.0, seen.packet)),
         starts: (rollup.starts.parts().0, rollup.starts.parts().1.to_vec()),
         by_month: rollup.by_month.iter().map(|(month, v)| (*month, v.bytes_out.0, v.bytes_in.0)).collect(),
-        unseen: [unseen.missing, unseen.one_sided, unseen.midstream, unseen.truncated, unseen.evicted].map(|n| n.0),
+        unseen: rollup.unseen().numbers(),
     }
 }
 
 fn restored_sum(stored: StoredSum, translator: &Translator) -> (Group, Sum) {
-    let [missing, one_sided, midstream, truncated, evicted] = stored.unseen.map(Tally);
-    let unseen = Unseen { missing, one_sided, midstream, truncated, evicted };
+    let unseen = Unseen::of(stored.unseen);
     let mut by_month = By::default();
     for (month, bytes_out, bytes_in) in stored.by_month {
         by_month.merge(By::of(month, Volume { bytes_out: Tally(bytes_out), bytes_in: Tally(bytes_in) }));
@@ -196,15 +221,11 @@ fn restored_sum(stored: StoredSum, translator: &Translator) -> (Group, Sum) {
         starts: Starts::from_parts(stored.starts.0, stored.starts.1),
         rare: (unseen != Unseen::default()).then(|| Rare { unseen, ..Rare::default() }.into()),
     };
-    let basis = |name: &String| match name.as_str() {
-        NAME_FROM_DNS => Some(NAME_FROM_DNS),
-        name => parse::field(name).map(|field| field.name),
-    };
     let sum = Sum {
         whens: stored.whens.iter().filter_map(|key| translator.find(key)).collect(),
         rollup,
         addresses: stored.addresses.into_iter().collect(),
-        domain_basis: stored.domain_basis.iter().filter_map(basis).collect(),
+        domain_basis: stored.domain_basis.iter().filter_map(|name| name_basis(name)).collect(),
         via_proxy: stored.via_proxy,
         hidden: stored.hidden,
         name_only: stored.name_only,

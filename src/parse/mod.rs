@@ -275,6 +275,14 @@ pub fn fields() -> impl Iterator<Item = &'static Field> {
     crate::fact::FLOW_FIELDS.iter().chain(PROTOCOLS.iter().flat_map(|p| p.fields)).copied()
 }
 
+/// Fields that a later stage needs and that no signature may use.
+pub static INTERNAL_FIELDS: &[&Field] = &[&arp::SENDER, &dhcp::CLIENT, &dns::RESOLVED, &dns::ECH];
+
+/// As [`field`], of those too that no signature may use.
+pub fn any_field(name: &str) -> Option<&'static Field> {
+    field(name).or_else(|| INTERNAL_FIELDS.iter().copied().find(|field| field.name == name))
+}
+
 /// The field of this name.
 pub fn field(name: &str) -> Option<&'static Field> {
     fields().find(|f| f.name == name)

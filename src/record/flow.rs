@@ -55,6 +55,12 @@ pub struct FlowRecord {
     pub payload: [bool; 2],
     /// The side sent payload after its first messages were read.
     pub more: [bool; 2],
+    /// The SYN of the side that opened it was seen; TCP only.
+    pub opened: bool,
+    /// Both sides closed it, or one reset it; TCP only.
+    pub closed: bool,
+    /// The side sent payload that is no mere alert while its first messages were not known to be read; TCP only.
+    pub data: [bool; 2],
     /// Hardware addresses by side.
     pub macs: Option<[[u8; 6]; 2]>,
     /// Outermost VLAN of the first packet.

@@ -14,5 +14,7 @@ pub use finding::{
     MonthBytes, Schedule,
 };
 pub use flow::{FlowRecord, NAME_FIELDS, normal_name, transport};
-pub use rollup::{EvidenceKey, Gist, HostTraits, Rare, Rollup, RollupKey, TRAITS_MAX, Unseen, Volume, digest};
+pub use rollup::{
+    ADDRESSES_MAX, EvidenceKey, Gist, HostTraits, Rare, Rollup, RollupKey, TRAITS_MAX, Unseen, Volume, digest,
+};
 pub use starts::{PIECES_MAX, Starts};

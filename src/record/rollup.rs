@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ahash::RandomState;
+use serde::{Deserialize, Serialize};
 
 use crate::fact::{Seen, Side};
 use crate::merge::{By, Few, First, Merge, Span, Tally};
@@ -17,7 +17,7 @@ use crate::record::Starts;
 pub const ADDRESSES_MAX: usize = 64;
 
 /// What a flow comes to, whoever it was between: all that its facts and its ports decide.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Gist {
     /// The best name in the flow itself, lower case.
     pub name: Option<Arc<str>>,
@@ -137,6 +137,19 @@ pub struct Unseen {
     pub evicted: Tally,
 }
 
+impl Unseen {
+    /// In the order of the fields.
+    pub fn numbers(&self) -> [u64; 5] {
+        [self.missing, self.one_sided, self.midstream, self.truncated, self.evicted].map(|tally| tally.0)
+    }
+
+    /// From its numbers.
+    pub fn of(numbers: [u64; 5]) -> Unseen {
+        let [missing, one_sided, midstream, truncated, evicted] = numbers.map(Tally);
+        Unseen { missing, one_sided, midstream, truncated, evicted }
+    }
+}
+
 impl Rollup {
     /// All bytes.
     pub fn volume(&self) -> Volume {
@@ -202,13 +215,15 @@ pub struct EvidenceKey {
 /// User agents or client fingerprints of one host that are told apart.
 pub const TRAITS_MAX: usize = 16;
 
-/// A number that tells values apart, the same for every worker of a run: for counting different ones.
+/// A number that tells values apart, the same on every machine: for counting different ones. It is FNV-1a of 64 bits
+/// (draft-eastlake-fnv, section 2), which nobody needs to find collisions for: who wants to seem many can send many.
 pub fn digest(value: &[u8]) -> u64 {
-    RandomState::with_seeds(1, 2, 3, 4).hash_one(value)
+    let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    value.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 /// What tells that one address fronts many hosts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostTraits {
     /// Distinct JA4 of hellos it sent, as [`digest`].
     pub client_fingerprints: Few<u64, TRAITS_MAX>,
@@ -223,5 +238,20 @@ impl Merge for HostTraits {
         self.client_fingerprints.merge(other.client_fingerprints);
         self.user_agents.merge(other.user_agents);
         self.macs.merge(other.macs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_those_of_the_published_vectors() {
+        // draft-eastlake-fnv-21, section 6.2 (FNV64 of "", "a", "foobar").
+        for (text, value) in
+            [("", 0xcbf2_9ce4_8422_2325), ("a", 0xaf63_dc4c_8601_ec8c), ("foobar", 0x8594_4171_f739_67e8)]
+        {
+            assert_eq!(digest(text.as_bytes()), value);
+        }
     }
 }

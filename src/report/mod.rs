@@ -11,6 +11,7 @@ pub mod markup;
 pub mod text;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::ledger::Ledger;
 use crate::record::{Asset, Finding};
@@ -35,6 +36,9 @@ pub struct Report {
     pub assets: Vec<Asset>,
     /// Documented traffic of the vendors found that nothing on the wire can tell apart yet.
     pub gaps: Vec<Gap>,
+    /// The sums that all this was made of, where reports are to be merged; see `join::Carried`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sums: Option<Box<RawValue>>,
 }
 
 impl Report {
@@ -51,6 +55,8 @@ pub struct Header {
     pub format: u32,
     /// `bordertap` and its version.
     pub program: String,
+    /// The name of the sensor that listened; none of captures.
+    pub sensor: Option<String>,
     /// The inputs in the order they were read.
     pub inputs: Vec<String>,
     /// What they held.

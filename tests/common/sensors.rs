@@ -161,7 +161,9 @@ pub fn sense(
     let settings = Settings { workers, memory: 1 << 30, packets_max: u64::MAX, progress: &|_, _| {} };
     let pace = Pace { turn: Duration::from_millis(2), window_seconds, clock: &|time| time };
     let inputs = vec!["made".to_owned()];
-    Sensor { judging, inputs, filter: None, keep_flows: true, settings, pace, knowledge }.run(sources, kept)
+    let (name, filter) = (None, None);
+    Sensor { judging, name, inputs, mergeable: true, filter, keep_flows: true, settings, pace, knowledge }
+        .run(sources, kept)
 }
 
 /// A host of ours that asks for ratings of addresses, in one flow of so many minutes.

@@ -1,0 +1,83 @@
+//! `bordertap merge`.
+
+use std::fs;
+use std::path::Path;
+
+use bordertap::again::{self, MergeError, Merged, Named};
+use bordertap::cli::{JudgeArgs, MergeArgs};
+use bordertap::report::{Report, text};
+
+use super::{Failure, Log, judge_with, status, write_records, write_report};
+
+/// Bytes of a report that is read.
+const REPORT_BYTES_MAX: u64 = 4 << 30;
+
+pub(crate) fn merge(args: &MergeArgs, log: &Log) -> Result<u8, Failure> {
+    if args.outputs.flows.is_some() {
+        return Err(Failure::Usage("reports hold no flows: --flows is for scan, live and recheck".to_owned()));
+    }
+    let reports = args.reports.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+    let judging = judge_with(&args.judge, &home(&args.judge, &reports)?, &inside(&args.judge, &reports))?;
+    let digests = reports.iter().map(|named| &named.report.header.signatures.sha256);
+    if digests.into_iter().any(|digest| *digest != judging.signatures.digest) {
+        log.warn("reports were made with other signatures: what those did not know is only found again by recheck");
+    }
+    let Merged { report, joined } = again::merge(reports, &judging).map_err(|error| match error {
+        MergeError::Twice { .. } => Failure::Usage(error.to_string()),
+        other => Failure::Useless(other.to_string()),
+    })?;
+    if joined > 0 {
+        log.info(&format!("{} went on from one capture into another", text::count(joined as usize, "flow")));
+    }
+    write_records(&args.outputs, &report)?;
+    write_report(&args.outputs, &args.talk, &report)?;
+    Ok(match (args.fail_on_finding && report.leaves(), report.header.damage.is_empty()) {
+        (true, _) => status::FINDING,
+        (false, false) => status::DAMAGED,
+        (false, true) => 0,
+    })
+}
+
+/// A report from a file.
+fn read(path: &Path) -> Result<Named, Failure> {
+    let name = path.display().to_string();
+    let useless = |reason: String| Failure::Useless(format!("{name}: {reason}"));
+    let size = fs::metadata(path).map_err(|error| useless(error.to_string()))?.len();
+    if size > REPORT_BYTES_MAX {
+        return Err(useless(format!("{size} bytes are more than the {REPORT_BYTES_MAX} that a report may have")));
+    }
+    let text = fs::read_to_string(path).map_err(|error| useless(error.to_string()))?;
+    let report: Report = serde_json::from_str(&text).map_err(|error| useless(format!("not a report: {error}")))?;
+    Ok(Named { name, report })
+}
+
+/// The home that is meant: what was typed, else that of the reports.
+fn home(args: &JudgeArgs, reports: &[Named]) -> Result<Option<Vec<String>>, Failure> {
+    if args.home.is_some() || args.policy.is_some() {
+        return Ok(args.home.clone());
+    }
+    let mut homes = reports.iter().map(|named| &named.report.header.home);
+    let first = homes.next();
+    match homes.find(|home| Some(*home) != first) {
+        Some(other) => Err(Failure::Usage(format!(
+            "the reports have different homes ({}; {}): say which one counts with --home or --policy",
+            first.map(|home| home.join(", ")).unwrap_or_default(),
+            other.join(", ")
+        ))),
+        None => Ok(first.cloned()),
+    }
+}
+
+/// What is inside: what was typed, else all that is in one of the reports.
+fn inside(args: &JudgeArgs, reports: &[Named]) -> Option<Vec<String>> {
+    if args.inside.is_some() || args.policy.is_some() {
+        return args.inside.clone();
+    }
+    let mut inside: Vec<String> = Vec::new();
+    for prefix in reports.iter().flat_map(|named| &named.report.header.inside) {
+        if !inside.contains(prefix) {
+            inside.push(prefix.clone());
+        }
+    }
+    Some(inside)
+}
