@@ -27,6 +27,7 @@ fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judg
         packets_max: args.count.unwrap_or(u64::MAX),
         keep_flows: args.outputs.flows.is_some(),
         mergeable: args.outputs.json.is_some(),
+        digests: args.outputs.json.is_some() || args.outputs.report.is_some(),
         filter: args.filter.clone(),
     };
     let started = Instant::now();

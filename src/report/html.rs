@@ -24,8 +24,8 @@ use sha2::{Digest, Sha256};
 
 use super::Report;
 use super::markup::visible;
-use crate::record::Finding;
 use crate::policy::UNEXPLAINED;
+use crate::record::Finding;
 pub use lang::Lang;
 
 /// The page around the sections.

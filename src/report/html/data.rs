@@ -100,8 +100,19 @@ fn in_script(json: &str) -> String {
 /// Sentences and words that the script needs.
 fn words() -> Value {
     const PREFIXES: [&str; 13] = [
-        "ui.", "function.", "data.", "crossing.", "severity.", "direction.", "basis.", "attempt", "place.", "list", "time.",
-        "count.", "role.",
+        "ui.",
+        "function.",
+        "data.",
+        "crossing.",
+        "severity.",
+        "direction.",
+        "basis.",
+        "attempt",
+        "place.",
+        "list",
+        "time.",
+        "count.",
+        "role.",
     ];
     let words = PREFIXES.iter().flat_map(|prefix| lang::all(prefix));
     Value::Object(words.map(|(key, both)| (key.to_owned(), json!(both))).collect())
@@ -267,7 +278,8 @@ impl<'a> Writer<'a> {
         let mut cells = Vec::new();
         for (month, bytes) in &finding.by_month {
             let at = self.months.put(month, || json!(month));
-            if finding.by_month.len() == 1 && (bytes.bytes_out, bytes.bytes_in) == (finding.bytes_out, finding.bytes_in) {
+            if finding.by_month.len() == 1 && (bytes.bytes_out, bytes.bytes_in) == (finding.bytes_out, finding.bytes_in)
+            {
                 return json!(at);
             }
             cells.extend([json!(at), json!(bytes.bytes_out), json!(bytes.bytes_in)]);

@@ -102,11 +102,11 @@ impl Lang {
         self.fill(&format!("count.{noun}.{form}"), &[("n", &grouped(n))])
     }
 
-    /// Bytes with a unit.
+    /// Bytes with a unit that stays with its number.
     pub fn bytes(self, n: u64) -> String {
         match (self, n) {
-            (Lang::Zh, 0..=999) => format!("{n} 字节"),
-            _ => bytes_text(n),
+            (Lang::Zh, 0..=999) => format!("{n}\u{a0}字节"),
+            _ => bytes_text(n).replace(' ', "\u{a0}"),
         }
     }
 

@@ -98,12 +98,14 @@ pub fn recipients(report: &Report, lang: Lang) -> (Vec<Recipient>, usize) {
     let more = order.len().saturating_sub(RECIPIENTS_MAX);
     let entries = order.into_iter().take(RECIPIENTS_MAX).map(|((known, name, country), sum)| Recipient {
         name: visible(&name).into_owned(),
-        known: lang.text(match known {
-            Known::Vendor => "recipients.by-vendor",
-            Known::Operator => "recipients.by-operator",
-            Known::Domain => "recipients.by-domain",
-            Known::Address => "recipients.by-address",
-        }).to_owned(),
+        known: lang
+            .text(match known {
+                Known::Vendor => "recipients.by-vendor",
+                Known::Operator => "recipients.by-operator",
+                Known::Domain => "recipients.by-domain",
+                Known::Address => "recipients.by-address",
+            })
+            .to_owned(),
         country: lang.nation(country).to_owned(),
         ..sum.entry(lang)
     });

@@ -17,14 +17,14 @@
   const wordOf = (prefix, value) => (data.words[prefix + value] ? word(prefix + value) : value);
   const grouped = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ',');
   const bytes = (n) => {
-    if (n < 1000) return n + (lang ? ' 字节' : ' B');
+    if (n < 1000) return n + (lang ? '\u00a0字节' : '\u00a0B');
     let unit = 'B';
     for (const next of ['kB', 'MB', 'GB', 'TB', 'PB']) {
       if (n < 999.95) break;
       n /= 1000;
       unit = next;
     }
-    return n.toFixed(1) + ' ' + unit;
+    return n.toFixed(1) + '\u00a0' + unit;
   };
   const count = (n, noun) => word('count.' + noun + (n === 1 ? '.one' : '.many'), { n: grouped(n) });
   const country = (code) => (data.countries[code === null ? '??' : code] || [code, code])[lang];
@@ -43,10 +43,12 @@
       if (name.startsWith('on')) made.addEventListener(name.slice(2), value);
       else made.setAttribute(name, value === true ? '' : value);
     }
-    made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ''));
+    made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== ''));
     return made;
   };
   const wire = (text) => el('bdi', {}, text);
+  // A name may be broken behind its dots and dashes.
+  const wireName = (text) => el('bdi', {}, text.split(/(?<=[.\-:])/).flatMap((part, n) => (n ? [el('wbr'), part] : [part])));
   const english = (text) => el('span', { lang: lang ? 'en' : null }, wire(text));
   const chip = (name) => el('span', { class: 'chip ' + name }, word('crossing.' + name));
 
@@ -227,7 +229,7 @@
       cell('crossing', {}, chip(f.crossing)),
       cell('asset', {}, el('span', {}, el('a', { href: '#asset-' + f.host.slug }, f.host.ip), second(wire(f.host.product)))),
       cell('channel', {}, el('span', {}, wire(channelName(f.channel)), second(wordOf('function.', f.channel.function)))),
-      cell('destination', {}, el('span', {}, country(f.country), second(wire(name(f))))),
+      cell('destination', {}, el('span', {}, country(f.country), second(wireName(name(f))))),
       cell('direction', {}, word(f.inbound ? 'ui.dir-in' : 'ui.dir-out')),
       cell('out', { class: 'num' }, f.attempt ? el('span', { class: 'tried' }, word('attempt')) : bytes(f.out)),
       cell('in', { class: 'num' }, bytes(f.back)),

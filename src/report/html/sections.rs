@@ -20,8 +20,8 @@ use crate::report::text::grouped;
 const PLACES_MAX: usize = 4;
 /// Places whose English name takes an article.
 const WITH_ARTICLE: [&str; 20] = [
-    "AE", "BS", "CF", "DO", "EAEU", "EEA", "EFTA", "EU", "GB", "GCC", "GM", "KY", "MH", "MV", "NL", "PH", "SB", "SC", "US",
-    "USMCA",
+    "AE", "BS", "CF", "DO", "EAEU", "EEA", "EFTA", "EU", "GB", "GCC", "GM", "KY", "MH", "MV", "NL", "PH", "SB", "SC",
+    "US", "USMCA",
 ];
 /// Findings that stand in the page without its script.
 const FINDINGS_MAX: usize = 25;
@@ -94,7 +94,7 @@ fn answer(report: &Report, lang: Lang) -> Value {
     let back: u64 =
         report.findings.iter().filter(|f| f.crossing.leaves()).fold(0, |sum, f| sum.saturating_add(f.bytes_in));
     let out = lang.bytes(answer.bytes_out);
-    let (out, unit) = out.split_once(' ').unwrap_or((&out, ""));
+    let (out, unit) = out.split_once('\u{a0}').unwrap_or((&out, ""));
     let numbers = [
         number(lang, "assets", grouped(answer.assets as u64), &[("n", &grouped(answer.recognised as u64))]),
         number(
@@ -112,7 +112,8 @@ fn answer(report: &Report, lang: Lang) -> Value {
         .iter()
         .map(|crossing| {
             let word = crossing.name();
-            let [text, note] = ["crossing", "crossing-note"].map(|about| lang.text(&format!("{about}.{word}")).to_owned());
+            let [text, note] =
+                ["crossing", "crossing-note"].map(|about| lang.text(&format!("{about}.{word}")).to_owned());
             context! { word, text, note, n => grouped(by(*crossing)) }
         })
         .collect();
@@ -354,7 +355,8 @@ fn gaps(report: &Report) -> (Vec<Value>, usize) {
         let line = context! { product => visible(&gap.product), what => visible(&gap.what), id => visible(&gap.id) };
         vendors.entry(&gap.vendor).or_default().push(line);
     }
-    let rows = vendors.into_iter().map(|(vendor, lines)| context! { vendor => visible(vendor), n => lines.len(), lines });
+    let rows =
+        vendors.into_iter().map(|(vendor, lines)| context! { vendor => visible(vendor), n => lines.len(), lines });
     (rows.collect(), report.gaps.len().saturating_sub(GAPS_MAX))
 }
 
@@ -364,7 +366,8 @@ fn method(report: &Report, lang: Lang) -> Value {
         .iter()
         .map(|crossing| {
             let word = crossing.name();
-            let [text, note] = ["crossing", "crossing-long"].map(|about| lang.text(&format!("{about}.{word}")).to_owned());
+            let [text, note] =
+                ["crossing", "crossing-long"].map(|about| lang.text(&format!("{about}.{word}")).to_owned());
             context! { word, text, note }
         })
         .collect();
@@ -412,7 +415,11 @@ fn pairs(report: &Report, lang: Lang) -> Vec<Pair> {
     }
     pairs.extend([
         pair(lang, "method.country-db", visible(&header.country_database)),
-        pair(lang, "method.asn-db", header.asn_database.as_deref().map_or_else(none, |name| visible(name).into_owned())),
+        pair(
+            lang,
+            "method.asn-db",
+            header.asn_database.as_deref().map_or_else(none, |name| visible(name).into_owned()),
+        ),
         pair(lang, "method.home", homes(report, lang)),
         pair(lang, "method.inside", header.inside.join(lang.text("list"))),
         pair(lang, "method.filter", header.filter.as_deref().map_or_else(none, |filter| visible(filter).into_owned())),

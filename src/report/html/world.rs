@@ -15,6 +15,7 @@ use crate::record::Crossing;
 use crate::report::Report;
 use crate::report::answer::NOWHERE;
 use crate::report::markup::{escaped, visible};
+use crate::report::text::grouped;
 
 /// The grid, row by row; `..` is water.
 pub const GRID: &str = include_str!("world.txt");
@@ -91,7 +92,7 @@ pub fn world(report: &Report, lang: Lang) -> World {
         name: lang.nation(code).to_owned(),
         bytes: if sum.bytes_out == 0 { lang.text("attempt").to_owned() } else { lang.bytes(sum.bytes_out) },
         back: lang.bytes(sum.bytes_in),
-        channels: lang.count(sum.leaving + sum.unclear, "channel"),
+        channels: grouped(sum.leaving + sum.unclear),
         bar: bar(sum.bytes_out, most),
         step: step(sum.bytes_out, most),
     });
@@ -156,10 +157,8 @@ fn svg(report: &Report, sums: &BTreeMap<&str, Sum>, most: u64, lang: Lang) -> St
         if home {
             // A ring around it, whatever its colour.
             let (left, top, edge) = (left - 1.5, top - 1.5, edge + 3.0);
-            let _ = write!(
-                body,
-                r#"<rect class="ring" x="{left}" y="{top}" width="{edge}" height="{edge}" rx="5.5"/>"#
-            );
+            let _ =
+                write!(body, r#"<rect class="ring" x="{left}" y="{top}" width="{edge}" height="{edge}" rx="5.5"/>"#);
         }
         let shown: String = if code == NOWHERE { "?".to_owned() } else { code.chars().take(5).collect() };
         let small = if shown.chars().count() > 3 { " long" } else { "" };
