@@ -17,6 +17,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bordertap::record::{AsNumber, Direction, Evidence, Finding};
 use bordertap::report::html::{self, Lang};
+use bordertap::report::text::grouped;
 use bordertap::report::{DamageLine, Report};
 use common::view;
 use serde_json::Value;
@@ -45,6 +46,7 @@ const HARM: &[&str] = &[
     "\u{fffd}\u{fffd}",
 ];
 
+/// The page.
 fn page(report: &Report, lang: Lang) -> String {
     let mut out = Vec::new();
     html::write(report, lang, &mut out).unwrap();
@@ -70,6 +72,11 @@ fn markup(page: &str) -> String {
     text + rest
 }
 
+/// As [`markup`], with slashes as they are read.
+fn readable(page: &str) -> String {
+    markup(page).replace("&#x2f;", "/")
+}
+
 fn with(findings: Vec<Finding>) -> Report {
     Report { findings, ..view::report() }
 }
@@ -93,19 +100,26 @@ fn many() -> Report {
     let mut made = report.clone();
     made.findings = (0..MANY)
         .map(|n| {
+            let host = n % 400;
             let mut finding = report.findings[n % report.findings.len()].clone();
+            finding.asset = report.findings[host % report.findings.len()].asset.clone();
             let address = format!("198.51.{}.{}", n / 250, n % 250);
             finding.id = format!("{:016x}", (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            finding.asset.ip = format!("10.{}.{}.{}", n % 400 / 200, n % 400 % 200, n % 4 + 1);
+            finding.asset.ip = format!("10.{}.{}.7", host / 200, host % 200);
             finding.destination.domain = Some(format!("host-{n}.region-{}.vendor.example", n % 97));
             finding.destination.ip = vec![address.clone()];
             finding.destination.country = (n % 17 > 0).then(|| countries[n % 16].to_owned());
             finding.bytes_out = (n as u64).pow(2) * 37 % 5_000_000;
             finding.bytes_in = (n as u64).pow(2) * 91 % 9_000_000;
-            for bytes in finding.by_month.values_mut() {
-                (bytes.bytes_out, bytes.bytes_in) = (finding.bytes_out / 2, finding.bytes_in / 2);
+            let (mut out, mut back) = (finding.bytes_out, finding.bytes_in);
+            let months = finding.by_month.len();
+            for (at, bytes) in finding.by_month.values_mut().enumerate() {
+                let parts = (months - at) as u64;
+                (bytes.bytes_out, bytes.bytes_in) = (out / parts, back / parts);
+                (out, back) = (out - bytes.bytes_out, back - bytes.bytes_in);
             }
-            finding.why[0] = format!("{} bytes went to {address}. 77 bytes came back.", finding.bytes_out);
+            let [sent, got] = [finding.bytes_out, finding.bytes_in].map(grouped);
+            finding.why[0] = format!("{sent} bytes went to {address}. {got} bytes came back.");
             finding
         })
         .collect();
@@ -181,7 +195,7 @@ fn the_page_may_run_its_own_script_and_nothing_else() {
 
 #[test]
 fn the_answer_and_the_plots_stand_without_the_script() {
-    let markup = markup(&page(&view::report(), Lang::En));
+    let markup = readable(&page(&view::report(), Lang::En));
     let wanted = [
         "11 channels of 4 products across the border, to the United States (129.3\u{a0}kB)",
         "4 台设备有 11 条通道出境，去往美国（129.3\u{a0}kB）",
@@ -233,13 +247,18 @@ fn what_is_in_the_report_is_in_the_data() {
     for (finding, cells) in report.findings.iter().zip(data["findings"].as_array().unwrap()) {
         let said = |at: usize| cells[at].as_u64().unwrap();
         assert_eq!(cells[0], finding.id.as_str());
-        assert_eq!((said(12), said(13), said(14)), (finding.bytes_out, finding.bytes_in, finding.sessions));
-        let domain = cells[3].as_u64().map(|at| texts[at as usize].as_str().unwrap());
-        assert_eq!(domain, finding.destination.domain.as_deref());
+        assert_eq!((said(7), said(8), said(9)), (finding.bytes_out, finding.bytes_in, finding.sessions));
+        let name = cells[3].as_str().map(|label| format!("{label}{}", texts[said(4) as usize].as_str().unwrap()));
+        assert_eq!(name, finding.destination.domain);
         let host = &data["hosts"][said(1) as usize];
         assert_eq!((host[0].as_str(), host[3].as_str()), (Some(&*finding.asset.ip), Some(&*finding.asset.product)));
         assert_eq!(data["channels"][said(2) as usize][0], finding.channel.id.as_str());
-        assert_eq!(data["whys"][said(19) as usize].as_array().unwrap().len(), finding.why.len());
+        let kind = &data["kinds"][said(6) as usize];
+        assert_eq!(
+            (kind[0].as_str(), kind[5].as_str()),
+            (finding.destination.country.as_deref(), Some(&*finding.severity))
+        );
+        assert_eq!(data["whys"][said(13) as usize].as_array().unwrap().len(), finding.why.len());
     }
 }
 

@@ -19,7 +19,7 @@ use std::io::{self, Write};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use minijinja::value::{Kwargs, Value};
-use minijinja::{Environment, Error, State, context};
+use minijinja::{Environment, Error, State, context, escape_formatter};
 use sha2::{Digest, Sha256};
 
 use super::Report;
@@ -31,6 +31,7 @@ pub use lang::Lang;
 /// The page around the sections.
 const PAGE: &str = include_str!("html/page.html");
 const STYLE: &str = include_str!("html/style.css");
+const DARK: &str = include_str!("html/dark.css");
 const SCRIPT: &str = include_str!("html/script.js");
 
 /// Sections in the order of the page: id, template, whether the navigation names it.
@@ -52,11 +53,17 @@ const SECTIONS: [(&str, &str, bool); 10] = [
 /// # Errors
 /// When it cannot be written.
 pub fn write(report: &Report, first: Lang, out: &mut dyn Write) -> io::Result<()> {
-    out.write_all(page(report, first).map_err(io::Error::other)?.as_bytes())
+    out.write_all(page(report, first).map_err(io::Error::other)?.as_bytes())?;
+    out.write_all(b"\n")
 }
 
 fn page(report: &Report, first: Lang) -> Result<String, Error> {
     let mut env = Environment::new();
+    env.set_formatter(|out, state, value| match value.as_str() {
+        // What is drawn here was made visible and escaped when it was drawn.
+        Some(text) if !value.is_safe() => escape_formatter(out, state, &Value::from(visible(text))),
+        _ => escape_formatter(out, state, value),
+    });
     env.add_function("t", text);
     env.add_template("page.html", PAGE)?;
     for (id, template, _) in SECTIONS {
@@ -73,15 +80,16 @@ fn page(report: &Report, first: Lang) -> Result<String, Error> {
         let [en, zh] = [html.first().cloned(), html.get(1).cloned()];
         parts.push(context! { id, nav, en, zh });
     }
+    let style = STYLE.replace("/* dark.css */", DARK);
     let langs: Vec<Value> = Lang::ALL.map(|lang| context! { code => lang.code(), tag => lang.tag() }).to_vec();
     env.get_template("page.html")?.render(context! {
         code => first.code(),
         tag => first.tag(),
         langs,
-        title => first.text("page.title"),
-        program => visible(&report.header.program),
-        policy => policy(),
-        style => Value::from_safe_string(STYLE.to_owned()),
+        title => first.text("ui.title"),
+        program => report.header.program.as_str(),
+        policy => policy(&style),
+        style => Value::from_safe_string(style),
         script => Value::from_safe_string(SCRIPT.to_owned()),
         data => Value::from_safe_string(data::data(report, first)),
         sections => parts,
@@ -89,12 +97,12 @@ fn page(report: &Report, first: Lang) -> Result<String, Error> {
 }
 
 /// What the page may do: run its own script, use its own style, nothing else.
-fn policy() -> String {
+fn policy(style: &str) -> String {
     let digest = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text.as_bytes()));
     format!(
         "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
         digest(SCRIPT),
-        digest(STYLE)
+        digest(style)
     )
 }
 
@@ -115,7 +123,7 @@ fn channel_name(finding: &Finding, lang: Lang) -> String {
     if finding.channel.id == UNEXPLAINED || finding.channel.product.is_empty() {
         return lang.text(&format!("function.{UNEXPLAINED}")).to_owned();
     }
-    visible(&finding.channel.product).into_owned()
+    finding.channel.product.clone()
 }
 
 /// At most `chars` letters.

@@ -1,7 +1,7 @@
 //! The data of the page for its script: what is said once is written once.
 //!
 //! In: a report. Out: compact JSON that may stand in a `<script>` element. Findings are arrays of numbers that point into lists of
-//! hosts, channels, names, addresses and sentences; `script.js` reads them by the same order. Text from the wire is made visible
+//! hosts, channels, kinds, ends of names, and sentences; `script.js` reads them by the same order. Text from the wire is made visible
 //! here, so that the script only has to put it down as text.
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::lang::{self, Lang};
 use super::why;
-use crate::record::{Asset, Crossing, Evidence, Finding, FindingAsset};
+use crate::record::{Asset, Crossing, Direction, Evidence, Finding, FindingAsset};
 use crate::report::Report;
 use crate::report::answer::NOWHERE;
 use crate::report::markup::visible;
@@ -40,10 +40,10 @@ impl<K: Hash + Eq> Pool<K> {
     }
 }
 
-/// A pool of texts, made visible.
+/// A pool of texts.
 impl<'a> Pool<&'a str> {
     fn text(&mut self, text: &'a str) -> usize {
-        self.put(text, || json!(visible(text)))
+        self.put(text, || json!(text))
     }
 }
 
@@ -55,6 +55,7 @@ struct Writer<'a> {
     shapes: Pool<Vec<Value>>,
     whys: Pool<Vec<usize>>,
     months: Pool<&'a str>,
+    kinds: Pool<String>,
 }
 
 /// The document.
@@ -68,6 +69,7 @@ pub fn data(report: &Report, lang: Lang) -> String {
         shapes: Pool::new(),
         whys: Pool::new(),
         months: Pool::new(),
+        kinds: Pool::new(),
     };
     // Assets first: they know more of a host than a finding does.
     for asset in &report.assets {
@@ -87,9 +89,22 @@ pub fn data(report: &Report, lang: Lang) -> String {
         "shapes": writer.shapes.values,
         "whys": writer.whys.values,
         "months": writer.months.values,
+        "kinds": writer.kinds.values,
         "findings": findings,
     });
-    in_script(&document.to_string())
+    in_script(&shown(document).to_string())
+}
+
+/// Every text of a value, made visible.
+fn shown(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(visible(&text).into_owned()),
+        Value::Array(values) => Value::Array(values.into_iter().map(shown).collect()),
+        Value::Object(values) => {
+            Value::Object(values.into_iter().map(|(key, value)| (visible(&key).into_owned(), shown(value))).collect())
+        }
+        other => other,
+    }
 }
 
 /// JSON that ends no element and begins no comment; U+2028 and U+2029 are ends of lines to some.
@@ -121,7 +136,7 @@ fn words() -> Value {
 fn countries(report: &Report) -> Value {
     let codes = report.findings.iter().map(|finding| finding.destination.country.as_deref().unwrap_or(NOWHERE));
     let of_assets = report.assets.iter().flat_map(|asset| asset.by_country.keys().map(String::as_str));
-    Value::Object(codes.chain(of_assets).map(|code| (visible(code).into_owned(), json!(lang::nation(code)))).collect())
+    Value::Object(codes.chain(of_assets).map(|code| (code.to_owned(), json!(lang::nation(code)))).collect())
 }
 
 /// Gives every host the word of its link: address and vendor, a number behind what would be there twice.
@@ -150,19 +165,16 @@ pub fn slug(ip: &str, vendor: &str) -> String {
 impl<'a> Writer<'a> {
     fn asset(&mut self, asset: &'a Asset) {
         let evidence: Vec<Value> = asset.evidence.iter().map(|piece| self.evidence(piece)).collect();
-        let by_country: Vec<Value> = asset
-            .by_country
-            .iter()
-            .map(|(code, bytes)| json!([visible(code), bytes.bytes_out, bytes.bytes_in]))
-            .collect();
+        let by_country: Vec<Value> =
+            asset.by_country.iter().map(|(code, bytes)| json!([code, bytes.bytes_out, bytes.bytes_in])).collect();
         self.hosts.put((&asset.ip, &asset.vendor, &asset.product), || {
             json!([
                 asset.ip,
                 asset.mac,
-                visible(&asset.vendor),
-                visible(&asset.product),
-                asset.model.as_deref().map(visible),
-                asset.version.as_deref().map(visible),
+                &asset.vendor,
+                &asset.product,
+                asset.model.as_deref(),
+                asset.version.as_deref(),
                 asset.confidence,
                 u8::from(asset.shared_address),
                 evidence,
@@ -182,8 +194,8 @@ impl<'a> Writer<'a> {
             json!([
                 asset.ip,
                 asset.mac,
-                visible(&asset.vendor),
-                visible(&asset.product),
+                &asset.vendor,
+                &asset.product,
                 null,
                 null,
                 asset.confidence,
@@ -214,15 +226,15 @@ impl<'a> Writer<'a> {
         let key = format!("{}\0{}\0{}", channel.id, channel.vendor, channel.matched.join("\0"));
         self.channels.put(key, || {
             json!([
-                visible(&channel.id),
-                visible(&channel.vendor),
-                visible(&channel.product),
-                visible(&channel.function),
-                channel.data.iter().map(|data| visible(data)).collect::<Vec<_>>(),
+                &channel.id,
+                &channel.vendor,
+                &channel.product,
+                &channel.function,
+                channel.data,
                 channel.data_basis,
                 channel.basis,
                 source,
-                channel.off_switch.as_deref().map(visible),
+                channel.off_switch.as_deref(),
                 matched,
                 channel.confidence,
             ])
@@ -230,42 +242,59 @@ impl<'a> Writer<'a> {
     }
 
     fn finding(&mut self, finding: &'a Finding) -> Value {
-        let to = &finding.destination;
         let host = self.host(&finding.asset);
         let channel = self.channel(finding);
-        let domain = to.domain.as_deref().map(|domain| self.texts.text(domain));
-        let ip: Vec<usize> = to.ip.iter().take(ADDRESSES_MAX).map(|ip| self.texts.text(ip)).collect();
-        let basis = self.texts.text(&to.country_basis);
-        let operator = to.as_.as_ref().map(|as_| json!([as_.number, self.texts.text(&as_.organization)]));
-        let severity = self.texts.text(&finding.severity);
+        let kind = self.kind(finding);
+        let (label, parent) = self.name(finding.destination.domain.as_deref());
+        let ip: Vec<&str> = finding.destination.ip.iter().take(ADDRESSES_MAX).map(String::as_str).collect();
         let first = self.second(&finding.first_seen);
         let months = self.months(finding);
-        let loss = &finding.loss;
-        let loss = [loss.missing_bytes, loss.one_sided, loss.midstream, loss.truncated, loss.evicted];
-        let flags = u8::from(finding.attempted_only) | (u8::from(finding.direction.name() == "inbound") << 1);
         let why = self.why(finding);
         json!([
             finding.id,
             host,
             channel,
-            domain,
-            ip,
-            to.ip.len(),
-            to.country.as_deref().map(visible),
-            [json!(basis), json!(to.country_confidence)],
-            operator,
-            Crossing::ALL.iter().position(|crossing| *crossing == finding.crossing),
-            severity,
-            flags,
+            label,
+            parent,
+            if let [one] = ip[..] { json!(one) } else { json!(ip) },
+            kind,
             finding.bytes_out,
             finding.bytes_in,
             finding.sessions,
             first,
             self.second(&finding.last_seen).saturating_sub(first),
             months,
-            if loss.iter().all(|n| *n == 0) { json!(0) } else { json!(loss) },
             why,
         ])
+    }
+
+    /// A name as its first label and the number of what stands behind; names of one domain share that.
+    fn name(&mut self, name: Option<&'a str>) -> (Value, usize) {
+        let Some(name) = name else { return (json!(0), 0) };
+        let (label, parent) = name.split_once('.').map_or((name, ""), |(label, _)| (label, &name[label.len()..]));
+        (json!(label), self.texts.text(parent))
+    }
+
+    /// What many findings have in common: where, how sure, how grave, which way.
+    fn kind(&mut self, finding: &'a Finding) -> usize {
+        let to = &finding.destination;
+        let loss = &finding.loss;
+        let loss = [loss.missing_bytes, loss.one_sided, loss.midstream, loss.truncated, loss.evicted];
+        let operator = to.as_.as_ref().map(|as_| json!([as_.number, &as_.organization]));
+        let more = to.ip.len().saturating_sub(ADDRESSES_MAX);
+        let cells = json!([
+            to.country.as_deref(),
+            to.country_basis,
+            to.country_confidence,
+            operator,
+            Crossing::ALL.iter().position(|crossing| *crossing == finding.crossing),
+            finding.severity,
+            u8::from(finding.attempted_only),
+            u8::from(finding.direction == Direction::Inbound),
+            if loss.iter().all(|n| *n == 0) { json!(0) } else { json!(loss) },
+            more,
+        ]);
+        self.kinds.put(cells.to_string(), || cells)
     }
 
     /// Seconds since the first packet of the report.
@@ -273,18 +302,21 @@ impl<'a> Writer<'a> {
         lang::seconds(time).map_or(0, |second| second.saturating_sub(self.start))
     }
 
-    /// One month has all the bytes of the finding: its number. Several: number, out, in of each.
+    /// Number, bytes out and in of each month; the last one has what is left of the finding's bytes and is only a number. Bytes
+    /// that do not add up to the finding's have no rest.
     fn months(&mut self, finding: &'a Finding) -> Value {
         let mut cells = Vec::new();
-        for (month, bytes) in &finding.by_month {
+        let (mut out, mut back) = (finding.bytes_out, finding.bytes_in);
+        for (n, (month, bytes)) in finding.by_month.iter().enumerate() {
             let at = self.months.put(month, || json!(month));
-            if finding.by_month.len() == 1 && (bytes.bytes_out, bytes.bytes_in) == (finding.bytes_out, finding.bytes_in)
-            {
-                return json!(at);
+            let is_rest = n + 1 == finding.by_month.len() && (bytes.bytes_out, bytes.bytes_in) == (out, back);
+            cells.push(json!(at));
+            if !is_rest {
+                cells.extend([json!(bytes.bytes_out), json!(bytes.bytes_in)]);
+                (out, back) = (out.saturating_sub(bytes.bytes_out), back.saturating_sub(bytes.bytes_in));
             }
-            cells.extend([json!(at), json!(bytes.bytes_out), json!(bytes.bytes_in)]);
         }
-        Value::Array(cells)
+        if let [month] = &cells[..] { month.clone() } else { Value::Array(cells) }
     }
 
     /// The reasons as a number of a list of shapes: a pattern with its slots. Slots that repeat what the finding says anyway are
@@ -297,7 +329,7 @@ impl<'a> Writer<'a> {
             slot if slot == back => json!(1),
             slot if Some(slot) == finding.destination.ip.first().map(String::as_str) => json!(2),
             slot if Some(slot) == finding.destination.domain.as_deref() => json!(3),
-            slot => json!(visible(slot)),
+            slot => json!(slot),
         };
         let mut sentences = Vec::with_capacity(finding.why.len());
         for sentence in &finding.why {
@@ -305,7 +337,7 @@ impl<'a> Writer<'a> {
                 Some((pattern, slots)) => {
                     std::iter::once(json!(pattern)).chain(slots.into_iter().map(own)).collect::<Vec<_>>()
                 }
-                None => vec![json!(visible(sentence))],
+                None => vec![json!(sentence)],
             };
             sentences.push(self.shapes.put(shape.clone(), || Value::Array(shape)));
         }

@@ -14,14 +14,14 @@ use super::shortened;
 use crate::record::{Crossing, Finding};
 use crate::report::Report;
 use crate::report::answer::NOWHERE;
-use crate::report::markup::{escaped, visible};
+use crate::report::markup::escaped;
 
 /// Assets drawn one by one.
 const ASSETS_MAX: usize = 9;
 /// Countries drawn one by one.
 const COUNTRIES_MAX: usize = 11;
 /// Rows of the table beside it.
-const ROWS_MAX: usize = 40;
+const ROWS_MAX: usize = 24;
 
 /// Width of the drawing, and the columns of its nodes.
 const WIDTH: f64 = 1080.0;
@@ -113,7 +113,7 @@ fn ways(away: &[&Finding], lang: Lang) -> (Vec<Way>, usize) {
     loads.sort_by_key(|(key, (load, _))| (Reverse(load.bytes), *key));
     let rows = loads.into_iter().take(ROWS_MAX).map(|((ip, function, country, crossing), (load, finding))| Way {
         asset: ip.to_owned(),
-        product: visible(&finding.asset.product).into_owned(),
+        product: finding.asset.product.clone(),
         function: lang.text(&format!("function.{function}")).to_owned(),
         country: lang.nation(country).to_owned(),
         crossing: crossing.name(),
@@ -264,7 +264,7 @@ impl<'a> Drawing<'a> {
         let lang = self.lang;
         let name = name(lang, n, &node.key);
         let bytes = match node.load.bytes {
-            0 => lang.text("attempt.only").to_owned(),
+            0 => lang.text("attempt").to_owned(),
             bytes => lang.bytes(bytes),
         };
         let below = match (n, &node.key) {

@@ -12,12 +12,11 @@ use super::lang::Lang;
 use crate::record::{CountryBytes, Crossing, Finding};
 use crate::report::Report;
 use crate::report::answer::NOWHERE;
-use crate::report::markup::visible;
 
 /// Entries in full.
-const RECIPIENTS_MAX: usize = 120;
+const RECIPIENTS_MAX: usize = 80;
 /// Names, addresses or channels of one entry.
-const LINES_MAX: usize = 12;
+const LINES_MAX: usize = 10;
 /// Months of one entry, the newest.
 const MONTHS_MAX: usize = 36;
 
@@ -97,7 +96,7 @@ pub fn recipients(report: &Report, lang: Lang) -> (Vec<Recipient>, usize) {
     order.sort_by(|(a, x), (b, y)| Reverse(x.total.bytes_out).cmp(&Reverse(y.total.bytes_out)).then_with(|| a.cmp(b)));
     let more = order.len().saturating_sub(RECIPIENTS_MAX);
     let entries = order.into_iter().take(RECIPIENTS_MAX).map(|((known, name, country), sum)| Recipient {
-        name: visible(&name).into_owned(),
+        name,
         known: lang
             .text(match known {
                 Known::Vendor => "recipients.by-vendor",
@@ -203,5 +202,5 @@ fn add(sum: &mut CountryBytes, out: u64, back: u64) {
 
 fn some(all: impl ExactSizeIterator<Item = String>) -> Some_ {
     let more = all.len().saturating_sub(LINES_MAX);
-    Some_ { shown: all.take(LINES_MAX).map(|text| visible(&text).into_owned()).collect(), more }
+    Some_ { shown: all.take(LINES_MAX).collect(), more }
 }

@@ -63,12 +63,13 @@
   });
   const hosts = data.hosts.map(host);
   const channels = data.channels.map(channel);
-  const findings = data.findings.map((f, index) => ({
-    index, id: f[0], host: hosts[f[1]], channel: channels[f[2]], domain: f[3] === null ? null : data.texts[f[3]],
-    ip: f[4].map((n) => data.texts[n]), ips: f[5], country: f[6], basis: data.texts[f[7][0]], sure: f[7][1],
-    operator: f[8] && { number: f[8][0], name: data.texts[f[8][1]] }, crossing: CROSSINGS[f[9]], severity: data.texts[f[10]],
-    attempt: (f[11] & 1) === 1, inbound: (f[11] & 2) === 2, out: f[12], back: f[13], flows: f[14], first: f[15],
-    last: f[15] + f[16], months: f[17], loss: f[18] || null, why: data.whys[f[19]],
+  const kinds = data.kinds.map(([place, basis, sure, operator, crossing, severity, attempt, inbound, loss, more]) => ({
+    country: place, basis, sure, operator: operator && { number: operator[0], name: operator[1] }, crossing: CROSSINGS[crossing], severity,
+    attempt: attempt === 1, inbound: inbound === 1, loss: loss || null, more,
+  }));
+  const findings = data.findings.map(([id, h, c, label, parent, ip, kind, out, back, flows, first, length, months, why], index) => ({
+    index, id, host: hosts[h], channel: channels[c], domain: label === 0 ? null : label + data.texts[parent], ip: typeof ip === 'string' ? [ip] : ip,
+    ...kinds[kind], out, back, flows, first, last: first + length, months, why: data.whys[why],
   }));
   const channelName = (c) => (c.id === 'unexplained' || !c.product ? word('function.unexplained') : c.product);
   const directionOf = (f) => (f.inbound ? 'inbound' : 'outbound');
@@ -222,7 +223,7 @@
         open.setAttribute('aria-expanded', String(!is));
         if (is) line.nextSibling.remove();
         else line.after(el('tr', { class: 'detail', role: 'row' }, el('td', { role: 'cell', colspan: COLUMNS.length + 1 }, detail(f))));
-      } }, el('span', { class: 'hide' }, word('ui.details') + ': ' + channelName(f.channel) + ', ' + f.host.ip));
+      } }, el('span', { class: 'hide word' }, word('ui.details')), el('span', { class: 'hide' }, ': ' + channelName(f.channel) + ', ' + f.host.ip));
     const line = el('tr', { role: 'row' },
       el('td', { role: 'cell', class: 'opener' }, open),
       cell('severity', {}, el('span', { class: 'sev ' + f.severity }, wordOf('severity.', f.severity))),
@@ -243,29 +244,39 @@
   const pairs = (entries) => el('dl', { class: 'pairs' }, entries.filter(([, value]) => value !== null && value !== '' && (!Array.isArray(value) || value.length))
     .map(([key, value]) => [el('dt', {}, word('ui.' + key)), el('dd', {}, value)]));
   const joined = (items) => items.flatMap((item, n) => (n ? [word('list'), item] : [item]));
-  const monthly = (f) => (typeof f.months === 'number' ? [[data.months[f.months], f.out, f.back]]
-    : Array.from({ length: f.months.length / 3 }, (_, n) => [data.months[f.months[3 * n]], f.months[3 * n + 1], f.months[3 * n + 2]]));
+  const monthly = (f) => {
+    const cells = [f.months].flat();
+    const rows = [];
+    let [out, back] = [f.out, f.back];
+    for (let n = 0; n < cells.length; n += 3) {
+      if (n + 1 < cells.length) [out, back] = [cells[n + 1], cells[n + 2]];
+      else rows.forEach((row) => { out -= row[1]; back -= row[2]; });
+      rows.push([data.months[cells[n]], out, back]);
+      [out, back] = [f.out, f.back];
+    }
+    return rows;
+  };
   const whyList = (f) => el('ul', {}, reasons(f).map(({ text, english: en }) => el('li', { lang: lang && en ? 'en' : null }, wire(text))));
   const sourceList = (sources) => el('ul', {}, sources.map((source) => el('li', {}, english(source.startsWith('https://') ? el('a', { href: source, rel: 'noreferrer noopener' }, source) : source))));
   const lossWords = (loss) => loss.map((n, at) => (n ? grouped(n) + ' ' + word('ui.loss-' + at) : '')).filter(Boolean).join(word('list'));
   const aboutFinding = (f) => pairs([
     ['data', f.channel.data.length ? f.channel.data.map((d) => wordOf('data.', d)).join(word('list')) : word('data.none')],
     ['data-basis', f.channel.dataBasis && wordOf('basis.', f.channel.dataBasis)],
-    ['addresses', joined(f.ip.map(wire)).concat(f.ips > f.ip.length ? [word('list'), word('ui.more', { n: f.ips - f.ip.length })] : [])],
+    ['addresses', joined(f.ip.map(wire)).concat(f.more ? [word('list'), word('ui.more', { n: f.more })] : [])],
     ['operator', f.operator && wire('AS' + f.operator.number + ' ' + f.operator.name)],
     ['known', wordOf('basis.', f.basis) + word('list') + word('ui.sure', { n: f.sure })],
     ['basis', f.channel.basis && wordOf('basis.', f.channel.basis)],
     ['matched', f.channel.matched.length ? [el('code', {}, f.channel.id), ' ', el('code', {}, f.channel.matched.join(' '))] : null],
-    ['months', monthly(f).map(([when, out, back]) => el('div', {}, month(when) + ': ' + word('ui.out') + ' ' + bytes(out) + word('list') + word('ui.in') + ' ' + bytes(back)))],
+    ['months', monthly(f).map(([when, out, back]) => el('div', {}, month(when) + (lang ? '：' : ': ') + word('ui.out') + '\u00a0' + bytes(out) + word('list') + word('ui.in') + '\u00a0' + bytes(back)))],
     ['loss', f.loss && lossWords(f.loss)],
     ['id', el('code', {}, f.id)],
   ]);
   const off = (c) => (c.id === 'unexplained' ? null : el('div', { class: 'off' },
-    c.off ? [el('p', {}, el('b', {}, word('ui.off') + (lang ? '：' : ': ')), english(c.off)), c.source.length ? sourceList(c.source) : null]
-      : el('p', { class: 'none' }, word('ui.no-off'))));
+    c.off ? el('p', {}, el('b', {}, word('ui.off') + (lang ? '：' : ': ')), english(c.off)) : el('p', { class: 'none' }, word('ui.no-off'))));
+  const sources = (c) => (c.source.length ? [el('h4', {}, word('ui.sources')), sourceList(c.source)] : []);
+  const full = (f) => el('div', { class: 'split' }, el('div', {}, el('h4', {}, word('ui.why')), whyList(f), off(f.channel), sources(f.channel)), aboutFinding(f));
   const detail = (f) => [
-    el('div', { class: 'split' }, el('div', {}, el('h3', { class: 'hide' }, word('ui.details')), el('h4', {}, word('ui.why')), whyList(f), off(f.channel)),
-      aboutFinding(f)),
+    full(f),
     el('p', {}, el('a', { href: '#asset-' + f.host.slug }, word('ui.open') + ' ' + f.host.ip)),
   ];
 
@@ -306,8 +317,7 @@
           el('span', {}, (f.inbound ? '← ' : '→ ') + country(f.country) + ' ', wire(name(f))),
           el('span', {}, f.attempt ? word('attempt') : word('ui.out') + ' ' + bytes(f.out) + word('list') + word('ui.in') + ' ' + bytes(f.back)),
           el('span', {}, count(f.flows, 'flow') + word('list') + moment(f.first) + ' – ' + moment(f.last))),
-        el('div', { class: 'split' }, el('div', {}, el('h4', {}, word('ui.why')), whyList(f)), aboutFinding(f)),
-        off(f.channel), !f.channel.off && f.channel.source.length ? el('details', {}, el('summary', {}, word('ui.sources')), sourceList(f.channel.source)) : '')));
+        full(f))));
   };
   let where = 0;
   const route = (move) => {
@@ -341,7 +351,7 @@
       'asset.mac': (f) => f.host.mac, 'asset.vendor': (f) => f.host.vendor, 'asset.product': (f) => f.host.product,
       'channel.id': (f) => f.channel.id, 'channel.vendor': (f) => f.channel.vendor, 'channel.product': (f) => f.channel.product,
       'channel.function': (f) => f.channel.function, 'channel.data': (f) => f.channel.data.join(' '), 'destination.country': (f) => f.country,
-      'destination.country_basis': (f) => f.basis, 'destination.domain': (f) => f.domain, 'destination.ip': (f) => f.ip.join(' ') + (f.ips > f.ip.length ? ' …' : ''),
+      'destination.country_basis': (f) => f.basis, 'destination.domain': (f) => f.domain, 'destination.ip': (f) => f.ip.join(' ') + (f.more ? ' …' : ''),
       'destination.as.number': (f) => f.operator && f.operator.number, 'destination.as.organization': (f) => f.operator && f.operator.name,
       attempted_only: (f) => String(f.attempt), bytes_out: (f) => f.out, bytes_in: (f) => f.back, sessions: (f) => f.flows,
       first_seen: (f) => moment(f.first).replace(' ', 'T') + 'Z', last_seen: (f) => moment(f.last).replace(' ', 'T') + 'Z',

@@ -13,7 +13,6 @@ use super::{channel_name, data, flow, recipients, timeline, why, world};
 use crate::record::{Crossing, Direction, Finding};
 use crate::report::Report;
 use crate::report::answer::{Answer, NOWHERE};
-use crate::report::markup::visible;
 use crate::report::text::grouped;
 
 /// Places that the answer names.
@@ -229,13 +228,9 @@ fn row(finding: &Finding, lang: Lang) -> Value {
         .why
         .iter()
         .take(WHY_MAX)
-        .map(|sentence| {
-            let shown = visible(sentence);
-            match (lang, why::chinese(&shown)) {
-                (Lang::Zh, Some(text)) => Why { text, english: false },
-                (Lang::Zh, None) => Why { text: shown.into_owned(), english: true },
-                (Lang::En, _) => Why { text: shown.into_owned(), english: false },
-            }
+        .map(|sentence| match (lang, why::chinese(sentence)) {
+            (Lang::Zh, Some(text)) => Why { text, english: false },
+            (_, _) => Why { text: sentence.clone(), english: lang == Lang::Zh },
         })
         .collect();
     let severity = &finding.severity;
@@ -246,12 +241,12 @@ fn row(finding: &Finding, lang: Lang) -> Value {
         severity_text => lang.text(&format!("severity.{severity}")),
         crossing_text => lang.text(&format!("crossing.{crossing}")),
         ip => finding.asset.ip.as_str(),
-        product => visible(&finding.asset.product),
+        product => finding.asset.product.as_str(),
         slug => data::slug(&finding.asset.ip, &finding.asset.vendor),
         channel => channel_name(finding, lang),
         function => lang.text(&format!("function.{}", finding.channel.function)),
         country => lang.nation(to.country.as_deref().unwrap_or(NOWHERE)),
-        name => visible(name),
+        name,
         out => if finding.attempted_only { lang.text("attempt").to_owned() } else { lang.bytes(finding.bytes_out) },
         back => lang.bytes(finding.bytes_in),
     }
@@ -280,7 +275,7 @@ fn assets(report: &Report, lang: Lang) -> Value {
             context! {
                 ip => asset.ip.as_str(),
                 mac => asset.mac.as_deref(),
-                product => visible(&format!("{}{model}", asset.product)),
+                product => format!("{}{model}", asset.product),
                 slug => data::slug(&asset.ip, &asset.vendor),
                 facts => lang.fill("assets.facts", &facts),
             }
@@ -313,7 +308,7 @@ fn unseen(report: &Report, lang: Lang) -> Value {
         .iter()
         .take(DAMAGES_MAX)
         .map(|line| {
-            context! { input => visible(&line.input), offset => grouped(line.offset), reason => visible(&line.reason) }
+            context! { input => line.input.as_str(), offset => grouped(line.offset), reason => line.reason.as_str() }
         })
         .collect();
     let hidden = sum(report, |finding| u64::from(finding.why.iter().any(|why| why.contains("(ECH)"))));
@@ -330,8 +325,8 @@ fn unseen(report: &Report, lang: Lang) -> Value {
     let day = header.last_seen.as_deref().and_then(|time| time.get(..10)).unwrap_or("–");
     let ages = [
         pair(lang, "unseen.age-signatures", &header.signatures.oldest_check),
-        pair(lang, "unseen.age-countries", visible(&header.country_database)),
-        pair(lang, "unseen.age-asn", header.asn_database.as_deref().map_or(lang.text("unseen.no-asn").into(), visible)),
+        pair(lang, "unseen.age-countries", &header.country_database),
+        pair(lang, "unseen.age-asn", header.asn_database.as_deref().unwrap_or(lang.text("unseen.no-asn"))),
         pair(lang, "unseen.age-last", day),
     ];
     let (gaps, gaps_more) = gaps(report);
@@ -352,11 +347,10 @@ fn unseen(report: &Report, lang: Lang) -> Value {
 fn gaps(report: &Report) -> (Vec<Value>, usize) {
     let mut vendors: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     for gap in report.gaps.iter().take(GAPS_MAX) {
-        let line = context! { product => visible(&gap.product), what => visible(&gap.what), id => visible(&gap.id) };
+        let line = context! { product => gap.product.as_str(), what => gap.what.as_str(), id => gap.id.as_str() };
         vendors.entry(&gap.vendor).or_default().push(line);
     }
-    let rows =
-        vendors.into_iter().map(|(vendor, lines)| context! { vendor => visible(vendor), n => lines.len(), lines });
+    let rows = vendors.into_iter().map(|(vendor, lines)| context! { vendor, n => lines.len(), lines });
     (rows.collect(), report.gaps.len().saturating_sub(GAPS_MAX))
 }
 
@@ -377,7 +371,7 @@ fn method(report: &Report, lang: Lang) -> Value {
         .take(SOURCES_MAX)
         .map(|source| {
             context! {
-                input => visible(&source.input),
+                input => source.input.as_str(),
                 packets => grouped(source.packets),
                 sha256 => source.sha256.as_deref().unwrap_or(lang.text("method.no-digest")),
             }
@@ -388,7 +382,7 @@ fn method(report: &Report, lang: Lang) -> Value {
         pairs => value(pairs(report, lang)),
         sources,
         sources_more => header.sources.len().saturating_sub(SOURCES_MAX),
-        command => visible(&command(report, lang)),
+        command => command(report, lang),
     }
 }
 
@@ -404,25 +398,21 @@ fn pairs(report: &Report, lang: Lang) -> Vec<Pair> {
     let counts: Vec<(&str, &str)> = counts.iter().map(|(slot, value)| (*slot, value.as_str())).collect();
     let none = || lang.text("method.none").to_owned();
     let mut pairs = vec![
-        pair(lang, "method.program", visible(&header.program)),
+        pair(lang, "method.program", &header.program),
         pair(lang, "method.format", header.format),
         pair(lang, "method.signatures", lang.fill("method.signatures-value", &counts)),
     ];
     if let Some(pack) = &used.pack {
         let serial = pack.serial.to_string();
         let slots = [("name", &*pack.name), ("serial", &serial), ("key", &pack.key_id), ("sha256", &pack.sha256)];
-        pairs.push(pair(lang, "method.pack", visible(&lang.fill("method.pack-value", &slots))));
+        pairs.push(pair(lang, "method.pack", lang.fill("method.pack-value", &slots)));
     }
     pairs.extend([
-        pair(lang, "method.country-db", visible(&header.country_database)),
-        pair(
-            lang,
-            "method.asn-db",
-            header.asn_database.as_deref().map_or_else(none, |name| visible(name).into_owned()),
-        ),
+        pair(lang, "method.country-db", &header.country_database),
+        pair(lang, "method.asn-db", header.asn_database.clone().unwrap_or_else(none)),
         pair(lang, "method.home", homes(report, lang)),
         pair(lang, "method.inside", header.inside.join(lang.text("list"))),
-        pair(lang, "method.filter", header.filter.as_deref().map_or_else(none, |filter| visible(filter).into_owned())),
+        pair(lang, "method.filter", header.filter.clone().unwrap_or_else(none)),
     ]);
     pairs
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::lang::{self, Lang};
 use crate::record::{Crossing, Finding, Schedule};
 use crate::report::Report;
-use crate::report::markup::{escaped, visible};
+use crate::report::markup::escaped;
 
 /// Channels with a strip.
 const ROWS_MAX: usize = 40;
@@ -18,6 +18,11 @@ const ROWS_MAX: usize = 40;
 const STARTS_MIN: u64 = 6;
 /// Of all gaps these keep the rhythm, in per cent.
 const STEADY_PERCENT: usize = 75;
+/// Lengths of time that programs are set to, in seconds: a rhythm that may be one of them is called so.
+const ROUND: [u64; 21] = [
+    10, 15, 20, 30, 60, 120, 180, 300, 600, 900, 1_200, 1_800, 3_600, 7_200, 10_800, 14_400, 21_600, 28_800, 43_200,
+    86_400, 604_800,
+];
 /// Width of a strip in its own units; the page stretches it.
 const WIDTH: f64 = 1000.0;
 /// Thinnest mark.
@@ -54,7 +59,7 @@ pub fn timeline(report: &Report, lang: Lang) -> Timeline {
     let away: Vec<&Finding> = report.findings.iter().filter(|f| f.crossing != Crossing::Home).collect();
     let row = |finding: &&Finding| Row {
         channel: super::channel_name(finding, lang),
-        asset: visible(&format!("{} {}", finding.asset.ip, finding.asset.product)).into_owned(),
+        asset: format!("{} {}", finding.asset.ip, finding.asset.product),
         crossing: finding.crossing.name(),
         strip: axis.strip(finding, lang),
         span: span(finding, lang),
@@ -127,12 +132,14 @@ impl Axis {
 
 /// How regular the starts are, in words; `None` when there are too few of them or they keep no rhythm.
 pub fn rhythm(schedule: &Schedule, lang: Lang) -> Option<String> {
-    let every = period(schedule)?;
-    Some(lang.fill("time.every", &[("n", &lang.duration(every))]))
+    let (every, slack) = period(schedule)?;
+    let round =
+        ROUND.iter().copied().min_by_key(|round| round.abs_diff(every)).filter(|round| round.abs_diff(every) <= slack);
+    Some(lang.fill("time.every", &[("n", &lang.duration(round.unwrap_or(every)))]))
 }
 
-/// Seconds between starts, when they are regular.
-fn period(schedule: &Schedule) -> Option<u64> {
+/// Seconds between starts, when they are regular, and how far off that may be: pieces of time hide where in them a flow began.
+fn period(schedule: &Schedule) -> Option<(u64, u64)> {
     let bucket = schedule.bucket_seconds.max(1);
     let mut starts: Vec<(u64, u64)> = Vec::with_capacity(schedule.starts.len());
     for (start, n) in &schedule.starts {
@@ -152,11 +159,12 @@ fn period(schedule: &Schedule) -> Option<u64> {
     let (least, most) = (inner.iter().map(|(_, n)| *n).min()?, inner.iter().map(|(_, n)| *n).max()?);
     let sum: u64 = inner.iter().map(|(_, n)| *n).fold(0, u64::saturating_add);
     let close = most - least <= 1 + least / 4;
-    (even && close && least > 0).then(|| (bucket * inner.len() as u64 + sum / 2) / sum).filter(|&every| every > 0)
+    let every = (bucket * inner.len() as u64 + sum / 2).checked_div(sum).filter(|&every| every > 0)?;
+    (even && close && least > 0).then_some((every, every / 20))
 }
 
 /// The gap that most gaps have, give or take one piece of time or a fifth.
-fn steady_gap(gaps: &[u64], bucket: u64) -> Option<u64> {
+fn steady_gap(gaps: &[u64], bucket: u64) -> Option<(u64, u64)> {
     let mut sorted = gaps.to_vec();
     sorted.sort_unstable();
     let middle = *sorted.get(sorted.len() / 2)?;
@@ -170,7 +178,8 @@ fn steady_gap(gaps: &[u64], bucket: u64) -> Option<u64> {
         return None;
     }
     let sum: u64 = steady.iter().sum();
-    Some((sum + steady.len() as u64 / 2) / steady.len() as u64)
+    let n = steady.len() as u64;
+    Some(((sum + n / 2) / n, bucket / n + 1))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::lang::Lang;
 use crate::record::Crossing;
 use crate::report::Report;
 use crate::report::answer::NOWHERE;
-use crate::report::markup::{escaped, visible};
+use crate::report::markup::escaped;
 use crate::report::text::grouped;
 
 /// The grid, row by row; `..` is water.
@@ -88,7 +88,7 @@ pub fn world(report: &Report, lang: Lang) -> World {
     let mut order: Vec<(&str, Sum)> = sums.iter().map(|(code, sum)| (*code, *sum)).collect();
     order.sort_by_key(|&(code, sum)| (Reverse(sum.bytes_out), code));
     let rows = order.iter().take(ROWS_MAX).map(|&(code, sum)| Row {
-        code: visible(if code == NOWHERE { "?" } else { code }).into_owned(),
+        code: if code == NOWHERE { "?" } else { code }.to_owned(),
         name: lang.nation(code).to_owned(),
         bytes: if sum.bytes_out == 0 { lang.text("attempt").to_owned() } else { lang.bytes(sum.bytes_out) },
         back: lang.bytes(sum.bytes_in),
