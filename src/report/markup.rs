@@ -4,8 +4,7 @@
 
 use std::borrow::Cow;
 
-/// Shows what acts on text without being seen: control characters as their pictures (U+2400 on), marks of direction and
-/// other invisible signs as `⟨U+202E⟩`.
+/// Shows what acts on text without being seen, control characters, marks of direction, other invisible signs: as `⟨U+202E⟩`.
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hidden) {
         return Cow::Borrowed(text);
@@ -13,8 +12,6 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         match c {
-            '\0'..='\x1f' => out.extend(char::from_u32(0x2400 + u32::from(c))),
-            '\x7f' => out.push('\u{2421}'),
             c if is_hidden(c) => out.push_str(&format!("⟨U+{:04X}⟩", u32::from(c))),
             c => out.push(c),
         }
@@ -52,7 +49,7 @@ mod tests {
     #[test]
     fn nothing_acts_unseen() {
         assert_eq!(visible("fine, 中文, é"), "fine, 中文, é");
-        assert_eq!(visible("a\tb\r\n\0\x1b\x7f"), "a␉b␍␊␀␛␡");
+        assert_eq!(visible("a\tb\r\n\0\x1b\x7f"), "a⟨U+0009⟩b⟨U+000D⟩⟨U+000A⟩⟨U+0000⟩⟨U+001B⟩⟨U+007F⟩");
         assert_eq!(visible("a\u{202e}b\u{2066}\u{200b}"), "a⟨U+202E⟩b⟨U+2066⟩⟨U+200B⟩");
         assert_eq!(visible("\u{85}"), "⟨U+0085⟩");
         assert_eq!(escaped("<a href='x'>\"&\u{202e}"), "&lt;a href=&#39;x&#39;&gt;&quot;&amp;⟨U+202E⟩");

@@ -259,6 +259,7 @@ for (const name of ['demo.html', 'one.html', 'none.html', 'hostile.html', 'many.
       await page.setViewportSize(viewport);
       for (let n = 0; n < 2; n += 1) {
         assert.equal(await overflow(page), 0, `${viewport.width}`);
+        if (viewport === PHONE) assert.deepEqual(await page.$$eval('.scroll', (boxes) => boxes.filter((box) => box.scrollWidth > box.clientWidth).length), 0, 'cut');
         assert.deepEqual(await collisions(page, '.sankey, .world'), [], `${viewport.width}`);
         await page.click('#language');
       }

@@ -114,7 +114,7 @@ fn in_script(json: &str) -> String {
 
 /// Sentences and words that the script needs.
 fn words() -> Value {
-    const PREFIXES: [&str; 13] = [
+    const PREFIXES: [&str; 14] = [
         "ui.",
         "function.",
         "data.",
@@ -125,6 +125,7 @@ fn words() -> Value {
         "attempt",
         "place.",
         "list",
+        "comma",
         "time.",
         "count.",
         "role.",

@@ -264,10 +264,10 @@
     ['data-basis', f.channel.dataBasis && wordOf('basis.', f.channel.dataBasis)],
     ['addresses', joined(f.ip.map(wire)).concat(f.more ? [word('list'), word('ui.more', { n: f.more })] : [])],
     ['operator', f.operator && wire('AS' + f.operator.number + ' ' + f.operator.name)],
-    ['known', wordOf('basis.', f.basis) + word('list') + word('ui.sure', { n: f.sure })],
+    ['known', wordOf('basis.', f.basis) + word('comma') + word('ui.sure', { n: f.sure })],
     ['basis', f.channel.basis && wordOf('basis.', f.channel.basis)],
     ['matched', f.channel.matched.length ? [el('code', {}, f.channel.id), ' ', el('code', {}, f.channel.matched.join(' '))] : null],
-    ['months', monthly(f).map(([when, out, back]) => el('div', {}, month(when) + (lang ? '：' : ': ') + word('ui.out') + '\u00a0' + bytes(out) + word('list') + word('ui.in') + '\u00a0' + bytes(back)))],
+    ['months', monthly(f).map(([when, out, back]) => el('div', {}, month(when) + (lang ? '：' : ': ') + word('ui.out') + '\u00a0' + bytes(out) + word('comma') + word('ui.in') + '\u00a0' + bytes(back)))],
     ['loss', f.loss && lossWords(f.loss)],
     ['id', el('code', {}, f.id)],
   ]);
@@ -306,8 +306,8 @@
       h.shared ? el('div', { class: 'caution', role: 'note' }, el('p', {}, word('ui.shared'))) : '',
       pairs([
         ['vendor', wire(h.vendor)], ['model', h.model && wire(h.model)], ['version', h.version && wire(h.version)], ['mac', h.mac],
-        ['confidence', h.confidence + ' %'], ['totals', h.totals && bytes(h.totals[0]) + word('list') + bytes(h.totals[1])],
-        ['by-country', h.countries.map(([code, out, inn]) => el('div', {}, country(code) + ': ' + bytes(out) + word('list') + bytes(inn)))],
+        ['confidence', h.confidence + ' %'], ['totals', h.totals && bytes(h.totals[0]) + word('comma') + bytes(h.totals[1])],
+        ['by-country', h.countries.map(([code, out, inn]) => el('div', {}, country(code) + (lang ? '：' : ': ') + word('ui.out') + '\u00a0' + bytes(out) + word('comma') + word('ui.in') + '\u00a0' + bytes(inn)))],
       ]),
       el('h2', {}, word('ui.evidence') + ' (' + h.evidence.length + ')'), el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': word('ui.evidence') }, evidence),
       el('h2', {}, word('ui.findings-of') + ' (' + own.length + ')'),
@@ -315,8 +315,8 @@
         el('h3', {}, wire(channelName(f.channel))),
         el('p', { class: 'meta' }, chip(f.crossing), el('span', { class: 'sev ' + f.severity }, wordOf('severity.', f.severity)), el('span', {}, wordOf('function.', f.channel.function)),
           el('span', {}, (f.inbound ? '← ' : '→ ') + country(f.country) + ' ', wire(name(f))),
-          el('span', {}, f.attempt ? word('attempt') : word('ui.out') + ' ' + bytes(f.out) + word('list') + word('ui.in') + ' ' + bytes(f.back)),
-          el('span', {}, count(f.flows, 'flow') + word('list') + moment(f.first) + ' – ' + moment(f.last))),
+          el('span', {}, f.attempt ? word('attempt') : word('ui.out') + ' ' + bytes(f.out) + word('comma') + word('ui.in') + ' ' + bytes(f.back)),
+          el('span', {}, count(f.flows, 'flow') + word('comma') + moment(f.first) + ' – ' + moment(f.last))),
         full(f))));
   };
   let where = 0;

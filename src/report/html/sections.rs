@@ -92,10 +92,13 @@ fn answer(report: &Report, lang: Lang) -> Value {
     let by = |crossing: Crossing| report.findings.iter().filter(|f| f.crossing == crossing).count() as u64;
     let back: u64 =
         report.findings.iter().filter(|f| f.crossing.leaves()).fold(0, |sum, f| sum.saturating_add(f.bytes_in));
+    let hosts =
+        report.findings.iter().map(|finding| &finding.asset.ip).chain(report.assets.iter().map(|asset| &asset.ip));
+    let found = hosts.collect::<BTreeSet<_>>().len();
     let out = lang.bytes(answer.bytes_out);
     let (out, unit) = out.split_once('\u{a0}').unwrap_or((&out, ""));
     let numbers = [
-        number(lang, "assets", grouped(answer.assets as u64), &[("n", &grouped(answer.recognised as u64))]),
+        number(lang, "assets", grouped(answer.assets as u64), &[("n", &grouped(found as u64))]),
         number(
             lang,
             "channels",

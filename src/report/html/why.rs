@@ -35,8 +35,8 @@ pub const PATTERNS: &[[&str; 2]] = &[
         "{} 是特殊用途地址（{}，{}）：由转换设备转到某个 IPv4 地址，从该地址本身无法得知。",
     ],
     ["The vendor says that this name is served from no fixed place.", "厂商说明该域名的服务地点不固定。"],
-    ["The vendor says that this name is served from within the {}.", "厂商说明该域名由 {} 境内提供服务。"],
-    ["The vendor says that this name is served from {}.", "厂商说明该域名由 {} 提供服务。"],
+    ["The vendor says that this name is served from within the {}.", "厂商说明该域名的服务位于 {} 境内。"],
+    ["The vendor says that this name is served from {}.", "厂商说明该域名的服务位于 {}。"],
     ["The vendor serves this name from no fixed place.", "厂商提供该域名服务的地点不固定。"],
     ["No signature explains why {} talks to it.", "没有特征能说明 {} 为何与它通信。"],
     [
