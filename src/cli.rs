@@ -4,7 +4,9 @@
 
 mod again;
 mod bench_live;
+mod diff;
 mod live;
+mod policy;
 
 use std::path::PathBuf;
 
@@ -14,9 +16,11 @@ use crate::bench;
 use crate::bench::traffic::{SEED, Size};
 use crate::output::parse_size;
 
-pub use again::MergeArgs;
+pub use again::{MergeArgs, RecheckArgs};
 pub use bench_live::BenchLiveArgs;
+pub use diff::DiffArgs;
 pub use live::{CHECK_TIME, LiveArgs, Sandbox, Through, Timestamps};
+pub use policy::PolicyCommand;
 
 /// Which foreign security appliances are here, what they send, to which country, and how much.
 ///
@@ -33,7 +37,7 @@ pub struct Cli {
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 everything read; 1 nothing usable, or an I/O error; 2 bad usage; \
-3 some input was damaged or skipped, what was readable is reported; 4 something leaves the country (only with --fail-on-finding).";
+3 some input was damaged or skipped, what was readable is reported; 4 something leaves the country (only with --fail-on-finding, and diff --fail-on-new).";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -54,9 +58,23 @@ pub enum Command {
     /// another one saw. Packets are numbered through in the order of the first packets. A capture that is in two reports, or
     /// one interface of one sensor at the same time, is refused.
     Merge(Box<MergeArgs>),
+    /// Judge flow records of before by the signatures, databases and policy of today
+    ///
+    /// No capture is needed: a record holds all that signatures ask for. With --flows the records are written with their new
+    /// verdicts.
+    Recheck(Box<RecheckArgs>),
     /// List, check or explain the signatures
     #[command(subcommand)]
     Signatures(SignatureCommand),
+    /// Say what is otherwise in a newer report: what appeared, what stopped, what changed
+    ///
+    /// Findings are the same when they have the same id, assets when they have the same address and maker. What the newer report
+    /// is too short to show is not taken for stopped. Volumes are compared by the time that the reports cover. What differs in
+    /// how the reports were made (signatures, home, policy, databases) is said first, because a difference may come from there.
+    Diff(DiffArgs),
+    /// Check policy files, and say what they mean
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Say in which country an address or host name is, and how that is known
     Where(WhereArgs),
     /// Print the completion script of a shell
@@ -109,7 +127,11 @@ pub struct RunArgs {
     #[command(flatten)]
     pub outputs: OutputArgs,
 
-    /// Exit with 4 when anything leaves the country
+    /// Mark what an older report (a --json file) does not have as new; --fail-on-finding then counts only what is new
+    #[arg(long, value_name = "OLD.json")]
+    pub baseline: Option<PathBuf>,
+
+    /// Exit with 4 when anything leaves the country; with [alert] in the policy: when anything does that it names
     #[arg(long)]
     pub fail_on_finding: bool,
 
@@ -121,12 +143,13 @@ pub struct RunArgs {
 /// What is home, what is inside, and what is known.
 #[derive(Debug, Args)]
 pub struct JudgeArgs {
-    /// The home country or countries, ISO 3166-1 alpha-2 [default: CN]
+    /// The home country or countries, ISO 3166-1 alpha-2, or groups such as EU and EEA [default: CN]
     #[arg(long, value_name = "CN[,..]", value_delimiter = ',')]
     pub home: Option<Vec<String>>,
 
-    /// TOML file with homes, inside prefixes, exempt channels, sites, severity
-    #[arg(long, value_name = "FILE")]
+    /// TOML file with homes, inside prefixes, sites, exempt channels, severities, alerts; or a preset: cn, eu, none (write
+    /// ./cn for a file of that name)
+    #[arg(long, value_name = "FILE|PRESET")]
     pub policy: Option<PathBuf>,
 
     /// Which addresses are ours [default: RFC 1918, RFC 6598, RFC 4193, link-local]

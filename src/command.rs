@@ -2,8 +2,11 @@
 //! and how a command ends.
 
 pub(crate) mod bench;
+pub(crate) mod diff;
 pub(crate) mod live;
 pub(crate) mod merge;
+pub(crate) mod policy;
+pub(crate) mod recheck;
 pub(crate) mod scan;
 pub(crate) mod signatures;
 
@@ -19,7 +22,7 @@ use bordertap::ledger::Ledger;
 use bordertap::output;
 use bordertap::place::Places;
 use bordertap::policy::Policy;
-use bordertap::report::{Report, html, jsonl, text};
+use bordertap::report::{Report, html, jsonl, read, text};
 use bordertap::signature::{Key, Pack, Signatures, Used};
 use bordertap::view::{self, View};
 use clap::CommandFactory;
@@ -105,6 +108,13 @@ impl Log {
     }
 }
 
+/// As [`judge`], and beside what was known before.
+pub(crate) fn judge_beside(args: &RunArgs) -> Result<Judging, Failure> {
+    let baseline = args.baseline.as_deref().map(read::baseline).transpose();
+    let baseline = baseline.map_err(|error| Failure::Useless(error.to_string()))?;
+    Ok(Judging { baseline: baseline.map(Arc::new), ..judge(&args.judge)? })
+}
+
 /// What judging needs: signatures, databases, policy.
 pub(crate) fn judge(args: &JudgeArgs) -> Result<Judging, Failure> {
     judge_with(args, &args.home, &args.inside)
@@ -126,7 +136,7 @@ pub(crate) fn judge_with(
     if let Some(path) = &args.asn_db {
         places = places.with_asn_db(path).map_err(|e| Failure::Useless(e.to_string()))?;
     }
-    Ok(Judging { signatures: Arc::new(signatures), places: Arc::new(places), policy: Arc::new(policy) })
+    Ok(Judging { signatures: Arc::new(signatures), places: Arc::new(places), policy: Arc::new(policy), baseline: None })
 }
 
 pub(crate) fn load_signatures(args: &SignatureArgs) -> Result<Signatures, Failure> {
@@ -165,9 +175,22 @@ pub(crate) fn workers(args: &RunArgs) -> usize {
     args.workers.map(usize::from).or_else(cores).unwrap_or(1)
 }
 
+/// What a command was asked for at its end.
+#[derive(Clone, Copy)]
+pub(crate) struct Ending<'a> {
+    pub(crate) outputs: &'a OutputArgs,
+    pub(crate) fail_on_finding: bool,
+}
+
+impl<'a> From<&'a RunArgs> for Ending<'a> {
+    fn from(args: &'a RunArgs) -> Ending<'a> {
+        Ending { outputs: &args.outputs, fail_on_finding: args.fail_on_finding }
+    }
+}
+
 /// Says what could not be read, writes what was asked for, and tells the exit status.
 pub(crate) fn conclude(
-    args: &RunArgs,
+    ending: Ending<'_>,
     report: &Report,
     damage: &[Damage],
     write: impl FnOnce(&Report) -> Result<(), Failure>,
@@ -182,13 +205,13 @@ pub(crate) fn conclude(
     if report.ledger.decoded == 0 {
         let message = nothing_read(&report.ledger);
         // Why every packet was refused is worth having; a report of nothing is not.
-        if report.ledger.received > 0 && args.outputs.any() {
+        if report.ledger.received > 0 && ending.outputs.any() {
             write(report)?;
         }
         return Err(Failure::Useless(message));
     }
     write(report)?;
-    Ok(match (args.fail_on_finding && report.leaves(), damage.is_empty()) {
+    Ok(match (ending.fail_on_finding && report.alerts(), damage.is_empty()) {
         (true, _) => status::FINDING,
         (false, false) => status::DAMAGED,
         (false, true) => 0,

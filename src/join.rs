@@ -26,7 +26,7 @@ use crate::collect::{Gathered, Judging};
 use crate::merge::Map;
 use crate::place::Places;
 use crate::policy::Policy;
-use crate::record::{Asset, Finding};
+use crate::record::{Asset, Baseline, Finding};
 use crate::signature::Signatures;
 
 /// An identity counts for what it needs to count for (a `from`, an unexplained destination) from
@@ -42,12 +42,19 @@ pub struct Context<'a> {
     pub places: &'a Places,
     /// Homes, inside prefixes, exemptions.
     pub policy: &'a Policy,
+    /// What was known before.
+    pub baseline: Option<&'a Baseline>,
 }
 
 impl Judging {
     /// For a join.
     pub fn context(&self) -> Context<'_> {
-        Context { signatures: &self.signatures, places: &self.places, policy: &self.policy }
+        Context {
+            signatures: &self.signatures,
+            places: &self.places,
+            policy: &self.policy,
+            baseline: self.baseline.as_deref(),
+        }
     }
 }
 

@@ -29,6 +29,7 @@ const ORDER: &[&str] = &[
     "collect",
     "join",
     "report",
+    "diff",
     "scan",
     "again",
     "preflight",

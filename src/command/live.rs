@@ -23,7 +23,7 @@ use bordertap::service::{self, Grave, Service, Wishes};
 use bordertap::tui;
 use bordertap::view::{self, Board};
 
-use super::{Failure, Log, conclude, judge, progress_bar, status, to, workers, write_report};
+use super::{Failure, Log, conclude, judge_beside, progress_bar, status, to, workers, write_report};
 
 /// Time between two turns of a sensor.
 const TURN: Duration = Duration::from_secs(1);
@@ -78,7 +78,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     if args.tui && records.into_iter().flatten().any(|path| path == Path::new("-")) {
         return Err(Failure::Usage("--tui has the terminal: records cannot go to standard output".to_owned()));
     }
-    let judging = judge(&run.judge)?;
+    let judging = judge_beside(run)?;
     let knowledge = match &args.state {
         Some(folder) => service::restore(folder, &judging.signatures).map_err(Failure::Useless)?,
         None => Knowledge::default(),
@@ -131,7 +131,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         wishes,
         reload: &|| {
             notify.borrow().reloading();
-            let judging = judge(&run.judge).map_err(|failure| failure.to_string());
+            let judging = judge_beside(run).map_err(|failure| failure.to_string());
             notify.borrow().ready();
             judging
         },
@@ -169,7 +169,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     }
     let Ended { report, damage, .. } = ended;
     let write = |report: &Report| write_report(&run.outputs, talk, report);
-    let status = conclude(run, &report, &damage, write, log);
+    let status = conclude(run.into(), &report, &damage, write, log);
     shown.map_err(|error| Failure::Useless(format!("--tui: {error}")))?;
     status
 }

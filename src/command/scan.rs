@@ -8,10 +8,10 @@ use bordertap::collect::Judging;
 use bordertap::report::{Report, text};
 use bordertap::scan::{Scan, Scanned};
 
-use super::{Failure, Log, conclude, judge, progress_bar, to, workers, write_records, write_report};
+use super::{Failure, Log, conclude, judge_beside, progress_bar, to, workers, write_records, write_report};
 
 pub(crate) fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
-    let judge = judge(&args.run.judge)?;
+    let judge = judge_beside(&args.run)?;
     let filter = args.run.filter.as_deref();
     let mut inputs = Inputs::open(&args.inputs, filter).map_err(|e| Failure::Usage(e.to_string()))?;
     read(&mut inputs, &args.inputs, &args.run, judge, log)
@@ -50,5 +50,5 @@ fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judg
             None => Ok(()),
         }
     };
-    conclude(args, &report, &damage, write, log)
+    conclude(args.into(), &report, &damage, write, log)
 }

@@ -19,8 +19,8 @@ use crate::collect::Rollups;
 use crate::fact::{Facts, Seen, Side, value};
 use crate::merge::{Map, Merge, Tally};
 use crate::parse::dns;
-use crate::place::{Basis, Place, Region};
-use crate::policy::{CrossingInput, Direction, Location, crossing};
+use crate::place::Place;
+use crate::policy::{Case, CrossingInput, Direction, Location, crossing, exemption_text};
 use crate::record::{
     AsNumber, Channel, CountryBytes, Destination, Evidence, Finding, FindingAsset, Gist, Loss, Rollup, RollupKey,
     Schedule, Starts, Volume,
@@ -218,7 +218,7 @@ impl<'a> Finder<'a> {
             host: key.host,
             channel: channel.map(|c| c.entry.id.clone()),
             domain,
-            country: country_text(&place),
+            country: place.country_text(self.view.context.policy.homes()),
             outbound: gist.outbound(),
         };
         let name_only = key.remote.is_none();
@@ -322,15 +322,27 @@ impl<'a> Finder<'a> {
             why.push("The name comes from a DNS answer before the flow, not from the flow itself.".to_owned());
         }
         let data: Vec<&str> = channel.data.iter().map(String::as_str).collect();
-        let (severity, exempt) =
-            self.view.context.policy.severity(&channel.id, &channel.function, &data, crossing, rollup.span.last);
-        why.extend(exempt);
+        let months = rollup.by_month.iter().map(|(_, volume)| volume.bytes_out.0);
+        let judged = self.view.context.policy.judge(&Case {
+            channel: &channel.id,
+            function: &channel.function,
+            data: &data,
+            crossing,
+            asset: group.host,
+            country: group.country.as_deref(),
+            domain: group.domain.as_deref(),
+            last_seen: rollup.span.last,
+            month_bytes_out: months.max().unwrap_or(0),
+        });
+        why.extend(judged.exemption.as_ref().map(exemption_text));
         let first = sum.addresses.iter().next();
         let as_ = first
             .and_then(|address| self.view.context.places.asn(*address))
             .map(|(number, organization)| AsNumber { number, organization });
+        let id = group.id();
         let finding = Finding {
-            id: group.id(),
+            new: self.view.context.baseline.map(|baseline| !baseline.has_finding(&id)),
+            id,
             asset,
             channel,
             destination: Destination {
@@ -366,7 +378,9 @@ impl<'a> Finder<'a> {
                 truncated: unseen.truncated.0,
                 evicted: unseen.evicted.0,
             },
-            severity: severity.name().to_owned(),
+            severity: judged.severity.name().to_owned(),
+            alert: judged.alert,
+            exemption: judged.exemption,
             why,
         };
         (finding, known)
@@ -428,8 +442,9 @@ impl<'a> Finder<'a> {
     ) -> (FindingAsset, Option<Known>) {
         let mac = neighbours.mac(group.host).map(|mac| value::mac(&mac));
         let ip = group.host.to_string();
+        let site = self.view.context.policy.site_of(group.host).map(str::to_owned);
         if let Some(ship) = self.view.hosts.get(&group.host).and_then(|h| h.vendors.get(&channel.vendor)) {
-            return (found_asset(ip, mac, channel, ship), None);
+            return (found_asset(ip, mac, site, channel, ship), None);
         }
         let seen = sum.rollup.first.0.map(|(seen, ())| seen).unwrap_or_default();
         let evidence = Evidence {
@@ -442,7 +457,7 @@ impl<'a> Finder<'a> {
             packet: seen.packet,
         };
         let ship = assets::by_channel(&channel.product, evidence);
-        let asset = found_asset(ip, mac, channel, &ship);
+        let asset = found_asset(ip, mac, site, channel, &ship);
         // A weak name (a vendor's whole domain), a question alone or a page that somebody opens makes no appliance.
         let by_people = Function::from_word(&channel.function).is_none_or(Function::is_opened_by_people);
         let known = channel.confidence >= CONFIDENCE_ENOUGH && !sum.name_only && !by_people;
@@ -457,10 +472,17 @@ fn schedule(starts: &Starts) -> Schedule {
     }
 }
 
-fn found_asset(ip: String, mac: Option<String>, channel: &Channel, ship: &Vendorship) -> FindingAsset {
+fn found_asset(
+    ip: String,
+    mac: Option<String>,
+    site: Option<String>,
+    channel: &Channel,
+    ship: &Vendorship,
+) -> FindingAsset {
     FindingAsset {
         ip,
         mac,
+        site,
         vendor: channel.vendor.clone(),
         product: ship.product.clone(),
         confidence: ship.confidence,
@@ -481,16 +503,6 @@ impl Merge for Sum {
         self.via_proxy &= other.via_proxy;
         self.hidden &= other.hidden;
         self.name_only &= other.name_only;
-    }
-}
-
-/// What is printed as the country of a place: what the vendor declares, else what the database says.
-/// A name without a fixed place has none, whichever of its addresses was seen.
-fn country_text(place: &Place) -> Option<String> {
-    match place.declared {
-        Some(Region::Any) => None,
-        Some(region) if place.basis == Basis::Declared => Some(region.name().to_owned()),
-        _ => place.country.map(|country| country.to_string()),
     }
 }
 

@@ -7,14 +7,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Report;
 use super::text::count;
+use crate::record::{Crossing, Finding};
 
 /// What is printed where no country is known.
 pub const NOWHERE: &str = "??";
 
+/// Whether the answer counts a finding.
+pub fn is_told(finding: &Finding, borderless: bool) -> bool {
+    finding.crossing.leaves() || borderless && finding.crossing != Crossing::Home
+}
+
 /// The numbers of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer<'a> {
-    /// Findings that leave the country, surely or probably.
+    /// The policy has no home: everything that does not stay inside is told.
+    pub borderless: bool,
+    /// Findings that leave the country, surely or probably; without a home all that leave the network.
     pub channels: usize,
     /// Hosts that they belong to.
     pub assets: usize,
@@ -29,7 +37,8 @@ pub struct Answer<'a> {
 impl<'a> Answer<'a> {
     /// Of a report.
     pub fn of(report: &'a Report) -> Answer<'a> {
-        let leaving = || report.findings.iter().filter(|finding| finding.crossing.leaves());
+        let borderless = report.header.home.is_empty();
+        let leaving = || report.findings.iter().filter(|finding| is_told(finding, borderless));
         let mut countries: BTreeMap<&str, u64> = BTreeMap::new();
         for finding in leaving() {
             let sum = countries.entry(finding.destination.country.as_deref().unwrap_or(NOWHERE)).or_default();
@@ -38,6 +47,7 @@ impl<'a> Answer<'a> {
         let mut places: Vec<(&str, u64)> = countries.into_iter().collect();
         places.sort_by_key(|&(country, bytes)| (Reverse(bytes), country));
         Answer {
+            borderless,
             channels: leaving().count(),
             assets: leaving().map(|finding| finding.asset.ip.as_str()).collect::<BTreeSet<_>>().len(),
             recognised: report.assets.len(),
@@ -50,6 +60,7 @@ impl<'a> Answer<'a> {
     pub fn sentence(&self, places_max: usize, place: &dyn Fn(&str, u64) -> String) -> String {
         match (self.channels, self.recognised) {
             (0, 0) => "No security product of these vendors was recognised.".to_owned(),
+            (0, n) if self.borderless => format!("{} recognised; none was seen talking outside.", count(n, "product")),
             (0, n) => format!("{} recognised; nothing of theirs was seen leaving the country.", count(n, "product")),
             (n, _) => {
                 let shown = self.places.iter().take(places_max);
@@ -58,9 +69,10 @@ impl<'a> Answer<'a> {
                     places.push(format!("and {more} more"));
                 }
                 format!(
-                    "{} of {} across the border, to {}.",
+                    "{} of {} {}, to {}.",
                     count(n, "channel"),
                     count(self.assets, "product"),
+                    if self.borderless { "out of the network" } else { "across the border" },
                     places.join(", ")
                 )
             }

@@ -16,7 +16,7 @@ use bordertap::fact::{FACT_BYTES_MAX, FACTS_PER_FIELD_MAX, Facts, Flag, Kind, Se
 use bordertap::flow::key::{Key, protocol as number};
 use bordertap::flow::tunnels::Tunnels;
 use bordertap::parse::{self, Claim, PROTOCOLS, Prefix, Progress, Protocol, Transport};
-use bordertap::policy::{Crossing, Policy};
+use bordertap::policy::{Case, Crossing, Policy, explain};
 use bordertap::record::FlowRecord;
 use bordertap::report::flow::{Learnt, Writer};
 use bordertap::run::{Settings, run};
@@ -409,15 +409,25 @@ pub fn policy(data: &[u8]) {
     let file = Scratch::new(data);
     match Policy::new(Some(&file.0), None, None) {
         Ok(policy) => {
-            assert!(!policy.homes().is_empty(), "no home");
             for address in ["10.0.0.1", "203.0.113.9", "2001:db8::1", "::"] {
                 let address = address.parse().unwrap();
                 policy.side_of(address);
                 policy.site_of(address);
             }
-            for (channel, _) in policy.exemptions() {
-                policy.severity(channel, "update", &[], Crossing::Observed, START);
+            for exemption in policy.exemptions() {
+                policy.judge(&Case {
+                    channel: &exemption.channel,
+                    function: "update",
+                    data: &["file"],
+                    crossing: Crossing::Observed,
+                    asset: [10, 0, 0, 1].into(),
+                    country: Some("EU"),
+                    domain: exemption.domains.first().map(String::as_str),
+                    last_seen: START,
+                    month_bytes_out: 1,
+                });
             }
+            assert!(!explain(&policy, jiff::civil::date(2026, 11, 26)).is_empty());
         }
         Err(wrong) => assert!(!wrong.to_string().is_empty(), "refused without a reason"),
     }
@@ -475,9 +485,7 @@ fn record(protocol: &'static Protocol, facts: Facts) -> FlowRecord {
         missing: [0; 2],
         payload: [true, false],
         more: [false; 2],
-        opened: false,
-        closed: false,
-        data: [false; 2],
+        edges: bordertap::record::Edges::default(),
         macs: None,
         vlan: None,
         tunnels: Tunnels::NONE,

@@ -181,6 +181,7 @@ impl<'a> Writer<'a> {
                 evidence,
                 [asset.bytes_out, asset.bytes_in],
                 by_country,
+                asset.site,
             ])
         });
     }
@@ -204,6 +205,7 @@ impl<'a> Writer<'a> {
                 evidence,
                 null,
                 [],
+                asset.site,
             ])
         })
     }
@@ -294,6 +296,7 @@ impl<'a> Writer<'a> {
             u8::from(finding.direction == Direction::Inbound),
             if loss.iter().all(|n| *n == 0) { json!(0) } else { json!(loss) },
             more,
+            u8::from(finding.new == Some(true)),
         ]);
         self.kinds.put(cells.to_string(), || cells)
     }

@@ -55,7 +55,7 @@
   // Findings, by name; the order is that of data.rs.
   const host = (cells) => ({
     ip: cells[0], mac: cells[1], vendor: cells[2], product: cells[3], model: cells[4], version: cells[5], confidence: cells[6],
-    shared: cells[7], evidence: cells[8], totals: cells[9], countries: cells[10], slug: cells[11],
+    shared: cells[7], evidence: cells[8], totals: cells[9], countries: cells[10], site: cells[11], slug: cells[12],
   });
   const channel = (cells) => ({
     id: cells[0], vendor: cells[1], product: cells[2], function: cells[3], data: cells[4], dataBasis: cells[5], basis: cells[6],
@@ -63,9 +63,9 @@
   });
   const hosts = data.hosts.map(host);
   const channels = data.channels.map(channel);
-  const kinds = data.kinds.map(([place, basis, sure, operator, crossing, severity, attempt, inbound, loss, more]) => ({
+  const kinds = data.kinds.map(([place, basis, sure, operator, crossing, severity, attempt, inbound, loss, more, fresh]) => ({
     country: place, basis, sure, operator: operator && { number: operator[0], name: operator[1] }, crossing: CROSSINGS[crossing], severity,
-    attempt: attempt === 1, inbound: inbound === 1, loss: loss || null, more,
+    attempt: attempt === 1, inbound: inbound === 1, loss: loss || null, more, fresh: fresh === 1,
   }));
   const findings = data.findings.map(([id, h, c, label, parent, ip, kind, out, back, flows, first, length, months, why], index) => ({
     index, id, host: hosts[h], channel: channels[c], domain: label === 0 ? null : label + data.texts[parent], ip: typeof ip === 'string' ? [ip] : ip,
@@ -227,7 +227,7 @@
     const line = el('tr', { role: 'row' },
       el('td', { role: 'cell', class: 'opener' }, open),
       cell('severity', {}, el('span', { class: 'sev ' + f.severity }, wordOf('severity.', f.severity))),
-      cell('crossing', {}, chip(f.crossing)),
+      cell('crossing', {}, el('span', {}, chip(f.crossing), f.fresh ? [' ', el('span', { class: 'new' }, word('ui.new'))] : '')),
       cell('asset', {}, el('span', {}, el('a', { href: '#asset-' + f.host.slug }, f.host.ip), second(wire(f.host.product)))),
       cell('channel', {}, el('span', {}, wire(channelName(f.channel)), second(wordOf('function.', f.channel.function)))),
       cell('destination', {}, el('span', {}, country(f.country), second(wireName(name(f))))),
@@ -305,7 +305,7 @@
       el('p', { class: 'lead' }, h.ip),
       h.shared ? el('div', { class: 'caution', role: 'note' }, el('p', {}, word('ui.shared'))) : '',
       pairs([
-        ['vendor', wire(h.vendor)], ['model', h.model && wire(h.model)], ['version', h.version && wire(h.version)], ['mac', h.mac],
+        ['vendor', wire(h.vendor)], ['model', h.model && wire(h.model)], ['version', h.version && wire(h.version)], ['mac', h.mac], ['site', h.site && wire(h.site)],
         ['confidence', h.confidence + ' %'], ['totals', h.totals && bytes(h.totals[0]) + word('comma') + bytes(h.totals[1])],
         ['by-country', h.countries.map(([code, out, inn]) => el('div', {}, country(code) + (lang ? '：' : ': ') + word('ui.out') + '\u00a0' + bytes(out) + word('comma') + word('ui.in') + '\u00a0' + bytes(inn)))],
       ]),

@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use super::lang::{self, Lang};
 use super::{channel_name, data, flow, recipients, timeline, why, world};
+use crate::place::{Country, in_few_words};
 use crate::record::{Crossing, Direction, Finding};
 use crate::report::Report;
-use crate::report::answer::{Answer, NOWHERE};
+use crate::report::answer::{Answer, NOWHERE, is_told};
 use crate::report::text::grouped;
 
 /// Places that the answer names.
@@ -73,8 +74,11 @@ fn pair(lang: Lang, key: &str, n: impl ToString) -> Pair {
 }
 
 fn homes(report: &Report, lang: Lang) -> String {
-    let names: Vec<&str> = report.header.home.iter().map(|code| lang.nation(code)).collect();
-    names.join(lang.text("list"))
+    let countries: Vec<Country> = report.header.home.iter().filter_map(|word| Country::from_word(word)).collect();
+    match in_few_words(&countries) {
+        words if words.is_empty() => lang.text("method.no-home").to_owned(),
+        words => words.into_iter().map(|code| lang.nation(code)).collect::<Vec<_>>().join(lang.text("list")),
+    }
 }
 
 /// The colours of the four words.
@@ -90,8 +94,12 @@ fn legend(lang: Lang) -> String {
 fn answer(report: &Report, lang: Lang) -> Value {
     let answer = Answer::of(report);
     let by = |crossing: Crossing| report.findings.iter().filter(|f| f.crossing == crossing).count() as u64;
-    let back: u64 =
-        report.findings.iter().filter(|f| f.crossing.leaves()).fold(0, |sum, f| sum.saturating_add(f.bytes_in));
+    let back: u64 = report
+        .findings
+        .iter()
+        .filter(|f| is_told(f, answer.borderless))
+        .fold(0, |sum, f| sum.saturating_add(f.bytes_in));
+    let channels = if answer.borderless { "channels-out" } else { "channels" };
     let hosts =
         report.findings.iter().map(|finding| &finding.asset.ip).chain(report.assets.iter().map(|asset| &asset.ip));
     let found = hosts.collect::<BTreeSet<_>>().len();
@@ -101,7 +109,7 @@ fn answer(report: &Report, lang: Lang) -> Value {
         number(lang, "assets", grouped(answer.assets as u64), &[("n", &grouped(found as u64))]),
         number(
             lang,
-            "channels",
+            channels,
             grouped(answer.channels as u64),
             &[("a", &grouped(by(Crossing::Observed))), ("b", &grouped(by(Crossing::Probable)))],
         ),
@@ -143,6 +151,7 @@ fn sentence(answer: &Answer<'_>, lang: Lang) -> String {
     let count = |n: usize| grouped(n as u64);
     match (answer.channels, answer.recognised) {
         (0, 0) => lang.text("answer.none").to_owned(),
+        (0, n) if answer.borderless => lang.fill("answer.inside", &[("n", &count(n))]),
         (0, n) => lang.fill("answer.home", &[("n", &count(n))]),
         (n, _) => {
             let shown = answer.places.iter().take(PLACES_MAX);
@@ -152,7 +161,7 @@ fn sentence(answer: &Answer<'_>, lang: Lang) -> String {
                 places += &lang.fill("answer.places-more", &[("n", &count(answer.places.len() - PLACES_MAX))]);
             }
             let slots = [("channels", &*count(n)), ("assets", &*count(answer.assets)), ("places", &*places)];
-            lang.fill("answer.leaves", &slots)
+            lang.fill(if answer.borderless { "answer.goes-out" } else { "answer.leaves" }, &slots)
         }
     }
 }
@@ -410,6 +419,11 @@ fn pairs(report: &Report, lang: Lang) -> Vec<Pair> {
         let slots = [("name", &*pack.name), ("serial", &serial), ("key", &pack.key_id), ("sha256", &pack.sha256)];
         pairs.push(pair(lang, "method.pack", lang.fill("method.pack-value", &slots)));
     }
+    for (key, origin) in [("method.policy", &header.policy), ("method.baseline", &header.baseline)] {
+        let Some(origin) = origin else { continue };
+        let slots = [("name", &*origin.name), ("sha256", &origin.sha256)];
+        pairs.push(pair(lang, key, lang.fill("method.origin", &slots)));
+    }
     pairs.extend([
         pair(lang, "method.country-db", &header.country_database),
         pair(lang, "method.asn-db", header.asn_database.clone().unwrap_or_else(none)),
@@ -429,10 +443,18 @@ fn command(report: &Report, lang: Lang) -> String {
     if inputs.len() > SOURCES_MAX {
         words.push("…".to_owned());
     }
-    words.extend(["--home".to_owned(), header.home.join(",")]);
+    if let Some(policy) = &header.policy {
+        words.extend(["--policy".to_owned(), quoted(&policy.name)]);
+    }
+    if !header.home.is_empty() {
+        words.extend(["--home".to_owned(), header.home.join(",")]);
+    }
     words.extend(["--inside".to_owned(), header.inside.join(",")]);
     if let Some(filter) = &header.filter {
         words.extend(["--filter".to_owned(), quoted(filter)]);
+    }
+    if let Some(baseline) = &header.baseline {
+        words.extend(["--baseline".to_owned(), quoted(&baseline.name)]);
     }
     words.extend(["--report", "report.html", "--lang", lang.code()].map(str::to_owned));
     words.join(" ")

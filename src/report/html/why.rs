@@ -18,6 +18,7 @@ pub const PATTERNS: &[[&str; 2]] = &[
     ["It was only a handshake, without data after it.", "只完成了握手，之后没有数据。"],
     ["The address database says {} for {}, which is not a country.", "地址库对 {1} 给出 {0}，这不是国家或地区代码。"],
     ["The address database says {}; the vendor's page says {}.", "地址库给出 {}；厂商文档写的是 {}。"],
+    ["The address database says {}, which is in the {}.", "地址库给出 {}，属于 {}。"],
     ["The address database says {}.", "地址库给出的归属地为 {}。"],
     ["The server name is hidden (ECH).", "服务器域名被加密隐藏（ECH）。"],
     ["The names and addresses that were seen do not fit together.", "所见的域名与地址互相矛盾。"],
@@ -43,9 +44,12 @@ pub const PATTERNS: &[[&str; 2]] = &[
         "The name comes from a DNS answer before the flow, not from the flow itself.",
         "域名取自流量之前的 DNS 应答，而不是流量本身。",
     ],
-    ["Exempt by policy until {}: {}", "按策略豁免至 {}：{}"],
-    ["Exempt by policy: {}", "按策略豁免：{}"],
-    ["The exemption in the policy ended on {}.", "策略中的豁免已于 {} 到期。"],
+    ["Exempt by policy until {}, {}: {}", "按策略豁免至 {}（责任人：{}）：{}"],
+    ["The exemption in the policy ended on {}; it was made by {}.", "策略中的豁免已于 {} 到期（责任人：{}）。"],
+    [
+        "No home is set: where it is is told, whether it left is not asked.",
+        "未设定境内国家：只报告去向，不判断是否出境。",
+    ],
 ];
 
 /// Slots that are phrases.
