@@ -114,7 +114,7 @@ fn in_script(json: &str) -> String {
 
 /// Sentences and words that the script needs.
 fn words() -> Value {
-    const PREFIXES: [&str; 14] = [
+    const PREFIXES: [&str; 13] = [
         "ui.",
         "function.",
         "data.",
@@ -128,7 +128,6 @@ fn words() -> Value {
         "comma",
         "time.",
         "count.",
-        "role.",
     ];
     let words = PREFIXES.iter().flat_map(|prefix| lang::all(prefix));
     Value::Object(words.map(|(key, both)| (key.to_owned(), json!(both))).collect())
