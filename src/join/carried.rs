@@ -58,10 +58,12 @@ struct Rows {
     evidence: Vec<(IpAddr, u32, String, String, i64, u64)>,
     hosts: Vec<(IpAddr, HostTraits)>,
     macs: Vec<([u8; 6], Behind)>,
-    /// Client, address, names that it was told: time, packet, name.
-    names: Vec<(IpAddr, IpAddr, Few<(i64, u64, String), NAMES_PER_ADDRESS_MAX>)>,
+    /// Client, address, names that it was told.
+    names: Vec<(IpAddr, IpAddr, Few<NameRow, NAMES_PER_ADDRESS_MAX>)>,
 }
 
+/// Time, packet, name.
+type NameRow = (i64, u64, String);
 /// Name and the field it came from, protocol, port, our side, other flags, conditions, those that are channels.
 type GistRow = (Option<(String, String)>, u8, u16, Option<u8>, GistFlags, Vec<u32>, Vec<u32>);
 /// The remote host is inside; through a proxy; the name is hidden; TLS.
