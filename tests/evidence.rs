@@ -640,7 +640,7 @@ fn rotated_and_compressed_inputs_are_found_again() {
 #[test]
 fn limits_that_are_reached_are_said() {
     let (client, server) = ends(443);
-    let mut flow = Conversation::new(client, server, demo::START_NS, 20_000_000).with_mss(5);
+    let mut flow = Conversation::new(client, server, demo::START_NS, 20_000_000).with_mss(2);
     flow.open();
     flow.send(From::Client, &tls::client_hello(Version::Tls13, Some("globalupdate.fortinet.net")));
     flow.close();
@@ -650,7 +650,7 @@ fn limits_that_are_reached_are_said() {
     let manifest = made.manifest();
     let limit = &manifest["limits"]["flow.payloads"];
     assert_eq!(limit["limit"], 64);
-    // A hello of more than five hundred bytes in pieces of five.
+    // A hello of more than five hundred bytes in pieces of two.
     assert!(limit["left_out"].as_u64().unwrap() > 30, "{limit}");
     // So this file cannot show its finding, and says so, then and now.
     assert!(!manifest["files"][0]["unlike"].as_array().unwrap().is_empty());

@@ -73,7 +73,7 @@ fn forget_start(hot: &mut Hot, s: usize) {
 
 /// Whether a segment behind a hello carries more than the rest of a TLS handshake: not a record of
 /// handshake, alert or cipher change, and not the encrypted Finished of TLS 1.3, which looks like
-/// data (RFC 8446, section 5) and has at most [`FINISHED_BYTES_MAX`] bytes. `len`: bytes it had on the wire, of which
+/// data (RFC 8446, section 5) and has at most `FINISHED_BYTES_MAX` bytes. `len`: bytes it had on the wire, of which
 /// the first must have been captured.
 #[inline]
 pub fn is_data(payload: &[u8], len: u32) -> bool {
