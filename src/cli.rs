@@ -16,7 +16,7 @@ use crate::bench;
 use crate::bench::traffic::{SEED, Size};
 use crate::output::parse_size;
 
-pub use again::MergeArgs;
+pub use again::{MergeArgs, RecheckArgs};
 pub use bench_live::BenchLiveArgs;
 pub use diff::DiffArgs;
 pub use live::{CHECK_TIME, LiveArgs, Sandbox, Through, Timestamps};
@@ -58,6 +58,11 @@ pub enum Command {
     /// another one saw. Packets are numbered through in the order of the first packets. A capture that is in two reports, or
     /// one interface of one sensor at the same time, is refused.
     Merge(Box<MergeArgs>),
+    /// Judge flow records of before by the signatures, databases and policy of today
+    ///
+    /// No capture is needed: a record holds all that signatures ask for. With --flows the records are written with their new
+    /// verdicts.
+    Recheck(Box<RecheckArgs>),
     /// List, check or explain the signatures
     #[command(subcommand)]
     Signatures(SignatureCommand),

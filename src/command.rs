@@ -6,6 +6,7 @@ pub(crate) mod diff;
 pub(crate) mod live;
 pub(crate) mod merge;
 pub(crate) mod policy;
+pub(crate) mod recheck;
 pub(crate) mod scan;
 pub(crate) mod signatures;
 
@@ -174,9 +175,22 @@ pub(crate) fn workers(args: &RunArgs) -> usize {
     args.workers.map(usize::from).or_else(cores).unwrap_or(1)
 }
 
+/// What a command was asked for at its end.
+#[derive(Clone, Copy)]
+pub(crate) struct Ending<'a> {
+    pub(crate) outputs: &'a OutputArgs,
+    pub(crate) fail_on_finding: bool,
+}
+
+impl<'a> From<&'a RunArgs> for Ending<'a> {
+    fn from(args: &'a RunArgs) -> Ending<'a> {
+        Ending { outputs: &args.outputs, fail_on_finding: args.fail_on_finding }
+    }
+}
+
 /// Says what could not be read, writes what was asked for, and tells the exit status.
 pub(crate) fn conclude(
-    args: &RunArgs,
+    ending: Ending<'_>,
     report: &Report,
     damage: &[Damage],
     write: impl FnOnce(&Report) -> Result<(), Failure>,
@@ -191,13 +205,13 @@ pub(crate) fn conclude(
     if report.ledger.decoded == 0 {
         let message = nothing_read(&report.ledger);
         // Why every packet was refused is worth having; a report of nothing is not.
-        if report.ledger.received > 0 && args.outputs.any() {
+        if report.ledger.received > 0 && ending.outputs.any() {
             write(report)?;
         }
         return Err(Failure::Useless(message));
     }
     write(report)?;
-    Ok(match (args.fail_on_finding && report.alerts(), damage.is_empty()) {
+    Ok(match (ending.fail_on_finding && report.alerts(), damage.is_empty()) {
         (true, _) => status::FINDING,
         (false, false) => status::DAMAGED,
         (false, true) => 0,

@@ -33,6 +33,10 @@ fn main() -> ExitCode {
             log = Log::new(&args.talk);
             command::merge::merge(args, &log)
         }
+        Command::Recheck(args) => {
+            log = Log::new(&args.talk);
+            command::recheck::recheck(args, &log)
+        }
         Command::Signatures(command) => command::signatures::signatures(command),
         Command::Diff(args) => command::diff::diff(args),
         Command::Policy(command) => command::policy::policy(command),

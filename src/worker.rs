@@ -13,7 +13,7 @@ use crate::fact::{Facts, Flag, Seen, Side};
 use crate::flow::key::protocol;
 use crate::flow::table::{Found, Hot, Rest, Table, state};
 use crate::parse::{self, Transport};
-use crate::record::FlowRecord;
+use crate::record::{Edges, FlowRecord};
 use crate::watch::{Stage, Watch};
 use cold::{Cold, Spare};
 use long::Long;
@@ -532,9 +532,13 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             missing: rest.missing.map(u64::from),
             payload: [0, 1].map(|s| hot.is(state::PAYLOAD[s])),
             more: [0, 1].map(|s| hot.is(state::MORE[s])),
-            opened: hot.is(state::SYN[Side::Source.index()]),
-            closed: hot.is(state::CLOSED),
-            data: [0, 1].map(|s| hot.is(state::DATA[s])),
+            edges: Edges {
+                opened: hot.is(state::SYN[Side::Source.index()]),
+                fin: [0, 1].map(|s| hot.is(state::FIN[s])),
+                closed: hot.is(state::CLOSED),
+                done: hot.is(state::DONE),
+                data: [0, 1].map(|s| hot.is(state::DATA[s])),
+            },
             macs: rest.macs,
             vlan: rest.vlan.into(),
             tunnels: rest.tunnels,

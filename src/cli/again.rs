@@ -29,3 +29,27 @@ pub struct MergeArgs {
     #[command(flatten)]
     pub talk: TalkArgs,
 }
+
+/// `bordertap recheck`.
+#[derive(Debug, Args)]
+pub struct RecheckArgs {
+    /// Flow records that `--flows` of scan or live wrote, - for standard input
+    #[arg(required = true, value_name = "FLOWS")]
+    pub records: Vec<String>,
+
+    /// What is home, what is inside, and what is known
+    #[command(flatten)]
+    pub judge: JudgeArgs,
+
+    /// Where results go
+    #[command(flatten)]
+    pub outputs: OutputArgs,
+
+    /// Exit with 4 when anything leaves the country
+    #[arg(long)]
+    pub fail_on_finding: bool,
+
+    /// How much is said
+    #[command(flatten)]
+    pub talk: TalkArgs,
+}

@@ -56,13 +56,13 @@ pub(super) struct Full;
 
 /// Whether a flow may have begun before, or may go on after, what was read.
 pub fn is_at_edge(record: &FlowRecord, span: Span) -> bool {
-    !is_over(record.key.protocol(), record.closed, record.last, span.last) || may_go_on_from(record, span.first)
+    !is_over(record.key.protocol(), record.edges.closed, record.last, span.last) || may_go_on_from(record, span.first)
 }
 
 /// Whether it may be the rest of a flow that was cut at this moment.
 fn may_go_on_from(record: &FlowRecord, start: Time) -> bool {
     let (begins, idle) = match record.key.protocol() {
-        protocol::TCP => (record.opened, TCP_IDLE_SECONDS),
+        protocol::TCP => (record.edges.opened, TCP_IDLE_SECONDS),
         _ => (false, OTHER_IDLE_SECONDS),
     };
     !begins && record.first.since(start) <= idle * SECOND
@@ -138,8 +138,8 @@ impl Joiner {
 
 /// Whether the second record is of the same flow as the first.
 fn goes_on(before: &FlowRecord, record: &FlowRecord) -> bool {
-    let anew = record.opened && (before.closed || before.payload.contains(&true));
-    !anew && !is_over(before.key.protocol(), before.closed, before.last, record.first)
+    let anew = record.edges.opened && (before.edges.closed || before.payload.contains(&true));
+    !anew && !is_over(before.key.protocol(), before.edges.closed, before.last, record.first)
 }
 
 fn renumber(record: &mut FlowRecord, packets: u64) {
@@ -160,30 +160,46 @@ fn one(mut flow: FlowRecord, rest: &FlowRecord) -> FlowRecord {
     // Who opened it is best known where it began.
     let turned = flow.opener_low != rest.opener_low;
     let side = |side: Side| if turned { side.other() } else { side };
-    let read = flow.protocol.is_some();
     for here in [Side::Source, Side::Destination] {
         let (i, there) = (here.index(), side(here).index());
         flow.packets[i] = flow.packets[i].saturating_add(rest.packets[there]);
         flow.bytes[i] = flow.bytes[i].saturating_add(rest.bytes[there]);
         flow.missing[i] = flow.missing[i].saturating_add(rest.missing[there]);
-        flow.more[i] |= rest.more[there] || read && rest.data[there];
+        let more = if flow.key.protocol() == protocol::TCP { rest.edges.data[there] } else { rest.payload[there] };
+        flow.more[i] |= rest.more[there] || flow.edges.done && more;
         flow.payload[i] |= rest.payload[there];
-        flow.data[i] |= rest.data[there];
+        flow.edges.fin[i] |= rest.edges.fin[there];
+        flow.edges.data[i] |= !flow.edges.done && rest.edges.data[there];
     }
     flow.first = flow.first.min(rest.first);
     flow.last = flow.last.max(rest.last);
-    flow.closed |= rest.closed;
-    flow.protocol = flow.protocol.or(rest.protocol);
-    let mut flags = flow.facts.flags;
-    flags.0 |= rest.facts.flags.0;
-    if !flow.facts.flags.has(Flag::Midstream) {
-        flags.clear(Flag::Midstream);
-    }
-    flags.clear(Flag::OneSided);
-    flow.facts.flags = flags;
-    for fact in rest.facts.iter() {
-        flow.facts.add(fact.field, side(fact.side), fact.seen, fact.value);
-    }
+    flow.edges.closed |= rest.edges.closed || flow.edges.fin == [true; 2];
+    take_facts(&mut flow, rest, side);
     flow.finish();
     flow
+}
+
+/// Flags of the packets of a flow, whoever reads it.
+const OF_PACKETS: [Flag; 4] = [Flag::Evicted, Flag::Fragmented, Flag::FragConflict, Flag::Truncated];
+
+/// What the rest shows. Of a flow that was read to the end nothing more would have been read.
+fn take_facts(flow: &mut FlowRecord, rest: &FlowRecord, side: impl Fn(Side) -> Side) {
+    let facts = &mut flow.facts;
+    facts.flags.clear(Flag::OneSided);
+    let flags = rest.facts.flags;
+    OF_PACKETS.into_iter().filter(|&flag| flags.has(flag)).for_each(|flag| facts.flags.set(flag));
+    if flow.edges.done {
+        return;
+    }
+    let midstream = facts.flags.has(Flag::Midstream);
+    facts.flags.0 |= flags.0;
+    facts.flags.clear(Flag::OneSided);
+    if !midstream {
+        facts.flags.clear(Flag::Midstream);
+    }
+    for fact in rest.facts.iter() {
+        facts.add(fact.field, side(fact.side), fact.seen, fact.value);
+    }
+    flow.edges.done |= rest.edges.done;
+    flow.protocol = flow.protocol.or(rest.protocol);
 }

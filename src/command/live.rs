@@ -169,7 +169,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     }
     let Ended { report, damage, .. } = ended;
     let write = |report: &Report| write_report(&run.outputs, talk, report);
-    let status = conclude(run, &report, &damage, write, log);
+    let status = conclude(run.into(), &report, &damage, write, log);
     shown.map_err(|error| Failure::Useless(format!("--tui: {error}")))?;
     status
 }

@@ -49,5 +49,5 @@ fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judg
             None => Ok(()),
         }
     };
-    conclude(args, &report, &damage, write, log)
+    conclude(args.into(), &report, &damage, write, log)
 }

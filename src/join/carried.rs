@@ -18,7 +18,9 @@ use crate::flow::key::Key;
 use crate::flow::tunnels::Tunnels;
 use crate::merge::{By, Few, First, Merge, Span, Tally};
 use crate::parse;
-use crate::record::{EvidenceKey, FlowRecord, Gist, HostTraits, Rare, Rollup, RollupKey, Starts, Unseen, Volume};
+use crate::record::{
+    Edges, EvidenceKey, FlowRecord, Gist, HostTraits, Rare, Rollup, RollupKey, Starts, Unseen, Volume,
+};
 use crate::signature::pattern::hex_bytes;
 use crate::signature::{Signatures, Translator};
 use crate::time::Time;
@@ -89,16 +91,17 @@ struct EdgeRow(
     [(IpAddr, u16); 2],
     /// Protocol, IP version.
     [u8; 2],
-    /// The endpoints keep their direction; the lower one opened it; its SYN was seen; it is closed.
-    [bool; 4],
+    /// The endpoints keep their direction; the lower one opened it.
+    [bool; 2],
+    Edges,
     /// First and last packet.
     [i64; 2],
     /// Number of the first packet.
     u64,
     /// Packets, bytes, missing bytes, each by side.
     [[u64; 2]; 3],
-    /// Payload, more, data, each by side.
-    [[bool; 2]; 3],
+    /// Payload, more, each by side.
+    [[bool; 2]; 2],
     Option<[[u8; 6]; 2]>,
     /// VLAN, tunnels.
     (Option<u16>, Vec<String>),
@@ -372,11 +375,12 @@ fn edge_row(record: &FlowRecord) -> EdgeRow {
     EdgeRow(
         [key.endpoint(true), key.endpoint(false)],
         [key.protocol(), key.version()],
-        [key.is_one_way(), record.opener_low, record.opened, record.closed],
+        [key.is_one_way(), record.opener_low],
+        record.edges,
         [record.first.0, record.last.0],
         record.number,
         [record.packets, record.bytes, record.missing],
-        [record.payload, record.more, record.data],
+        [record.payload, record.more],
         record.macs,
         (record.vlan, record.tunnels.names().map(str::to_owned).collect()),
         record.protocol.map(str::to_owned),
@@ -386,50 +390,35 @@ fn edge_row(record: &FlowRecord) -> EdgeRow {
 }
 
 fn edge_of(row: EdgeRow) -> Option<FlowRecord> {
-    let EdgeRow(
-        [low, high],
-        [protocol, version],
-        bits,
-        [first, last],
-        number,
-        counts,
-        sent,
-        macs,
-        around,
-        name,
-        flags,
-        all,
-    ) = row;
-    let ([one_way, opener_low, opened, closed], [packets, bytes, missing], [payload, more, data]) =
-        (bits, counts, sent);
+    let EdgeRow([low, high], [protocol, version], bits, edges, [first, last], number, counts, sent, macs, ..) = &row;
+    let ([one_way, opener_low], [packets, bytes, missing], [payload, more]) = (*bits, *counts, *sent);
+    let EdgeRow(.., (vlan, tunnels), name, flags, all) = &row;
     let mut facts = Facts::default();
     for (field, side, value, time, packet) in all {
         // A field that is gone is nobody's any more.
-        let Some(field) = parse::any_field(&field) else { continue };
-        let side = if side == 0 { Side::Source } else { Side::Destination };
-        facts.add(field, side, Seen { time: Time(time), packet }, &hex_bytes(&value)?);
+        let Some(field) = parse::any_field(field) else { continue };
+        let side = if *side == 0 { Side::Source } else { Side::Destination };
+        facts.add(field, side, Seen { time: Time(*time), packet: *packet }, &hex_bytes(value)?);
     }
     for (flag, _) in FLAGS.iter().filter(|(_, name)| flags.iter().any(|there| there == name)) {
         facts.flags.set(*flag);
     }
     Some(FlowRecord {
-        key: Key::from_parts(low, high, protocol, version, one_way)?,
+        key: Key::from_parts(*low, *high, *protocol, *version, one_way)?,
         opener_low,
-        first: Time(first),
-        last: Time(last),
-        number,
+        first: Time(*first),
+        last: Time(*last),
+        number: *number,
         packets,
         bytes,
         missing,
         payload,
         more,
-        opened,
-        closed,
-        data,
-        macs,
-        vlan: around.0,
-        tunnels: Tunnels::from_names(around.1.iter().map(String::as_str))?,
-        protocol: name.and_then(|name| parse::PROTOCOLS.iter().find(|p| p.name == name)).map(|p| p.name),
+        edges: *edges,
+        macs: *macs,
+        vlan: *vlan,
+        tunnels: Tunnels::from_names(tunnels.iter().map(String::as_str))?,
+        protocol: name.as_ref().and_then(|name| parse::PROTOCOLS.iter().find(|p| p.name == name)).map(|p| p.name),
         facts,
     })
 }

@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::fact::{Fact, Facts, Field, Flag, Side, value};
 use crate::flow::key::{Key, protocol};
 use crate::flow::tunnels::Tunnels;
@@ -55,12 +57,8 @@ pub struct FlowRecord {
     pub payload: [bool; 2],
     /// The side sent payload after its first messages were read.
     pub more: [bool; 2],
-    /// The SYN of the side that opened it was seen; TCP only.
-    pub opened: bool,
-    /// Both sides closed it, or one reset it; TCP only.
-    pub closed: bool,
-    /// The side sent payload that is no mere alert while its first messages were not known to be read; TCP only.
-    pub data: [bool; 2],
+    /// How it begins and ends, for whoever has the rest of it.
+    pub edges: Edges,
     /// Hardware addresses by side.
     pub macs: Option<[[u8; 6]; 2]>,
     /// Outermost VLAN of the first packet.
@@ -71,6 +69,21 @@ pub struct FlowRecord {
     pub protocol: Option<&'static str>,
     /// What was seen, and flags.
     pub facts: Facts,
+}
+
+/// How a flow begins and ends in a capture. Of a record that was kept nothing of it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edges {
+    /// The SYN of the side that opened it was seen; TCP only.
+    pub opened: bool,
+    /// The side closed it.
+    pub fin: [bool; 2],
+    /// Both sides closed it, or one reset it.
+    pub closed: bool,
+    /// All that is read of it was read.
+    pub done: bool,
+    /// The side sent payload before that which is no mere alert; TCP only.
+    pub data: [bool; 2],
 }
 
 impl FlowRecord {
@@ -130,7 +143,10 @@ impl FlowRecord {
     }
 }
 
-/// The word for an IP protocol number; `ip` for those without one.
+/// What stands for an IP protocol without a word of its own.
+pub const NO_WORD: &str = "ip";
+
+/// The word for an IP protocol number; [`NO_WORD`] for those without one.
 pub fn transport(number: u8) -> &'static str {
     match number {
         protocol::ICMP => "icmp",
@@ -147,6 +163,11 @@ pub fn transport(number: u8) -> &'static str {
         103 => "pim",
         112 => "vrrp",
         protocol::SCTP => "sctp",
-        _ => "ip",
+        _ => NO_WORD,
     }
+}
+
+/// The IP protocol number of a word.
+pub fn transport_number(word: &str) -> Option<u8> {
+    (0..=u8::MAX).find(|&number| transport(number) == word)
 }

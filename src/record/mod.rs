@@ -15,7 +15,7 @@ pub use finding::{
     AsNumber, Asset, Channel, CountryBytes, Crossing, Destination, Direction, Evidence, Exempted, Finding,
     FindingAsset, Loss, MonthBytes, Schedule,
 };
-pub use flow::{FlowRecord, NAME_FIELDS, normal_name, transport};
+pub use flow::{Edges, FlowRecord, NAME_FIELDS, NO_WORD, normal_name, transport, transport_number};
 pub use rollup::{
     ADDRESSES_MAX, EvidenceKey, Gist, HostTraits, Rare, Rollup, RollupKey, TRAITS_MAX, Unseen, Volume, digest,
 };

@@ -11,7 +11,7 @@ use crate::fact::{Facts, Flags};
 use crate::flow::key::Key;
 use crate::flow::tunnels::Tunnels;
 use crate::parse;
-use crate::record::FlowRecord;
+use crate::record::{Edges, FlowRecord};
 use crate::time::Time;
 
 /// Packed records kept in memory by one worker; what comes after them goes to a file.
@@ -219,10 +219,7 @@ fn unpack(packed: &[u8], mut facts: Facts, whens: &mut Vec<u32>) -> Option<FlowR
         missing,
         payload: [bit(1), bit(2)],
         more: [bit(3), bit(4)],
-        // Nobody asks for these of a flow that was judged.
-        opened: false,
-        closed: false,
-        data: [false; 2],
+        edges: Edges::default(),
         macs,
         vlan,
         tunnels,
@@ -249,9 +246,7 @@ mod tests {
             missing: [number, 3],
             payload: [true, false],
             more: [false, true],
-            opened: false,
-            closed: false,
-            data: [false; 2],
+            edges: Edges::default(),
             macs: number.is_multiple_of(3).then_some([[1; 6], [2; 6]]),
             vlan: number.is_multiple_of(5).then_some(7),
             tunnels: Tunnels::from_bits(number as u32 % 3),

@@ -8,6 +8,7 @@ mod facts;
 mod json;
 mod known;
 mod objects;
+mod read;
 #[cfg(test)]
 mod tests;
 
@@ -15,9 +16,11 @@ use crate::fact::{Side, append};
 use crate::flow::community_id;
 use crate::flow::key::protocol;
 use crate::place::Country;
-use crate::record::FlowRecord;
+use crate::record::{FlowRecord, NO_WORD};
 use crate::time::Rfc3339;
 use known::{Columns, Known};
+
+pub use read::read;
 
 /// What was learnt of a flow beside its own bytes.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +95,8 @@ impl Writer {
         verdicts(&learnt.verdicts, out);
         tunnels(record, out);
         flags(record, out);
+        sent(record, out);
+        learnt_facts(&known, out);
         json::raw(out, "}}\n");
     }
 
@@ -154,6 +159,11 @@ fn network(record: &FlowRecord, out: &mut Vec<u8>) {
     let is_frame = record.key.is_frame();
     if !is_frame {
         json::text(out, "\"transport\":", record.transport());
+        if record.transport() == NO_WORD {
+            json::raw(out, "\"iana_number\":\"");
+            append::decimal(u64::from(record.key.protocol()), out);
+            json::raw(out, "\",");
+        }
     }
     if let Some(protocol) = record.protocol {
         json::text(out, "\"protocol\":", protocol);
@@ -230,4 +240,39 @@ fn flags(record: &FlowRecord, out: &mut Vec<u8>) {
         json::raw(out, ",\"missing_bytes\":");
         append::decimal(missing, out);
     }
+}
+
+/// Its first packet, and which sides sent payload: any, and more than their first messages.
+fn sent(record: &FlowRecord, out: &mut Vec<u8>) {
+    json::raw(out, ",\"packet\":");
+    append::decimal(record.number, out);
+    for (key, sides) in [(",\"payload\":[", record.payload), (",\"data\":[", record.more)] {
+        if sides == [false; 2] {
+            continue;
+        }
+        json::raw(out, key);
+        for side in [Side::Source, Side::Destination].into_iter().filter(|side| *side.of(&sides)) {
+            json::text(out, "", side.name());
+        }
+        json::close(out, b']');
+    }
+}
+
+/// What the flow teaches about other flows, for whoever judges the record again.
+fn learnt_facts(known: &Known<'_>, out: &mut Vec<u8>) {
+    let mut facts: Vec<_> = known.all.iter().filter(|fact| fact.field.is_internal()).collect();
+    if facts.is_empty() {
+        return;
+    }
+    facts.sort_unstable_by_key(|fact| (fact.field.name, fact.value, fact.side));
+    json::raw(out, ",\"learnt\":[");
+    for fact in facts {
+        json::text(out, "{\"field\":", fact.field.name);
+        json::raw(out, "\"value\":");
+        json::value(out, fact);
+        json::raw(out, ",\"side\":");
+        json::string(out, fact.side.name().as_bytes());
+        json::raw(out, "},");
+    }
+    json::close(out, b']');
 }

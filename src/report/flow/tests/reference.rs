@@ -90,6 +90,8 @@ struct Network<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     transport: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    iana_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<&'a str>,
     #[serde(rename = "type")]
     kind: &'static str,
@@ -213,6 +215,13 @@ struct Own<'a> {
     flags: Vec<&'static str>,
     #[serde(skip_serializing_if = "is_zero")]
     missing_bytes: u64,
+    packet: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    payload: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    data: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    learnt: Vec<FactJson>,
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -276,6 +285,10 @@ pub fn line(record: &FlowRecord, learnt: &Learnt<'_>) -> Vec<u8> {
             tunnel: record.tunnels.names().collect(),
             flags: record.facts.flags.names().collect(),
             missing_bytes: record.missing.iter().sum(),
+            packet: record.number,
+            payload: sides(record.payload),
+            data: sides(record.more),
+            learnt: learnt_facts(record),
         },
     };
     let mut out = serde_json::to_vec(&json).unwrap();
@@ -305,6 +318,7 @@ fn network(record: &FlowRecord) -> Network<'_> {
     let is_frame = record.key.is_frame();
     Network {
         transport: (!is_frame).then(|| record.transport()),
+        iana_number: (!is_frame && record.transport() == "ip").then(|| record.key.protocol().to_string()),
         protocol: record.protocol,
         kind: match record.key.version() {
             4 => "ipv4",
@@ -431,6 +445,19 @@ fn http_object(record: &FlowRecord) -> Option<Http> {
     let request = first(record, &http::METHOD).map(|method| Request { method });
     let response = first(record, &http::SERVER).map(|server| Response { headers: Headers { server } });
     (request.is_some() || response.is_some()).then_some(Http { request, response })
+}
+
+fn sides(sent: [bool; 2]) -> Vec<&'static str> {
+    ["source", "destination"].into_iter().zip(sent).filter(|(_, sent)| *sent).map(|(name, _)| name).collect()
+}
+
+fn learnt_facts(record: &FlowRecord) -> Vec<FactJson> {
+    let internal = record.facts.iter().filter(|fact| fact.field.is_internal());
+    let mut all: Vec<FactJson> = internal
+        .map(|f| FactJson { field: f.field.name, value: FactValue::Text(value::hex(f.value)), side: f.side.name() })
+        .collect();
+    all.sort_by(|a, b| (a.field, &a.value, b.side).cmp(&(b.field, &b.value, a.side)));
+    all
 }
 
 fn facts(record: &FlowRecord) -> Vec<FactJson> {

@@ -1,7 +1,7 @@
-//! What was read before, judged again: reports merged into one, flow records against the signatures of today.
+//! Several reports as one.
 //!
-//! In: reports that carry their sums, or lines of flow records; what to judge by. Out: one report, as if all of it had been
-//! read at once. Nothing is added up twice: a capture that is in two reports is refused.
+//! In: reports that carry their sums. Out: the report that one scan of everything would give. Nothing is added up twice: a
+//! capture that is in two reports is refused.
 
 use std::sync::Arc;
 
