@@ -5,6 +5,7 @@
 mod again;
 mod bench_live;
 mod diff;
+mod evidence;
 mod live;
 mod policy;
 
@@ -19,6 +20,7 @@ use crate::output::parse_size;
 pub use again::{MergeArgs, RecheckArgs};
 pub use bench_live::BenchLiveArgs;
 pub use diff::DiffArgs;
+pub use evidence::{EvidenceArgs, Payload, VerifyArgs};
 pub use live::{CHECK_TIME, LiveArgs, Sandbox, Through, Timestamps};
 pub use policy::PolicyCommand;
 
@@ -46,6 +48,12 @@ pub enum Command {
     Scan(Box<ScanArgs>),
     /// Listen on interfaces until Ctrl-C, --duration or --count, then say the same as scan
     Live(Box<LiveArgs>),
+    /// Hold a folder that --evidence wrote against what it claims
+    ///
+    /// Checks every digest and the signature, then reads each file as scan does and says whether the same finding comes out:
+    /// asset, channel, name, country, direction and crossing. Volumes are not compared: a file has the packets that prove a
+    /// finding, not all of them. Exit status 0 when all is well, 1 when anything is damaged or comes out otherwise.
+    Verify(Box<VerifyArgs>),
     /// Measure how fast this build is on this machine, and where the time goes
     ///
     /// Without an argument, traffic of every kind is made in memory and read by the real pipeline. Nothing is read from a
@@ -126,6 +134,10 @@ pub struct RunArgs {
     /// Where results go
     #[command(flatten)]
     pub outputs: OutputArgs,
+
+    /// The packets behind findings
+    #[command(flatten)]
+    pub evidence: EvidenceArgs,
 
     /// Mark what an older report (a --json file) does not have as new; --fail-on-finding then counts only what is new
     #[arg(long, value_name = "OLD.json")]

@@ -9,6 +9,7 @@ pub(crate) mod policy;
 pub(crate) mod recheck;
 pub(crate) mod scan;
 pub(crate) mod signatures;
+pub(crate) mod verify;
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};

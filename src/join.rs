@@ -15,6 +15,7 @@ mod stored;
 
 pub use assets::{Identified, Vendorship};
 pub use carried::{Carried, Parts};
+pub use findings::{Attributed, Attribution};
 pub use knowledge::{Knowledge, MONTHS_MAX, SUMS_MAX, Seen};
 pub use names::NameBook;
 pub use stored::Stored;

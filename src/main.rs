@@ -25,6 +25,10 @@ fn main() -> ExitCode {
             log = Log::new(&args.run.talk);
             command::live::listen(args, &log)
         }
+        Command::Verify(args) => {
+            log.format = args.log_format;
+            command::verify::verify(args, &log)
+        }
         Command::Bench(args) => match &args.command {
             Some(BenchCommand::Live(args)) => command::bench::measure_live(args),
             None => command::bench::measure(args),

@@ -31,6 +31,7 @@ const ORDER: &[&str] = &[
     "report",
     "diff",
     "scan",
+    "evidence",
     "again",
     "preflight",
     "output",

@@ -56,6 +56,9 @@ const NO_XDP: &str = "there is no capture through AF_XDP: it takes packets away 
 kernel's time nor the VLAN tag that a card takes out, and leaves both directions of a flow where the card \
 puts them; use --capture ring";
 
+const NO_EVIDENCE: &str = "live does not keep the packets behind findings: capture to files (tcpdump -w, dumpcap) and give \
+these to bordertap scan --evidence";
+
 pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     let how = Listen {
         interfaces: &args.interfaces,
@@ -77,6 +80,9 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     let records = [&run.outputs.flows, &run.outputs.findings, &run.outputs.assets];
     if args.tui && records.into_iter().flatten().any(|path| path == Path::new("-")) {
         return Err(Failure::Usage("--tui has the terminal: records cannot go to standard output".to_owned()));
+    }
+    if run.evidence.evidence.is_some() {
+        return Err(Failure::Usage(NO_EVIDENCE.to_owned()));
     }
     let judging = judge_beside(run)?;
     let knowledge = match &args.state {

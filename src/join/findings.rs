@@ -177,6 +177,41 @@ struct Finder<'a> {
     sums: Sums,
 }
 
+/// The finding that a rollup belongs to, the condition that made it one, and how its name is known.
+struct Told {
+    group: Group,
+    when: Option<u32>,
+    domain_basis: Option<&'static str>,
+}
+
+/// Tells of flows one by one which finding they belong to.
+pub struct Attribution<'a>(Finder<'a>);
+
+/// What is known of a flow that belongs to a finding.
+pub struct Attributed {
+    /// Id of the finding.
+    pub id: String,
+    /// Its name is known from a DNS answer.
+    pub name_from_dns: bool,
+    /// The condition that made it the channel.
+    pub when: Option<u32>,
+}
+
+impl<'a> Attribution<'a> {
+    /// By what the whole input taught about hosts and names.
+    pub fn new(hosts: &'a Map<IpAddr, Identified>, names: &'a NameBook, context: Context<'a>) -> Attribution<'a> {
+        static NOTHING: Sums = Sums::new();
+        let view = View { hosts, names, context };
+        Attribution(Finder { settled: &NOTHING, view, scratch: Scratch::default(), sums: Sums::new() })
+    }
+
+    /// The finding of a flow, given as a rollup of its own.
+    pub fn of(&mut self, key: &RollupKey, gist: &Gist, rollup: &Rollup) -> Option<Attributed> {
+        let Told { group, when, domain_basis } = self.0.tell(key, gist, rollup)?;
+        Some(Attributed { id: group.id(), name_from_dns: domain_basis == Some(NAME_FROM_DNS), when })
+    }
+}
+
 impl<'a> Finder<'a> {
     /// Takes another part's sums in.
     fn merge(mut self, other: Finder<'a>) -> Finder<'a> {
@@ -194,33 +229,7 @@ impl<'a> Finder<'a> {
     }
 
     fn add(&mut self, key: &RollupKey, gist: &Gist, rollup: &Rollup) {
-        let host = self.view.hosts.get(&key.host);
-        // Somebody who opens an appliance's page is not the appliance.
-        if gist.remote_inside && !gist.via_proxy && host.is_none() {
-            return;
-        }
-        let from_dns = gist.name.is_none();
-        // Most hosts are nobody's appliance and most flows no channel.
-        if gist.candidates.is_empty() && host.is_none() && !from_dns {
-            return;
-        }
-        let (domain, domain_basis) = self.name(key, gist, rollup);
-        let when = self.channel(key, gist, domain, domain_basis, host);
-        if when.is_none() && !host.is_some_and(|host| self.is_worth_telling(key, gist, host)) {
-            return;
-        }
-        let domain = domain.map(str::to_owned);
-        let channel = when.and_then(|w| self.view.context.signatures.when(w));
-        let region = channel.and_then(|c| c.when.region);
-        let address = key.remote.filter(|_| !gist.via_proxy).or_else(|| rollup.addresses().next());
-        let place = self.view.context.places.decide(region, address, self.view.context.policy.homes());
-        let group = Group {
-            host: key.host,
-            channel: channel.map(|c| c.entry.id.clone()),
-            domain,
-            country: place.country_text(self.view.context.policy.homes()),
-            outbound: gist.outbound(),
-        };
+        let Some(Told { group, when, domain_basis }) = self.tell(key, gist, rollup) else { return };
         let name_only = key.remote.is_none();
         if name_only && is_seen_for_real(&group, [&self.sums, self.settled]) {
             return;
@@ -236,6 +245,38 @@ impl<'a> Finder<'a> {
             name_only,
         };
         self.put(group, part);
+    }
+
+    /// Which finding a rollup belongs to; none when it is nobody's.
+    fn tell(&mut self, key: &RollupKey, gist: &Gist, rollup: &Rollup) -> Option<Told> {
+        let host = self.view.hosts.get(&key.host);
+        // Somebody who opens an appliance's page is not the appliance.
+        if gist.remote_inside && !gist.via_proxy && host.is_none() {
+            return None;
+        }
+        let from_dns = gist.name.is_none();
+        // Most hosts are nobody's appliance and most flows no channel.
+        if gist.candidates.is_empty() && host.is_none() && !from_dns {
+            return None;
+        }
+        let (domain, domain_basis) = self.name(key, gist, rollup);
+        let when = self.channel(key, gist, domain, domain_basis, host);
+        if when.is_none() && !host.is_some_and(|host| self.is_worth_telling(key, gist, host)) {
+            return None;
+        }
+        let domain = domain.map(str::to_owned);
+        let channel = when.and_then(|w| self.view.context.signatures.when(w));
+        let region = channel.and_then(|c| c.when.region);
+        let address = key.remote.filter(|_| !gist.via_proxy).or_else(|| rollup.addresses().next());
+        let place = self.view.context.places.decide(region, address, self.view.context.policy.homes());
+        let group = Group {
+            host: key.host,
+            channel: channel.map(|c| c.entry.id.clone()),
+            domain,
+            country: place.country_text(self.view.context.policy.homes()),
+            outbound: gist.outbound(),
+        };
+        Some(Told { group, when, domain_basis })
     }
 
     /// Whether the client had asked for the very name that the hello shows and went to the address

@@ -307,7 +307,7 @@ pub fn decode(data: &[u8]) {
         let start = block.len();
         block.extend_from_slice(bytes);
         let (captured, more) = (bytes.len() as u32, u32::from(second & 0x0f));
-        let packet = Packet { time: START, start, captured, original: captured + more, link };
+        let packet = Packet { time: START, start, captured, original: captured + more, link, interface: 0 };
         let decoded = decode::decode(&block, &packet, count).or_else(|reason| {
             let frame = if reason.is_frame() { decode::frame(&block, &packet, count) } else { None };
             frame.ok_or(reason)
