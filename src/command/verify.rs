@@ -39,15 +39,10 @@ pub(crate) fn wish(args: &RunArgs, inputs: &[String], judging: &Judging) -> Resu
             return Err(Failure::Usage(format!("{input}: {reason}")));
         }
     }
-    let policy = args.judge.policy.as_ref().map(|path| {
-        let bytes = fs::read(path).map_err(|error| Failure::Useless(format!("{}: {error}", path.display())));
-        bytes.map(|bytes| value::hex(&Sha256::digest(bytes)))
-    });
-    let policy_digest = policy.transpose()?;
     let options = Options {
         home: judging.policy.homes().iter().map(ToString::to_string).collect(),
         inside: judging.policy.inside().iter().map(ToString::to_string).collect(),
-        policy: policy_digest,
+        policy: judging.policy.origin().map(|origin| origin.sha256.clone()),
         filter: args.filter.clone(),
     };
     Ok(Some(Wish {
@@ -100,7 +95,7 @@ pub(crate) fn verify(args: &VerifyArgs, log: &Log) -> Result<u8, Failure> {
         places = places.with_asn_db(path).map_err(|e| Failure::Useless(e.to_string()))?;
     }
     let signatures = Arc::new(load_signatures(&args.signatures)?);
-    let judging = Judging { signatures, places: Arc::new(places), policy: Arc::new(policy) };
+    let judging = Judging { signatures, places: Arc::new(places), policy: Arc::new(policy), baseline: None };
     let checked = bundle.check(&judging, key.as_ref());
     if let Some(path) = &args.json {
         to(path, |out| jsonl::document(&checked, out))?;
