@@ -11,12 +11,10 @@ use bordertap::collect::Judging;
 use bordertap::evidence::{
     self, Bundle, Checked, EvidenceError, FileVerdict, Folder, Options, SignKey, Standing, VerifyKey, Wish, Written,
 };
-use bordertap::fact::value;
 use bordertap::place::Places;
 use bordertap::policy::Policy;
 use bordertap::report::{Report, jsonl};
 use bordertap::scan::Flows;
-use sha2::{Digest, Sha256};
 
 use super::{Failure, Log, has_color, load_signatures, status, to};
 
