@@ -146,7 +146,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "OLD.json")]
     pub baseline: Option<PathBuf>,
 
-    /// Exit with 4 when anything leaves the country; with [alert] in the policy: when anything does that it names
+    /// Exit with 4 when anything leaves the country; where the policy has an alert section: when anything fits that
     #[arg(long)]
     pub fail_on_finding: bool,
 

@@ -11,12 +11,10 @@ use bordertap::collect::Judging;
 use bordertap::evidence::{
     self, Bundle, Checked, EvidenceError, FileVerdict, Folder, Options, SignKey, Standing, VerifyKey, Wish, Written,
 };
-use bordertap::fact::value;
 use bordertap::place::Places;
 use bordertap::policy::Policy;
 use bordertap::report::{Report, jsonl};
 use bordertap::scan::Flows;
-use sha2::{Digest, Sha256};
 
 use super::{Failure, Log, has_color, load_signatures, status, to};
 
@@ -39,15 +37,10 @@ pub(crate) fn wish(args: &RunArgs, inputs: &[String], judging: &Judging) -> Resu
             return Err(Failure::Usage(format!("{input}: {reason}")));
         }
     }
-    let policy = args.judge.policy.as_ref().map(|path| {
-        let bytes = fs::read(path).map_err(|error| Failure::Useless(format!("{}: {error}", path.display())));
-        bytes.map(|bytes| value::hex(&Sha256::digest(bytes)))
-    });
-    let policy_digest = policy.transpose()?;
     let options = Options {
         home: judging.policy.homes().iter().map(ToString::to_string).collect(),
         inside: judging.policy.inside().iter().map(ToString::to_string).collect(),
-        policy: policy_digest,
+        policy: judging.policy.origin().map(|origin| origin.sha256.clone()),
         filter: args.filter.clone(),
     };
     Ok(Some(Wish {
