@@ -128,7 +128,7 @@ fn datagrams(flows: u32) -> (Vec<u8>, Vec<Packet>) {
         let [_, a, b, c] = flow.to_be_bytes();
         bytes.extend_from_slice(&[10, a, b, c, 203, 0, 113, 1, 0x9c, 0x40, 0x9c, 0x41, 0, 26, 0, 0]);
         bytes.resize(start + FRAME, 0x2a);
-        packets.push(Packet { time: Time(1), start, captured: 60, original: 60, link: LinkType(1) });
+        packets.push(Packet { time: Time(1), start, captured: 60, original: 60, link: LinkType(1), interface: 0 });
     }
     (bytes, packets)
 }

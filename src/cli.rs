@@ -4,8 +4,11 @@
 
 mod again;
 mod bench_live;
+mod diff;
+mod evidence;
 mod formats;
 mod live;
+mod policy;
 
 use std::path::{Path, PathBuf};
 
@@ -18,8 +21,11 @@ use crate::service;
 
 pub use again::{MergeArgs, RecheckArgs};
 pub use bench_live::BenchLiveArgs;
+pub use diff::DiffArgs;
+pub use evidence::{EvidenceArgs, Payload, VerifyArgs};
 pub use formats::{Format, FormatArgs};
 pub use live::{CHECK_TIME, LiveArgs, Sandbox, Through, Timestamps};
+pub use policy::PolicyCommand;
 
 /// Which foreign security appliances are here, what they send, to which country, and how much.
 ///
@@ -36,7 +42,7 @@ pub struct Cli {
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 everything read; 1 nothing usable, or an I/O error; 2 bad usage; \
-3 some input was damaged or skipped, what was readable is reported; 4 something leaves the country (only with --fail-on-finding).";
+3 some input was damaged or skipped, what was readable is reported; 4 something leaves the country (only with --fail-on-finding, and diff --fail-on-new).";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -45,6 +51,12 @@ pub enum Command {
     Scan(Box<ScanArgs>),
     /// Listen on interfaces until Ctrl-C, --duration or --count, then say the same as scan
     Live(Box<LiveArgs>),
+    /// Hold a folder that --evidence wrote against what it claims
+    ///
+    /// Checks every digest and the signature, then reads each file as scan does and says whether the same finding comes out:
+    /// asset, channel, name, country, direction and crossing. Volumes are not compared: a file has the packets that prove a
+    /// finding, not all of them. Exit status 0 when all is well, 1 when anything is damaged or comes out otherwise.
+    Verify(Box<VerifyArgs>),
     /// Measure how fast this build is on this machine, and where the time goes
     ///
     /// Without an argument, traffic of every kind is made in memory and read by the real pipeline. Nothing is read from a
@@ -65,6 +77,15 @@ pub enum Command {
     /// List, check or explain the signatures
     #[command(subcommand)]
     Signatures(SignatureCommand),
+    /// Say what is otherwise in a newer report: what appeared, what stopped, what changed
+    ///
+    /// Findings are the same when they have the same id, assets when they have the same address and maker. What the newer report
+    /// is too short to show is not taken for stopped. Volumes are compared by the time that the reports cover. What differs in
+    /// how the reports were made (signatures, home, policy, databases) is said first, because a difference may come from there.
+    Diff(DiffArgs),
+    /// Check policy files, and say what they mean
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Say in which country an address or host name is, and how that is known
     Where(WhereArgs),
     /// Print the completion script of a shell
@@ -117,7 +138,15 @@ pub struct RunArgs {
     #[command(flatten)]
     pub outputs: OutputArgs,
 
-    /// Exit with 4 when anything leaves the country
+    /// The packets behind findings
+    #[command(flatten)]
+    pub evidence: EvidenceArgs,
+
+    /// Mark what an older report (a --json file) does not have as new; --fail-on-finding then counts only what is new
+    #[arg(long, value_name = "OLD.json")]
+    pub baseline: Option<PathBuf>,
+
+    /// Exit with 4 when anything leaves the country; with [alert] in the policy: when anything does that it names
     #[arg(long)]
     pub fail_on_finding: bool,
 
@@ -129,12 +158,13 @@ pub struct RunArgs {
 /// What is home, what is inside, and what is known.
 #[derive(Debug, Args)]
 pub struct JudgeArgs {
-    /// The home country or countries, ISO 3166-1 alpha-2 [default: CN]
+    /// The home country or countries, ISO 3166-1 alpha-2, or groups such as EU and EEA [default: CN]
     #[arg(long, value_name = "CN[,..]", value_delimiter = ',')]
     pub home: Option<Vec<String>>,
 
-    /// TOML file with homes, inside prefixes, exempt channels, sites, severity
-    #[arg(long, value_name = "FILE")]
+    /// TOML file with homes, inside prefixes, sites, exempt channels, severities, alerts; or a preset: cn, eu, none (write
+    /// ./cn for a file of that name)
+    #[arg(long, value_name = "FILE|PRESET")]
     pub policy: Option<PathBuf>,
 
     /// Which addresses are ours [default: RFC 1918, RFC 6598, RFC 4193, link-local]

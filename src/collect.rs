@@ -368,21 +368,8 @@ impl Collector {
 
     /// What a flow comes to.
     fn gist(&mut self, record: &FlowRecord, ends: &Ends, whens: Vec<u32>, candidates: Vec<u32>) -> Gist {
-        let ours = ends.ours();
-        let own_name = if ours == Some(Side::Source) { self.own_name(record) } else { None };
-        Gist {
-            name_field: own_name.as_ref().map(|(_, field)| *field),
-            name: own_name.map(|(name, _)| name),
-            protocol: record.key.protocol(),
-            port: record.port(Side::Destination),
-            ours,
-            remote_inside: ours.is_some_and(|side| ends.is_inside(side.other())),
-            via_proxy: record.facts.has(&http::CONNECT_HOST) || record.facts.has(&socks::HOST),
-            hidden: record.facts.flags.has(Flag::Ech),
-            tls: has_tls(record),
-            whens: whens.into(),
-            candidates: candidates.into(),
-        }
+        let own_name = if ends.ours() == Some(Side::Source) { self.own_name(record) } else { None };
+        gist(record, ends, own_name, whens, candidates)
     }
 
     /// The number of a gist; 0 when there are too many.
@@ -555,6 +542,47 @@ impl Collector {
     }
 }
 
+/// What a flow comes to that was judged to satisfy these conditions.
+pub fn gist_of(record: &FlowRecord, judging: &Judging, whens: &[u32]) -> Gist {
+    let addresses = [Side::Source, Side::Destination].map(|side| record.address(side));
+    let locations = addresses.map(|address| judging.policy.side_of(address));
+    let ends = Ends { addresses, locations, macs: record.macs };
+    let own_name = record.naming_facts().find_map(|fact| Some((compared(fact.value)?, fact.field.name)));
+    let is_channel = |when: &u32| judging.signatures.when(*when).is_some_and(|w| w.entry.role.channel().is_some());
+    // What a flow of questions satisfies its questions do.
+    let asks = record.protocol == Some(dns::PROTOCOL.name);
+    let candidates = whens.iter().copied().filter(|when| !asks && is_channel(when)).collect();
+    gist(record, &ends, own_name.filter(|_| ends.ours() == Some(Side::Source)), whens.to_vec(), candidates)
+}
+
+fn gist(
+    record: &FlowRecord,
+    ends: &Ends,
+    own_name: Option<(Arc<str>, &'static str)>,
+    whens: Vec<u32>,
+    candidates: Vec<u32>,
+) -> Gist {
+    let ours = ends.ours();
+    Gist {
+        name_field: own_name.as_ref().map(|(_, field)| *field),
+        name: own_name.map(|(name, _)| name),
+        protocol: record.key.protocol(),
+        port: record.port(Side::Destination),
+        ours,
+        remote_inside: ours.is_some_and(|side| ends.is_inside(side.other())),
+        via_proxy: record.facts.has(&http::CONNECT_HOST) || record.facts.has(&socks::HOST),
+        hidden: record.facts.flags.has(Flag::Ech),
+        tls: has_tls(record),
+        whens: whens.into(),
+        candidates: candidates.into(),
+    }
+}
+
+/// A name as it stood on the wire as names are compared; `None` when nothing is left of it.
+fn compared(raw: &[u8]) -> Option<Arc<str>> {
+    Some(normal_name(&value::name(raw))).filter(|name| !name.is_empty()).map(Arc::from)
+}
+
 fn evidence(gathered: &mut Gathered, host: IpAddr, when: u32, field: &'static str, value: &[u8], seen: Seen) {
     let full = gathered.evidence.len() >= EVIDENCE_MAX;
     match gathered.evidence.entry(EvidenceKey { host, when, field, value: value.into() }) {
@@ -572,7 +600,7 @@ fn has_tls(record: &FlowRecord) -> bool {
 }
 
 /// What a flow says about names: (side that told it, address, name as it stood).
-fn resolved(record: &FlowRecord) -> impl Iterator<Item = (Side, IpAddr, &[u8])> + '_ {
+pub fn resolved(record: &FlowRecord) -> impl Iterator<Item = (Side, IpAddr, &[u8])> + '_ {
     record.facts.of(&dns::RESOLVED).filter_map(|fact| {
         let (address, name) = dns::unpack_resolved(fact.value)?;
         Some((fact.side, address, name))
@@ -589,7 +617,7 @@ impl Interned {
         if let Some(name) = self.0.get(raw) {
             return name.clone();
         }
-        let name = Some(normal_name(&value::name(raw))).filter(|name| !name.is_empty()).map(Arc::from);
+        let name = compared(raw);
         if self.0.len() < INTERNED_MAX && raw.len() <= INTERNED_BYTES_MAX {
             self.0.insert(raw.into(), name.clone());
         }

@@ -2,12 +2,15 @@
 //! and how a command ends.
 
 pub(crate) mod bench;
+pub(crate) mod diff;
 pub(crate) mod live;
 pub(crate) mod merge;
 pub(crate) mod outputs;
+pub(crate) mod policy;
 pub(crate) mod recheck;
 pub(crate) mod scan;
 pub(crate) mod signatures;
+pub(crate) mod verify;
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -20,7 +23,7 @@ use bordertap::collect::Judging;
 use bordertap::ledger::Ledger;
 use bordertap::place::Places;
 use bordertap::policy::Policy;
-use bordertap::report::Report;
+use bordertap::report::{Report, read};
 use bordertap::signature::{Key, Pack, Signatures, Used};
 use bordertap::view::{self, View};
 use clap::CommandFactory;
@@ -108,6 +111,13 @@ impl Log {
     }
 }
 
+/// As [`judge`], and beside what was known before.
+pub(crate) fn judge_beside(args: &RunArgs) -> Result<Judging, Failure> {
+    let baseline = args.baseline.as_deref().map(read::baseline).transpose();
+    let baseline = baseline.map_err(|error| Failure::Useless(error.to_string()))?;
+    Ok(Judging { baseline: baseline.map(Arc::new), ..judge(&args.judge)? })
+}
+
 /// What judging needs: signatures, databases, policy.
 pub(crate) fn judge(args: &JudgeArgs) -> Result<Judging, Failure> {
     judge_with(args, &args.home, &args.inside)
@@ -129,7 +139,7 @@ pub(crate) fn judge_with(
     if let Some(path) = &args.asn_db {
         places = places.with_asn_db(path).map_err(|e| Failure::Useless(e.to_string()))?;
     }
-    Ok(Judging { signatures: Arc::new(signatures), places: Arc::new(places), policy: Arc::new(policy) })
+    Ok(Judging { signatures: Arc::new(signatures), places: Arc::new(places), policy: Arc::new(policy), baseline: None })
 }
 
 pub(crate) fn load_signatures(args: &SignatureArgs) -> Result<Signatures, Failure> {
@@ -204,7 +214,7 @@ pub(crate) fn conclude(
         return Err(Failure::Useless(message));
     }
     write(report)?;
-    Ok(match (ending.fail_on_finding && report.leaves(), damage.is_empty()) {
+    Ok(match (ending.fail_on_finding && report.alerts(), damage.is_empty()) {
         (true, _) => status::FINDING,
         (false, false) => status::DAMAGED,
         (false, true) => 0,

@@ -15,6 +15,7 @@ mod stored;
 
 pub use assets::{Identified, Vendorship};
 pub use carried::{Carried, Parts};
+pub use findings::{Attributed, Attribution};
 pub use knowledge::{Knowledge, MONTHS_MAX, SUMS_MAX, Seen};
 pub use names::NameBook;
 pub use stored::Stored;
@@ -26,7 +27,7 @@ use crate::collect::{Gathered, Judging};
 use crate::merge::Map;
 use crate::place::Places;
 use crate::policy::Policy;
-use crate::record::{Asset, Finding};
+use crate::record::{Asset, Baseline, Finding};
 use crate::signature::Signatures;
 
 /// An identity counts for what it needs to count for (a `from`, an unexplained destination) from
@@ -42,12 +43,19 @@ pub struct Context<'a> {
     pub places: &'a Places,
     /// Homes, inside prefixes, exemptions.
     pub policy: &'a Policy,
+    /// What was known before.
+    pub baseline: Option<&'a Baseline>,
 }
 
 impl Judging {
     /// For a join.
     pub fn context(&self) -> Context<'_> {
-        Context { signatures: &self.signatures, places: &self.places, policy: &self.policy }
+        Context {
+            signatures: &self.signatures,
+            places: &self.places,
+            policy: &self.policy,
+            baseline: self.baseline.as_deref(),
+        }
     }
 }
 

@@ -25,6 +25,10 @@ fn main() -> ExitCode {
             log = Log::new(&args.run.talk);
             command::live::listen(args, &log)
         }
+        Command::Verify(args) => {
+            log.format = args.log_format;
+            command::verify::verify(args, &log)
+        }
         Command::Bench(args) => match &args.command {
             Some(BenchCommand::Live(args)) => command::bench::measure_live(args),
             None => command::bench::measure(args),
@@ -38,6 +42,8 @@ fn main() -> ExitCode {
             command::recheck::recheck(args, &log)
         }
         Command::Signatures(command) => command::signatures::signatures(command),
+        Command::Diff(args) => command::diff::diff(args),
+        Command::Policy(command) => command::policy::policy(command),
         Command::Where(args) => command::signatures::places(args),
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "bordertap", &mut io::stdout());

@@ -137,6 +137,9 @@ fn findings(page: &mut Page, report: &Report) {
         let count = report.findings.iter().filter(|finding| finding.crossing == crossing).count();
         family.sample(&[("crossing", crossing.name())], count);
     }
+    let alerts = report.findings.iter().filter(|finding| finding.alert).count();
+    let help = "Findings that count for --fail-on-finding: what [alert] of the policy names, else what leaves.";
+    page.one("bordertap_findings_alert", Kind::Gauge, help, alerts);
     let mut vendors: BTreeMap<&str, u64> = BTreeMap::new();
     for asset in &report.assets {
         *vendors.entry(&asset.vendor).or_default() += 1;

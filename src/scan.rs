@@ -74,7 +74,7 @@ impl Scan {
         let signatures = Arc::new(Signatures::builtin().map_err(|error| error.to_string())?);
         let policy = Arc::new(Policy::new(None, None, None).map_err(|error| error.to_string())?);
         Ok(Scan {
-            judging: Judging { signatures, places: Arc::new(Places::builtin()), policy },
+            judging: Judging { signatures, places: Arc::new(Places::builtin()), policy, baseline: None },
             workers: 1,
             memory: MEMORY_BYTES_USUAL,
             packets_max: u64::MAX,
@@ -160,7 +160,7 @@ pub(crate) fn header(
     damage: &[Damage],
     filter: Option<&str>,
 ) -> Header {
-    let Judging { signatures, places, policy } = judging;
+    let Judging { signatures, places, policy, baseline } = judging;
     let entries = || signatures.files.iter().flat_map(|file| &file.entries);
     let identities = entries().filter(|entry| entry.role.is_identity()).count();
     let oldest = signatures.files.iter().map(|file| file.checked).min();
@@ -181,6 +181,8 @@ pub(crate) fn header(
         transit_flows: seen.transit_flows.0,
         home: policy.homes().iter().map(ToString::to_string).collect(),
         inside: policy.inside().iter().map(ToString::to_string).collect(),
+        policy: policy.origin().cloned(),
+        baseline: baseline.as_ref().map(|baseline| baseline.origin.clone()),
         filter: filter.map(str::to_owned),
         signatures: SignatureSummary {
             sha256: signatures.digest.clone(),

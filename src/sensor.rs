@@ -362,7 +362,8 @@ impl Leader<'_> {
         let bytes = self.reads.iter().map(|read| read.bytes).sum();
         let lost: u64 = self.reads.iter().flat_map(|read| read.losses.packets.values()).sum();
         self.rates.tell([self.reads.iter().map(|read| read.packets).sum(), bytes, lost]);
-        let warnings = warnings::of(&ledger, self.knowledge.seen, now.since(self.started));
+        let mut warnings = warnings::of(&ledger, self.knowledge.seen, now.since(self.started));
+        warnings.extend(warnings::of_new(&report.findings));
         View {
             started: self.started,
             now,

@@ -18,9 +18,10 @@ use crate::watch::{Stage, Watch};
 use cold::{Cold, Spare};
 use long::Long;
 use reading::Verdict;
-use sequence::{Lost, follow, is_data};
+use sequence::{Lost, follow};
 
 pub use long::{TELL_SECONDS, Told};
+pub use sequence::is_data;
 
 /// Takes the flows of one worker.
 pub trait Gather: Send {
@@ -194,7 +195,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             self.tcp(id, side, segment, bytes);
         } else if !done {
             self.datagram(id, side, segment, bytes);
-        } else if segment.payload_len > 0 {
+        } else if segment.payload_len + segment.payload_cut > 0 {
             self.table.hot_mut(id).state |= state::MORE[s] | state::PAYLOAD[s];
         }
     }
@@ -298,7 +299,10 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         let end = segment.payload + segment.payload_len as usize;
         if payload_len > 0 {
             hot.state |= state::PAYLOAD[s];
-            if done && !hot.is(state::MORE[s]) && is_data(bytes.get(segment.payload..end).unwrap_or_default()) {
+            if done
+                && !hot.is(state::MORE[s])
+                && is_data(bytes.get(segment.payload..end).unwrap_or_default(), payload_len)
+            {
                 hot.state |= state::MORE[s];
             }
         }
@@ -318,7 +322,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         if payload_len > 0 && !done {
             let payload = bytes.get(segment.payload..end).unwrap_or_default();
             let seen = Seen { time: segment.time, packet: segment.number };
-            if is_data(payload) {
+            if is_data(payload, payload_len) {
                 self.table.hot_mut(id).state |= state::DATA[s];
             }
             self.read(id, side, start_known, first_byte, payload, segment.payload_cut > 0, seen);
@@ -401,11 +405,14 @@ impl<G: Gather, W: Watch> Worker<G, W> {
 
     /// A datagram of a flow that is still being read.
     fn datagram(&mut self, id: u32, side: Side, segment: &Segment, bytes: &[u8]) {
-        if segment.payload_len == 0 {
+        if segment.payload_len + segment.payload_cut == 0 {
             return;
         }
         let hot = self.table.hot_mut(id);
         hot.state |= state::PAYLOAD[side.index()];
+        if segment.payload_len == 0 {
+            return;
+        }
         let tries = hot.packets[0].saturating_add(hot.packets[1]);
         let (transport, ports) = match segment.key.protocol() {
             protocol::UDP => (Transport::Udp, self.ports(id)),

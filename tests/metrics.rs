@@ -347,6 +347,7 @@ fn the_dashboard_asks_for_what_is_there() {
     assert_eq!(
         unseen,
         [
+            "bordertap_findings_alert",
             "bordertap_flows_total",
             "bordertap_flows_transit_total",
             "bordertap_output_bytes_total",

@@ -136,6 +136,11 @@ impl Input {
         (!packets.is_empty()).then(|| (self.bytes.clone(), packets))
     }
 
+    /// The name of an interface, where the format tells it.
+    pub(crate) fn interface(&self, number: u32) -> Option<Arc<str>> {
+        self.walker.interface(number)
+    }
+
     /// Packets so far.
     pub(crate) fn packets(&self) -> u64 {
         self.packets

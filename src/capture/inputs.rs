@@ -187,6 +187,10 @@ impl Source for Inputs {
     fn filtered(&self) -> u64 {
         self.filtered
     }
+
+    fn interface(&self, number: u32) -> Option<Arc<str>> {
+        self.current.as_ref()?.input.interface(number)
+    }
 }
 
 /// The files behind the names: directories give all they hold, sorted.

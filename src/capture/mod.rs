@@ -63,6 +63,8 @@ pub struct Packet {
     pub original: u32,
     /// What the first byte is.
     pub link: LinkType,
+    /// The interface, in numbers of its input: see [`Source::interface`].
+    pub interface: u32,
 }
 
 /// Bytes that packets point into: a mapped file, or a piece of a stream.
@@ -149,6 +151,10 @@ pub trait Source: Send {
     /// Packets that were read and that a filter dropped.
     fn filtered(&self) -> u64 {
         0
+    }
+    /// The name of an interface of the input of the last block, where the input tells it.
+    fn interface(&self, _number: u32) -> Option<Arc<str>> {
+        None
     }
     /// What was lost before it could be handed over, until now.
     fn losses(&mut self) -> Losses {

@@ -162,6 +162,7 @@ impl Header {
                 captured,
                 original,
                 link: self.link,
+                interface: 0,
             });
             place.advance(record);
         }

@@ -4,9 +4,12 @@
 //! the nanosecond (finer ones are rounded down). Standard: draft-ietf-opsawg-pcapng. A block that
 //! is damaged inside is noted and passed by its length; a length that cannot be ends the walk.
 
+use std::sync::Arc;
+
 use super::walk::{Found, Order, Place, Stop};
 use super::{LinkType, Packet};
 use crate::bytes::Reader;
+use crate::fact::value;
 use crate::time::{SECOND, Time};
 
 const BLOCK_SECTION: u32 = 0x0a0d_0d0a;
@@ -32,6 +35,7 @@ const ENHANCED_FIXED_BYTES: usize = 20;
 const SIMPLE_FIXED_BYTES: usize = 4;
 
 const OPTION_END: u16 = 0;
+const OPTION_NAME: u16 = 2;
 const OPTION_TSRESOL: u16 = 9;
 const OPTION_TSOFFSET: u16 = 14;
 
@@ -62,6 +66,8 @@ struct Interface {
     snap: u32,
     scale: Scale,
     offset_seconds: i64,
+    /// Of all sections.
+    number: u32,
 }
 
 /// The section that is being read.
@@ -72,6 +78,8 @@ struct Section {
     foreign: bool,
     interfaces: Vec<Interface>,
     interfaces_beyond: bool,
+    /// Names of interfaces of this and earlier sections.
+    names: Vec<Option<Arc<str>>>,
 }
 
 /// The state of a walk over a pcapng file.
@@ -138,6 +146,11 @@ impl Pcapng {
         Stop::Full
     }
 
+    /// The name of an interface, by its number among those of all sections.
+    pub(crate) fn interface(&self, number: u32) -> Option<Arc<str>> {
+        self.section.as_ref()?.names.get(number as usize)?.clone()
+    }
+
     /// Reads the head of a section, which alone tells the byte order of its own length.
     fn start_section(&mut self, place: &Place<'_>, found: &mut Found<'_>) -> Result<(), Stop> {
         let rest = place.rest();
@@ -150,7 +163,9 @@ impl Pcapng {
             found.flaws.note(place.offset(), || "a section header without a byte order".to_owned());
             return Err(Stop::Broken);
         };
-        self.section = Some(Section { order, foreign: false, interfaces: Vec::new(), interfaces_beyond: false });
+        let names = self.section.take().map(|section| section.names).unwrap_or_default();
+        let interfaces = Vec::new();
+        self.section = Some(Section { order, foreign: false, interfaces, interfaces_beyond: false, names });
         Ok(())
     }
 }
@@ -231,6 +246,7 @@ impl Section {
             captured,
             original,
             link: interface.link,
+            interface: interface.number,
         })
     }
 
@@ -256,6 +272,7 @@ impl Section {
             captured,
             original,
             link: interface.link,
+            interface: interface.number,
         })
     }
 
@@ -287,13 +304,18 @@ impl Section {
                 false => Err(Bad::TooManyInterfaces),
             };
         }
-        let mut interface = Interface { link: LinkType(0), snap: 0, scale: SCALE_DEFAULT, offset_seconds: 0 };
-        let result = self.describe(&mut interface, body);
+        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        let mut interface = Interface { link: LinkType(0), snap: 0, scale: SCALE_DEFAULT, offset_seconds: 0, number };
+        let mut name = None;
+        let result = self.describe(&mut interface, &mut name, body);
         self.interfaces.push(interface);
+        if self.names.len() < INTERFACES_MAX {
+            self.names.push(name);
+        }
         result
     }
 
-    fn describe(&self, interface: &mut Interface, body: &[u8]) -> Result<(), Bad> {
+    fn describe(&self, interface: &mut Interface, name: &mut Option<Arc<str>>, body: &[u8]) -> Result<(), Bad> {
         let Some(([k0, k1, _, _, s0, s1, s2, s3], options)) = body.split_first_chunk::<8>() else {
             return Err(Bad::Short);
         };
@@ -320,6 +342,7 @@ impl Section {
                 (OPTION_TSRESOL | OPTION_TSOFFSET, _) => {
                     return Err(Bad::Option("an interface option of the wrong length"));
                 }
+                (OPTION_NAME, value) => *name = Some(value::escaped(value).into()),
                 _ => {}
             }
         }

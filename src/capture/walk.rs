@@ -4,6 +4,8 @@
 //! whole record, damage, and why the walk stopped. Nothing is copied and nothing is kept but the
 //! state of the file format, so a piece of a stream can be walked where the one before ended.
 
+use std::sync::Arc;
+
 use super::pcap::{self, Pcap};
 use super::pcapng::{self, Pcapng};
 use super::{Packet, compressed, mapped};
@@ -194,6 +196,14 @@ impl Walker {
         match self {
             Walker::Pcap(pcap) => pcap.walk(place, found),
             Walker::Pcapng(pcapng) => pcapng.walk(place, found),
+        }
+    }
+
+    /// The name of an interface, where the format tells it.
+    pub(crate) fn interface(&self, number: u32) -> Option<Arc<str>> {
+        match self {
+            Walker::Pcap(_) => None,
+            Walker::Pcapng(pcapng) => pcapng.interface(number),
         }
     }
 }

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use super::RunArgs;
 use crate::metrics;
 use crate::output::{Age, Rotate, Target, parse_keep_bytes, parse_size};
+use crate::policy;
 use crate::sandbox::{Mode, Plan};
 
 /// `bordertap live`.
@@ -117,8 +118,10 @@ pub enum Sandbox {
 impl LiveArgs {
     /// What is still needed once everything is open.
     pub fn plan(&self) -> Plan {
-        let RunArgs { judge, outputs, .. } = &self.run;
-        let given = [&judge.policy, &judge.signatures.signatures, &judge.country_db, &judge.asn_db];
+        let RunArgs { judge, outputs, baseline, .. } = &self.run;
+        // A preset is no file.
+        let policy = judge.policy.as_ref().filter(|path| policy::preset(path).is_none()).cloned();
+        let given = [&policy, baseline, &judge.signatures.signatures, &judge.country_db, &judge.asn_db];
         // How many cores it may use stands there.
         let cores = PathBuf::from("/sys/fs/cgroup");
         let read = given.into_iter().flatten().cloned().chain(self.key_file()).chain([cores]);
@@ -216,6 +219,11 @@ mod tests {
         let (given, system) = plan.read.split_at(2);
         assert_eq!(given, [Path::new("/p/policy.toml"), Path::new("/g/asn.mmdb")]);
         assert!(system.iter().all(|path| path.starts_with("/sys")), "{system:?}");
+        let line = "bordertap live -i eth1 --policy eu";
+        let Command::Live(args) = <Cli as clap::Parser>::try_parse_from(line.split(' ')).unwrap().command else {
+            panic!("{line}")
+        };
+        assert!(args.plan().read.iter().all(|path| path.starts_with("/sys")), "a preset is no file");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::{Collector, GISTS_MAX, Gathered, Gists, ROLLUPS_MAX, Remembered, Roll
 use crate::merge::{self, Map, Merge};
 use crate::place::Places;
 use crate::policy::Policy;
+use crate::record::Baseline;
 use crate::record::spool::Spool;
 use crate::record::{Gist, Rollup, RollupKey};
 use crate::run::Turned;
@@ -27,6 +28,8 @@ pub struct Judging {
     pub places: Arc<Places>,
     /// Homes, inside prefixes, exemptions.
     pub policy: Arc<Policy>,
+    /// What was known before, where that is asked.
+    pub baseline: Option<Arc<Baseline>>,
 }
 
 /// Where it lies for all workers.

@@ -23,7 +23,7 @@ use bordertap::service::{self, Grave, Service, Wishes};
 use bordertap::tui;
 use bordertap::view::{self, Board};
 
-use super::{Failure, Log, conclude, judge, outputs, progress_bar, status, to, workers};
+use super::{Failure, Log, conclude, judge_beside, outputs, progress_bar, status, to, workers};
 
 /// Time between two turns of a sensor.
 const TURN: Duration = Duration::from_secs(1);
@@ -56,6 +56,9 @@ const NO_XDP: &str = "there is no capture through AF_XDP: it takes packets away 
 kernel's time nor the VLAN tag that a card takes out, and leaves both directions of a flow where the card \
 puts them; use --capture ring";
 
+const NO_EVIDENCE: &str = "live does not keep the packets behind findings: capture to files (tcpdump -w, dumpcap) and give \
+these to bordertap scan --evidence";
+
 pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     let how = Listen {
         interfaces: &args.interfaces,
@@ -78,7 +81,10 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         return Err(Failure::Usage("--tui has the terminal: records cannot go to standard output".to_owned()));
     }
     outputs::check_live(&run.outputs.formats)?;
-    let judging = judge(&run.judge)?;
+    if run.evidence.evidence.is_some() {
+        return Err(Failure::Usage(NO_EVIDENCE.to_owned()));
+    }
+    let judging = judge_beside(run)?;
     let knowledge = match &args.state {
         Some(folder) => service::restore(folder, &judging.signatures).map_err(Failure::Useless)?,
         None => Knowledge::default(),
@@ -133,7 +139,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         wishes,
         reload: &|| {
             notify.borrow().reloading();
-            let judging = judge(&run.judge).map_err(|failure| failure.to_string());
+            let judging = judge_beside(run).map_err(|failure| failure.to_string());
             notify.borrow().ready();
             judging
         },

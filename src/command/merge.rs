@@ -1,16 +1,12 @@
 //! `bordertap merge`.
 
-use std::fs;
 use std::path::Path;
 
 use bordertap::again::{self, MergeError, Merged, Named};
 use bordertap::cli::{JudgeArgs, MergeArgs};
-use bordertap::report::{Report, text};
+use bordertap::report::{self, text};
 
 use super::{Failure, Log, judge_with, outputs, status, write_records, write_report};
-
-/// Bytes of a report that is read.
-const REPORT_BYTES_MAX: u64 = 4 << 30;
 
 pub(crate) fn merge(args: &MergeArgs, log: &Log) -> Result<u8, Failure> {
     outputs::check_reports(&args.outputs)?;
@@ -29,7 +25,7 @@ pub(crate) fn merge(args: &MergeArgs, log: &Log) -> Result<u8, Failure> {
     }
     write_records(&args.outputs, &report)?;
     write_report(&args.outputs, &args.talk, &report)?;
-    Ok(match (args.fail_on_finding && report.leaves(), report.header.damage.is_empty()) {
+    Ok(match (args.fail_on_finding && report.alerts(), report.header.damage.is_empty()) {
         (true, _) => status::FINDING,
         (false, false) => status::DAMAGED,
         (false, true) => 0,
@@ -38,15 +34,8 @@ pub(crate) fn merge(args: &MergeArgs, log: &Log) -> Result<u8, Failure> {
 
 /// A report from a file.
 fn read(path: &Path) -> Result<Named, Failure> {
-    let name = path.display().to_string();
-    let useless = |reason: String| Failure::Useless(format!("{name}: {reason}"));
-    let size = fs::metadata(path).map_err(|error| useless(error.to_string()))?.len();
-    if size > REPORT_BYTES_MAX {
-        return Err(useless(format!("{size} bytes are more than the {REPORT_BYTES_MAX} that a report may have")));
-    }
-    let text = fs::read_to_string(path).map_err(|error| useless(error.to_string()))?;
-    let report: Report = serde_json::from_str(&text).map_err(|error| useless(format!("not a report: {error}")))?;
-    Ok(Named { name, report })
+    let report = report::read::read(path).map_err(|error| Failure::Useless(error.to_string()))?;
+    Ok(Named { name: path.display().to_string(), report })
 }
 
 /// The home that is meant: what was typed, else that of the reports.

@@ -5,28 +5,37 @@ use std::time::Instant;
 use bordertap::capture::{Inputs, Source};
 use bordertap::cli::{RunArgs, ScanArgs};
 use bordertap::collect::Judging;
+use bordertap::evidence::Wish;
 use bordertap::report::{Report, text};
 use bordertap::scan::{Scan, Scanned};
 
 use super::outputs::write_all;
-use super::{Failure, Log, conclude, judge, progress_bar, workers};
+use super::{Failure, Log, conclude, judge_beside, progress_bar, verify, workers};
 
 pub(crate) fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
-    let judge = judge(&args.run.judge)?;
+    let judge = judge_beside(&args.run)?;
+    let wish = verify::wish(&args.run, &args.inputs, &judge)?;
     let filter = args.run.filter.as_deref();
     let mut inputs = Inputs::open(&args.inputs, filter).map_err(|e| Failure::Usage(e.to_string()))?;
-    read(&mut inputs, &args.inputs, &args.run, judge, log)
+    read(&mut inputs, &args.inputs, &args.run, judge, wish, log)
 }
 
 /// Reads a source to its end and writes what was asked for.
-fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judging, log: &Log) -> Result<u8, Failure> {
+fn read(
+    source: &mut dyn Source,
+    names: &[String],
+    args: &RunArgs,
+    judging: Judging,
+    wish: Option<Wish>,
+    log: &Log,
+) -> Result<u8, Failure> {
     let bar = progress_bar(&args.talk, source.progress().1);
     let scan = Scan {
-        judging,
+        judging: judging.clone(),
         workers: workers(args),
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
         packets_max: args.count.unwrap_or(u64::MAX),
-        keep_flows: args.outputs.needs_flows(),
+        keep_flows: args.outputs.needs_flows() || wish.is_some(),
         mergeable: args.outputs.json.is_some(),
         filter: args.filter.clone(),
     };
@@ -41,7 +50,12 @@ fn read(source: &mut dyn Source, names: &[String], args: &RunArgs, judging: Judg
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    let Scanned { report, flows, damage, .. } = scanned;
-    let write = |report: &Report| write_all(&args.outputs, &args.talk, report, flows);
+    let Scanned { report, mut flows, damage, .. } = scanned;
+    let write = |report: &Report| {
+        if let Some(wish) = &wish {
+            verify::write(wish, report, &mut flows, names, &judging, log)?;
+        }
+        write_all(&args.outputs, &args.talk, report, flows)
+    };
     conclude(args.into(), &report, &damage, write, log)
 }

@@ -42,7 +42,7 @@ pub(crate) fn signatures(command: &SignatureCommand) -> Result<u8, Failure> {
 }
 
 pub(crate) fn places(args: &WhereArgs) -> Result<u8, Failure> {
-    let Judging { signatures, places, policy } = judge(&args.judge)?;
+    let Judging { signatures, places, policy, .. } = judge(&args.judge)?;
     let lines = args.what.iter().map(|what| scan::place_of(what, &signatures, &places, &policy)).collect::<Vec<_>>();
     to(Path::new("-"), |out| lines.iter().try_for_each(|text| out.write_all(text.as_bytes())))?;
     Ok(0)

@@ -16,7 +16,7 @@ mod links;
 mod tunnels;
 
 fn packet(bytes: &[u8], link: LinkType) -> Packet {
-    Packet { time: Time(7), start: 0, captured: bytes.len() as u32, original: bytes.len() as u32, link }
+    Packet { time: Time(7), start: 0, captured: bytes.len() as u32, original: bytes.len() as u32, link, interface: 0 }
 }
 
 fn read(bytes: &[u8], link: LinkType) -> Result<Segment, Reason> {

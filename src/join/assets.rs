@@ -281,9 +281,12 @@ pub(super) fn list(
         .into_iter()
         .map(|((host, vendor), ship)| {
             let total = totals.get(&host).cloned().unwrap_or_default();
+            let ip = host.to_string();
             Asset {
-                ip: host.to_string(),
+                new: context.baseline.map(|baseline| !baseline.has_asset(&ip, &vendor)),
+                ip,
                 mac: neighbours.mac(host).map(|mac| value::mac(&mac)),
+                site: context.policy.site_of(host).map(str::to_owned),
                 vendor,
                 product: ship.product,
                 model: ship.model,

@@ -19,8 +19,8 @@ use crate::collect::Rollups;
 use crate::fact::{Facts, Seen, Side, value};
 use crate::merge::{Map, Merge, Tally};
 use crate::parse::dns;
-use crate::place::{Basis, Place, Region};
-use crate::policy::{CrossingInput, Direction, Location, crossing};
+use crate::place::Place;
+use crate::policy::{Case, CrossingInput, Direction, Location, crossing, exemption_text};
 use crate::record::{
     AsNumber, Channel, CountryBytes, Destination, Evidence, Finding, FindingAsset, Gist, Loss, Rollup, RollupKey,
     Schedule, Starts, Volume,
@@ -177,6 +177,41 @@ struct Finder<'a> {
     sums: Sums,
 }
 
+/// The finding that a rollup belongs to, the condition that made it one, and how its name is known.
+struct Told {
+    group: Group,
+    when: Option<u32>,
+    domain_basis: Option<&'static str>,
+}
+
+/// Tells of flows one by one which finding they belong to.
+pub struct Attribution<'a>(Finder<'a>);
+
+/// What is known of a flow that belongs to a finding.
+pub struct Attributed {
+    /// Id of the finding.
+    pub id: String,
+    /// Its name is known from a DNS answer.
+    pub name_from_dns: bool,
+    /// The condition that made it the channel.
+    pub when: Option<u32>,
+}
+
+impl<'a> Attribution<'a> {
+    /// By what the whole input taught about hosts and names.
+    pub fn new(hosts: &'a Map<IpAddr, Identified>, names: &'a NameBook, context: Context<'a>) -> Attribution<'a> {
+        static NOTHING: Sums = Sums::new();
+        let view = View { hosts, names, context };
+        Attribution(Finder { settled: &NOTHING, view, scratch: Scratch::default(), sums: Sums::new() })
+    }
+
+    /// The finding of a flow, given as a rollup of its own.
+    pub fn of(&mut self, key: &RollupKey, gist: &Gist, rollup: &Rollup) -> Option<Attributed> {
+        let Told { group, when, domain_basis } = self.0.tell(key, gist, rollup)?;
+        Some(Attributed { id: group.id(), name_from_dns: domain_basis == Some(NAME_FROM_DNS), when })
+    }
+}
+
 impl<'a> Finder<'a> {
     /// Takes another part's sums in.
     fn merge(mut self, other: Finder<'a>) -> Finder<'a> {
@@ -194,33 +229,7 @@ impl<'a> Finder<'a> {
     }
 
     fn add(&mut self, key: &RollupKey, gist: &Gist, rollup: &Rollup) {
-        let host = self.view.hosts.get(&key.host);
-        // Somebody who opens an appliance's page is not the appliance.
-        if gist.remote_inside && !gist.via_proxy && host.is_none() {
-            return;
-        }
-        let from_dns = gist.name.is_none();
-        // Most hosts are nobody's appliance and most flows no channel.
-        if gist.candidates.is_empty() && host.is_none() && !from_dns {
-            return;
-        }
-        let (domain, domain_basis) = self.name(key, gist, rollup);
-        let when = self.channel(key, gist, domain, domain_basis, host);
-        if when.is_none() && !host.is_some_and(|host| self.is_worth_telling(key, gist, host)) {
-            return;
-        }
-        let domain = domain.map(str::to_owned);
-        let channel = when.and_then(|w| self.view.context.signatures.when(w));
-        let region = channel.and_then(|c| c.when.region);
-        let address = key.remote.filter(|_| !gist.via_proxy).or_else(|| rollup.addresses().next());
-        let place = self.view.context.places.decide(region, address, self.view.context.policy.homes());
-        let group = Group {
-            host: key.host,
-            channel: channel.map(|c| c.entry.id.clone()),
-            domain,
-            country: country_text(&place),
-            outbound: gist.outbound(),
-        };
+        let Some(Told { group, when, domain_basis }) = self.tell(key, gist, rollup) else { return };
         let name_only = key.remote.is_none();
         if name_only && is_seen_for_real(&group, [&self.sums, self.settled]) {
             return;
@@ -236,6 +245,38 @@ impl<'a> Finder<'a> {
             name_only,
         };
         self.put(group, part);
+    }
+
+    /// Which finding a rollup belongs to; none when it is nobody's.
+    fn tell(&mut self, key: &RollupKey, gist: &Gist, rollup: &Rollup) -> Option<Told> {
+        let host = self.view.hosts.get(&key.host);
+        // Somebody who opens an appliance's page is not the appliance.
+        if gist.remote_inside && !gist.via_proxy && host.is_none() {
+            return None;
+        }
+        let from_dns = gist.name.is_none();
+        // Most hosts are nobody's appliance and most flows no channel.
+        if gist.candidates.is_empty() && host.is_none() && !from_dns {
+            return None;
+        }
+        let (domain, domain_basis) = self.name(key, gist, rollup);
+        let when = self.channel(key, gist, domain, domain_basis, host);
+        if when.is_none() && !host.is_some_and(|host| self.is_worth_telling(key, gist, host)) {
+            return None;
+        }
+        let domain = domain.map(str::to_owned);
+        let channel = when.and_then(|w| self.view.context.signatures.when(w));
+        let region = channel.and_then(|c| c.when.region);
+        let address = key.remote.filter(|_| !gist.via_proxy).or_else(|| rollup.addresses().next());
+        let place = self.view.context.places.decide(region, address, self.view.context.policy.homes());
+        let group = Group {
+            host: key.host,
+            channel: channel.map(|c| c.entry.id.clone()),
+            domain,
+            country: place.country_text(self.view.context.policy.homes()),
+            outbound: gist.outbound(),
+        };
+        Some(Told { group, when, domain_basis })
     }
 
     /// Whether the client had asked for the very name that the hello shows and went to the address
@@ -322,15 +363,27 @@ impl<'a> Finder<'a> {
             why.push("The name comes from a DNS answer before the flow, not from the flow itself.".to_owned());
         }
         let data: Vec<&str> = channel.data.iter().map(String::as_str).collect();
-        let (severity, exempt) =
-            self.view.context.policy.severity(&channel.id, &channel.function, &data, crossing, rollup.span.last);
-        why.extend(exempt);
+        let months = rollup.by_month.iter().map(|(_, volume)| volume.bytes_out.0);
+        let judged = self.view.context.policy.judge(&Case {
+            channel: &channel.id,
+            function: &channel.function,
+            data: &data,
+            crossing,
+            asset: group.host,
+            country: group.country.as_deref(),
+            domain: group.domain.as_deref(),
+            last_seen: rollup.span.last,
+            month_bytes_out: months.max().unwrap_or(0),
+        });
+        why.extend(judged.exemption.as_ref().map(exemption_text));
         let first = sum.addresses.iter().next();
         let as_ = first
             .and_then(|address| self.view.context.places.asn(*address))
             .map(|(number, organization)| AsNumber { number, organization });
+        let id = group.id();
         let finding = Finding {
-            id: group.id(),
+            new: self.view.context.baseline.map(|baseline| !baseline.has_finding(&id)),
+            id,
             asset,
             channel,
             destination: Destination {
@@ -366,7 +419,9 @@ impl<'a> Finder<'a> {
                 truncated: unseen.truncated.0,
                 evicted: unseen.evicted.0,
             },
-            severity: severity.name().to_owned(),
+            severity: judged.severity.name().to_owned(),
+            alert: judged.alert,
+            exemption: judged.exemption,
             why,
         };
         (finding, known)
@@ -428,8 +483,9 @@ impl<'a> Finder<'a> {
     ) -> (FindingAsset, Option<Known>) {
         let mac = neighbours.mac(group.host).map(|mac| value::mac(&mac));
         let ip = group.host.to_string();
+        let site = self.view.context.policy.site_of(group.host).map(str::to_owned);
         if let Some(ship) = self.view.hosts.get(&group.host).and_then(|h| h.vendors.get(&channel.vendor)) {
-            return (found_asset(ip, mac, channel, ship), None);
+            return (found_asset(ip, mac, site, channel, ship), None);
         }
         let seen = sum.rollup.first.0.map(|(seen, ())| seen).unwrap_or_default();
         let evidence = Evidence {
@@ -442,7 +498,7 @@ impl<'a> Finder<'a> {
             packet: seen.packet,
         };
         let ship = assets::by_channel(&channel.product, evidence);
-        let asset = found_asset(ip, mac, channel, &ship);
+        let asset = found_asset(ip, mac, site, channel, &ship);
         // A weak name (a vendor's whole domain), a question alone or a page that somebody opens makes no appliance.
         let by_people = Function::from_word(&channel.function).is_none_or(Function::is_opened_by_people);
         let known = channel.confidence >= CONFIDENCE_ENOUGH && !sum.name_only && !by_people;
@@ -457,10 +513,17 @@ fn schedule(starts: &Starts) -> Schedule {
     }
 }
 
-fn found_asset(ip: String, mac: Option<String>, channel: &Channel, ship: &Vendorship) -> FindingAsset {
+fn found_asset(
+    ip: String,
+    mac: Option<String>,
+    site: Option<String>,
+    channel: &Channel,
+    ship: &Vendorship,
+) -> FindingAsset {
     FindingAsset {
         ip,
         mac,
+        site,
         vendor: channel.vendor.clone(),
         product: ship.product.clone(),
         confidence: ship.confidence,
@@ -481,16 +544,6 @@ impl Merge for Sum {
         self.via_proxy &= other.via_proxy;
         self.hidden &= other.hidden;
         self.name_only &= other.name_only;
-    }
-}
-
-/// What is printed as the country of a place: what the vendor declares, else what the database says.
-/// A name without a fixed place has none, whichever of its addresses was seen.
-fn country_text(place: &Place) -> Option<String> {
-    match place.declared {
-        Some(Region::Any) => None,
-        Some(region) if place.basis == Basis::Declared => Some(region.name().to_owned()),
-        _ => place.country.map(|country| country.to_string()),
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Group {
     members: &'static str,
     /// What says who is a member.
     pub source: &'static str,
+    /// Since when these are its members.
+    pub since: &'static str,
 }
 
 impl Group {
@@ -75,41 +77,71 @@ impl Group {
     }
 }
 
-/// Every group that a region may name.
+/// Every group that a region or a home may name.
 pub static GROUPS: &[Group] = &[
     Group {
         name: "EU",
         members: "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK",
         source: "Treaty on European Union, article 52; european-union.europa.eu, EU countries",
+        since: "2020-02-01",
     },
     Group {
         name: "EEA",
         members: "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK",
         source: "Agreement on the European Economic Area; efta.int, EEA",
+        since: "2020-02-01",
     },
-    Group { name: "EFTA", members: "CH IS LI NO", source: "EFTA Convention; efta.int, the EFTA states" },
+    Group {
+        name: "EFTA",
+        members: "CH IS LI NO",
+        source: "EFTA Convention; efta.int, the EFTA states",
+        since: "1995-01-01",
+    },
     Group {
         name: "GCC",
         members: "AE BH KW OM QA SA",
         source: "Charter of the Gulf Cooperation Council, article 5; gcc-sg.org",
+        since: "1981-05-25",
     },
     Group {
         name: "ASEAN",
         members: "BN ID KH LA MM MY PH SG TH TL VN",
         source: "ASEAN Charter, article 4, and the accession of Timor-Leste in October 2025; asean.org",
+        since: "2025-10-26",
     },
     Group {
         name: "USMCA",
         members: "CA MX US",
         source: "Agreement between the United States, Mexico and Canada of 2018, in force since July 2020",
+        since: "2020-07-01",
     },
-    Group { name: "EAEU", members: "AM BY KG KZ RU", source: "Treaty on the Eurasian Economic Union; eaeunion.org" },
+    Group {
+        name: "EAEU",
+        members: "AM BY KG KZ RU",
+        source: "Treaty on the Eurasian Economic Union; eaeunion.org",
+        since: "2015-08-12",
+    },
 ];
 
 /// The members of a group, sorted; `None` when there is no group of this name.
 pub fn group_members(name: &str) -> Option<Vec<Country>> {
     let group = GROUPS.iter().find(|g| g.name == name)?;
     Some(group.members().collect())
+}
+
+/// Countries in few words: a group in place of its members where all of them are there, the largest group first.
+pub fn in_few_words(countries: &[Country]) -> Vec<&str> {
+    let mut groups: Vec<&Group> = GROUPS.iter().filter(|g| g.members().all(|c| countries.contains(&c))).collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.members.len()));
+    let mut named: Vec<&Group> = Vec::new();
+    for group in groups {
+        // For one more country its own code says more.
+        if group.members().filter(|country| !named.iter().any(|other| other.contains(*country))).count() > 1 {
+            named.push(group);
+        }
+    }
+    let single = countries.iter().filter(|country| !named.iter().any(|group| group.contains(**country)));
+    named.iter().map(|group| group.name).chain(single.map(Country::code)).collect()
 }
 
 /// Where a channel goes, as its signature declares it.
@@ -202,6 +234,7 @@ mod tests {
             assert_eq!(group.members.len(), group.members().count() * 3 - 1);
             assert!(group.members().zip(group.members().skip(1)).all(|(a, b)| a < b));
             assert!(!group.source.is_empty());
+            assert!(group.since.parse::<jiff::civil::Date>().is_ok(), "{}", group.name);
         }
         let eu = group_members("EU").unwrap();
         let eea = group_members("EEA").unwrap();
@@ -209,6 +242,30 @@ mod tests {
         assert_eq!(more, ["IS", "LI", "NO"]);
         assert!(!eu.contains(&Country::from_word("GB").unwrap()));
         assert!(group_members("eu").is_none());
+    }
+
+    #[test]
+    fn many_countries_are_few_words() {
+        let words = |words: &[&str]| -> Vec<Country> {
+            let each = words.iter().flat_map(|word| match group_members(word) {
+                Some(members) => members,
+                None => Country::from_word(word).into_iter().collect(),
+            });
+            each.collect()
+        };
+        for (given, expected) in [
+            (&["CN"][..], &["CN"][..]),
+            (&["CN", "HK"], &["CN", "HK"]),
+            (&["EU"], &["EU"]),
+            (&["EU", "IS", "LI", "NO"], &["EEA"]),
+            (&["RE", "EEA"], &["EEA", "RE"]),
+            (&["EEA", "CH"], &["EEA", "CH"]),
+            (&["GCC", "EFTA"], &["GCC", "EFTA"]),
+            (&["DE", "FR"], &["DE", "FR"]),
+            (&[], &[]),
+        ] {
+            assert_eq!(in_few_words(&words(given)), expected, "{given:?}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod special;
 #[cfg(test)]
 mod tests;
 
-pub use countries::{Country, GROUPS, Group, Region, group_members};
+pub use countries::{Country, GROUPS, Group, Region, group_members, in_few_words};
 pub use database::{DATABASE_BYTES_MAX, Database, DatabaseError, Wanted};
 pub use prefix::{Prefix, PrefixError, PrefixMap, PrefixSet};
 pub use special::{ANYCAST, Anycast, Carrier, Reach, SPECIAL, Special, anycast_of, carried, is_no_host, special};
@@ -60,6 +60,24 @@ pub enum Basis {
     Special,
     /// Nobody knows.
     Unknown,
+}
+
+impl Place {
+    /// What is printed as the country: what the vendor declares, else what the database says. Of a declared group of which
+    /// only a part is home, the country that the address narrows it down to. A name without a fixed place has none,
+    /// whichever of its addresses was seen.
+    pub fn country_text(&self, homes: &[Country]) -> Option<String> {
+        let looked_up = self.country.map(|country| country.to_string());
+        match self.declared.filter(|region| self.basis == Basis::Declared || *region == Region::Any) {
+            None => looked_up,
+            Some(Region::Any) => None,
+            Some(Region::Group(group)) if homes.iter().any(|home| group.contains(*home)) => {
+                let all_home = group.members().all(|country| homes.contains(&country));
+                looked_up.filter(|_| !all_home).or_else(|| Some(group.name.to_owned()))
+            }
+            Some(region) => Some(region.name().to_owned()),
+        }
+    }
 }
 
 impl Basis {
@@ -228,7 +246,8 @@ impl Places {
     }
 
     /// The place of a far end. `address` is `None` when only a name is known, and when the flow
-    /// went to a proxy: the proxy's address says nothing about where the name is served.
+    /// went to a proxy: the proxy's address says nothing about where the name is served. Without any
+    /// home nothing stands at home or abroad.
     pub fn decide(&self, declared: Option<Region>, address: Option<IpAddr>, homes: &[Country]) -> Place {
         let found = address.map(|a| self.look_up(a));
         let mut place = match &found {
@@ -247,6 +266,10 @@ impl Places {
             }
             Some(Region::Country(country)) => declare_country(&mut place, country, homes),
             Some(Region::Group(group)) => declare_group(&mut place, group, homes),
+        }
+        if homes.is_empty() && place.standing != Standing::Special {
+            (place.standing, place.disagree) = (Standing::Unknown, false);
+            place.notes.push("No home is set: where it is is told, whether it left is not asked.".into());
         }
         place
     }
@@ -406,22 +429,30 @@ fn declare_country(place: &mut Place, country: Country, homes: &[Country]) {
 fn declare_group(place: &mut Place, group: &'static Group, homes: &[Country]) {
     let looked_up = place.looked_up.filter(|_| !place.anycast);
     let home_inside = homes.iter().any(|h| group.contains(*h));
+    // Wherever in the group it is, it is at home.
+    let all_home = group.members().all(|c| homes.contains(&c));
     place.basis = Basis::Declared;
     place.notes.push(format!("The vendor says {}.", served(Region::Group(group))));
-    place.standing = match looked_up {
+    let narrowed = looked_up.filter(|c| group.contains(*c));
+    place.standing = match narrowed {
         _ if !home_inside => Standing::Foreign,
-        // The address narrows the vendor's word down.
-        Some(country) if group.contains(country) => standing(country, homes),
-        _ => Standing::Unknown,
+        _ if all_home => Standing::Home,
+        Some(country) => standing(country, homes),
+        None => Standing::Unknown,
     };
-    place.country = looked_up.filter(|c| group.contains(*c));
-    place.confidence = match looked_up {
-        Some(country) if group.contains(country) => confidence::AGREED,
-        Some(other) => {
+    place.country = narrowed;
+    place.confidence = match (looked_up, narrowed) {
+        // Which country of the group it is matters, and only the database says that.
+        (_, Some(country)) if home_inside && !all_home => {
+            place.notes.push(format!("The address database says {country}, which is in the {}.", group.name));
+            place.confidence
+        }
+        (_, Some(_)) => confidence::AGREED,
+        (Some(other), None) => {
             place.notes.push(format!("The address database says {other}; the vendor's page says {}.", group.name));
-            place.disagree = true;
+            place.disagree = !(all_home && homes.contains(&other));
             confidence::DISPUTED
         }
-        None => confidence::DECLARED,
+        (None, None) => confidence::DECLARED,
     };
 }

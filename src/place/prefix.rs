@@ -52,6 +52,12 @@ impl Prefix {
         (self.base, self.base | below(self.length))
     }
 
+    /// Whether an address lies in it.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let (first, last) = self.range();
+        (first..=last).contains(&key(address))
+    }
+
     /// First and last address of the block.
     pub fn ends(&self) -> (IpAddr, IpAddr) {
         let (first, last) = self.range();

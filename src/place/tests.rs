@@ -377,6 +377,59 @@ mod decisions {
         assert_eq!((open.standing, open.disagree), (Standing::Unknown, true));
     }
 
+    fn members(words: &[&str]) -> Vec<Country> {
+        words.iter().flat_map(|w| group_members(w).unwrap_or_else(|| vec![country(w)])).collect()
+    }
+
+    /// Region, address, homes; where it stands, whether sources differ, the country that is told, how sure.
+    #[test]
+    fn a_group_that_is_home_in_part_or_as_a_whole() {
+        let places = Places::builtin();
+        for (region, at, homes, standing, disagree, told, sure) in [
+            // Germany is home: which country of the EU it is matters, and the address alone says it.
+            ("EU", Some("18.196.0.1"), &["DE"][..], Standing::Home, false, "DE", confidence::ADDRESS),
+            ("EU", Some("18.196.0.1"), &["FR"], Standing::Foreign, false, "DE", confidence::ADDRESS),
+            ("EU", None, &["DE"], Standing::Unknown, false, "EU", confidence::DECLARED),
+            ("EU", Some("16.162.0.1"), &["DE"], Standing::Unknown, true, "EU", confidence::DISPUTED),
+            // The whole EU is home: wherever in it, it is at home.
+            ("EU", Some("18.196.0.1"), &["EU"], Standing::Home, false, "EU", confidence::AGREED),
+            ("EU", None, &["EU"], Standing::Home, false, "EU", confidence::DECLARED),
+            ("EU", None, &["EEA"], Standing::Home, false, "EU", confidence::DECLARED),
+            ("EU", Some("16.162.0.1"), &["EU"], Standing::Home, true, "EU", confidence::DISPUTED),
+            ("EU", Some("16.162.0.1"), &["EU", "HK"], Standing::Home, false, "EU", confidence::DISPUTED),
+            // The vendor's group is wider than home.
+            ("EEA", None, &["EU"], Standing::Unknown, false, "EEA", confidence::DECLARED),
+            ("EEA", Some("18.196.0.1"), &["EU"], Standing::Home, false, "DE", confidence::ADDRESS),
+            // No home in it.
+            ("EU", Some("18.196.0.1"), &["CN"], Standing::Foreign, false, "EU", confidence::AGREED),
+        ] {
+            let homes = members(homes);
+            let place = places.decide(Region::from_word(region), at.map(address), &homes);
+            let case = format!("{region} {at:?} {homes:?}");
+            assert_eq!((place.standing, place.disagree), (standing, disagree), "{case}");
+            assert_eq!(place.country_text(&homes).as_deref(), Some(told), "{case}");
+            assert_eq!(place.confidence, sure, "{case}");
+        }
+    }
+
+    #[test]
+    fn without_a_home_nothing_is_at_home_or_abroad() {
+        for (region, at) in [
+            (None, Some("18.196.0.1")),
+            (Some("US"), Some("18.196.0.1")),
+            (Some("EU"), None),
+            (Some("any"), Some("18.196.0.1")),
+            (None, Some("8.8.8.8")),
+        ] {
+            let place = decide(region, at, &[]);
+            assert_eq!((place.standing, place.disagree), (Standing::Unknown, false), "{region:?} {at:?}");
+            let last = place.notes.last().map(String::as_str);
+            assert_eq!(last, Some("No home is set: where it is is told, whether it left is not asked."));
+        }
+        assert_eq!(decide(None, Some("18.196.0.1"), &[]).country, Some(country("DE")));
+        assert_eq!(decide(None, Some("10.1.2.3"), &[]).standing, Standing::Special);
+    }
+
     #[test]
     fn special_addresses_are_never_foreign() {
         for declared in [None, Some("any"), Some("US"), Some("EU")] {

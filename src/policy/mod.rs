@@ -7,25 +7,43 @@
 //!
 //! | key | value | without it |
 //! |---|---|---|
-//! | `home` | array of ISO 3166-1 alpha-2 codes | `["CN"]`; HK, MO and TW are codes of their own |
+//! | `home` | array of ISO 3166-1 alpha-2 codes and groups (`EU`, `EEA`, …); empty: there is no home and nothing is called leaving | `["CN"]`; HK, MO and TW are codes of their own |
 //! | `inside` | array of prefixes that are ours; replaces the default | RFC 1918, RFC 6598, RFC 4193, link-local |
-//! | `[[exempt]]` | a channel that is known and accepted: `channel`, `reason`, and `until`, a date that is the last day (UTC, packet time) | none |
+//! | `[[exempt]]` | a channel that is known and accepted: `channel`, `owner`, `reason`, and `until`, a date that is the last day (UTC, packet time); only for what `site`, `asset`, `country`, `domain` name, where they stand | none |
 //! | `[[site]]` | a part of the network: `name`, `prefixes`; the longest prefix counts | none |
 //! | `[severity]` | a function of channels, or `unexplained`, = `high`, `medium`, `low` or `info` | see [`default_severity`] |
+//! | `[severity.data]` | a kind of data = the same words: a channel that carries it is at least so grave | none |
+//! | `[alert]` | what counts for `--fail-on-finding`, every part of it: `severity` and above, `crossing`, `function`, `data`, `country`, `month_bytes_out` | what leaves the country |
+//!
+//! Of several exemptions that fit a finding the first in the file that has not ended counts. What is `home` is `info` whatever
+//! else is said.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use crate::place::{Country, Prefix, PrefixMap, PrefixSet, is_no_host};
-use crate::time::Time;
+use sha2::{Digest, Sha256};
 
+use crate::fact::value;
+use crate::place::{Country, GROUPS, Prefix, PrefixMap, PrefixSet, Region, is_no_host};
+pub use crate::record::{Exempted, Origin};
+
+mod check;
 mod crossing;
+mod explain;
 mod file;
+mod presets;
+mod rules;
 #[cfg(test)]
 mod tests;
 
+pub use check::{EXPIRES_SOON_DAYS, Remark, check};
 pub use crossing::{Crossing, CrossingInput, Direction, crossing};
+pub use explain::{explain, explain_thing};
+pub use file::{MISTAKES_MAX, POLICY_BYTES_MAX};
+pub use presets::{PRESETS, Preset, preset};
+pub use rules::{Alert, Case, Countries, Exemption, Rule, Severities};
 
 /// The home when nobody says another.
 pub const HOME_DEFAULT: &str = "CN";
@@ -49,6 +67,24 @@ pub const FUNCTIONS: &[&str] = &[
 /// The channel id, and the function, of traffic of a known appliance that no signature explains.
 pub const UNEXPLAINED: &str = "unexplained";
 
+/// Something wrong in a policy file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mistake {
+    /// The line, from 1.
+    pub line: usize,
+    /// The key with those above it, `exempt.until`; empty when the text is not TOML.
+    pub key: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let colon = if self.key.is_empty() { "" } else { ": " };
+        write!(f, "{}{colon}{}", self.key, self.reason)
+    }
+}
+
 /// Why a policy cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
@@ -61,16 +97,14 @@ pub enum PolicyError {
         reason: String,
     },
     /// Something in the file is wrong.
-    #[error("{}:{line}: {}{reason}", path.display(), if key.is_empty() { String::new() } else { format!("{key}: ") })]
-    Line {
+    #[error("{}:{}: {first}{}", path.display(), first.line, others(*more))]
+    File {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// The key with those above it, `exempt.until`; empty when the text is not TOML.
-        key: String,
-        /// What is wrong.
-        reason: String,
+        /// The first mistake.
+        first: Mistake,
+        /// How many more there are.
+        more: usize,
     },
     /// A command-line flag is wrong.
     #[error("{flag}: {reason}")]
@@ -80,6 +114,11 @@ pub enum PolicyError {
         /// What is wrong.
         reason: String,
     },
+}
+
+fn others(more: usize) -> String {
+    let s = if more == 1 { "" } else { "s" };
+    if more == 0 { String::new() } else { format!(" ({more} more mistake{s}: bordertap policy check)") }
 }
 
 /// How grave a finding is.
@@ -127,59 +166,100 @@ pub enum Location {
     Special,
 }
 
-/// A channel that is known and accepted.
+/// What a policy says of one finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exemption {
-    /// Why it is accepted.
-    pub reason: String,
-    /// The last day as it was written, `2027-06-30`, and the moment it ends.
-    pub until: Option<(String, Time)>,
+pub struct Judged {
+    /// How grave it is. An exempt finding stays a finding.
+    pub severity: Severity,
+    /// It counts for `--fail-on-finding`.
+    pub alert: bool,
+    /// The exemption that is about it.
+    pub exemption: Option<Exempted>,
+}
+
+/// A sentence on an exemption.
+pub fn exemption_text(exemption: &Exempted) -> String {
+    let Exempted { owner, reason, until, ended } = exemption;
+    match ended {
+        true => format!("The exemption in the policy ended on {until}; it was made by {owner}."),
+        false => format!("Exempt by policy until {until}, {owner}: {reason}"),
+    }
 }
 
 /// The rules of one run.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    origin: Option<Origin>,
     homes: Vec<Country>,
     inside: PrefixSet,
     inside_list: Vec<Prefix>,
-    exempt: BTreeMap<String, Exemption>,
+    exempt: BTreeMap<String, Vec<Exemption>>,
     sites: PrefixMap<usize>,
-    site_names: Vec<String>,
-    severity: BTreeMap<String, Severity>,
+    site_list: Vec<file::Site>,
+    severity: Severities,
+    alert: Option<Alert>,
 }
 
 impl Policy {
     /// Reads the file, if there is one, and lets the flags win over it. The flags are the values of
-    /// `--home` and `--inside`, split at commas.
+    /// `--home` and `--inside`, split at commas. A path that is the name of a preset means the preset.
     pub fn new(
         file: Option<&Path>,
         home_flag: Option<&[String]>,
         inside_flag: Option<&[String]>,
     ) -> Result<Policy, PolicyError> {
-        let read = match file {
-            Some(path) => file::read(path)?,
-            None => file::Parts::default(),
+        let (origin, parts) = match file {
+            Some(path) => Policy::read(path)?,
+            None => (None, file::Parts::default()),
         };
         let homes = match home_flag {
-            Some(words) => flag("--home", words, home)?,
-            None => read.home.unwrap_or_else(|| Country::from_word(HOME_DEFAULT).into_iter().collect()),
+            // A report that was made without a home has an empty list.
+            Some([]) => Vec::new(),
+            Some(words) => unique(flag("--home", words, home)?.into_iter().flatten()),
+            None => parts.home.unwrap_or_else(|| Country::from_word(HOME_DEFAULT).into_iter().collect()),
         };
         let inside = match inside_flag {
             Some(words) => flag("--inside", words, prefix)?,
-            None => read.inside.unwrap_or_else(|| INSIDE_DEFAULT.iter().filter_map(|p| p.parse().ok()).collect()),
+            None => parts.inside.unwrap_or_else(|| INSIDE_DEFAULT.iter().filter_map(|p| p.parse().ok()).collect()),
         };
+        let mut exempt: BTreeMap<String, Vec<Exemption>> = BTreeMap::new();
+        for exemption in parts.exempt {
+            exempt.entry(exemption.channel.clone()).or_default().push(exemption);
+        }
+        let sites = parts.sites.iter().enumerate().flat_map(|(at, site)| site.prefixes.iter().map(move |p| (*p, at)));
         Ok(Policy {
+            origin,
             homes,
             inside: PrefixSet::new(inside.iter().copied()),
             inside_list: inside,
-            exempt: read.exempt,
-            sites: PrefixMap::new(read.sites),
-            site_names: read.site_names,
-            severity: read.severity,
+            exempt,
+            sites: PrefixMap::new(sites),
+            site_list: parts.sites,
+            severity: parts.severity,
+            alert: parts.alert,
         })
     }
 
-    /// The home countries, as they were given; at least one.
+    fn read(path: &Path) -> Result<(Option<Origin>, file::Parts), PolicyError> {
+        let text = match preset(path) {
+            Some(preset) => preset.text.to_owned(),
+            None => file::read(path)?,
+        };
+        let (parts, mut mistakes) = file::parse(&text);
+        if !mistakes.is_empty() {
+            let first = mistakes.remove(0);
+            return Err(PolicyError::File { path: path.to_owned(), first, more: mistakes.len() });
+        }
+        let sha256 = value::hex(&Sha256::digest(text.as_bytes()));
+        Ok((Some(Origin { name: path.to_string_lossy().into_owned(), sha256 }), parts))
+    }
+
+    /// The file or preset it was read from.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// The home countries, groups as their members; none when the policy has no home.
     pub fn homes(&self) -> &[Country] {
         &self.homes
     }
@@ -204,49 +284,49 @@ impl Policy {
     /// The site of an address, the one with the longest prefix.
     pub fn site_of(&self, address: IpAddr) -> Option<&str> {
         let at = self.sites.get(address)?;
-        self.site_names.get(*at).map(String::as_str)
+        self.site_list.get(*at).map(|site| site.name.as_str())
     }
 
-    /// The exempt channels by id; an id that no signature has is worth a warning.
-    pub fn exemptions(&self) -> impl Iterator<Item = (&str, &Exemption)> {
-        self.exempt.iter().map(|(id, exemption)| (id.as_str(), exemption))
+    /// The exemptions, by channel and in the order of the file.
+    pub fn exemptions(&self) -> impl Iterator<Item = &Exemption> {
+        self.exempt.values().flatten()
     }
 
-    /// How grave traffic of a channel is, and a sentence when an exemption has a part in it. An
-    /// exempt finding stays a finding. `last_seen` is packet time: an exemption that had ended by
-    /// then does not count.
-    pub fn severity(
-        &self,
-        channel: &str,
-        function: &str,
-        data: &[&str],
-        crossing: Crossing,
-        last_seen: Time,
-    ) -> (Severity, Option<String>) {
-        if crossing == Crossing::Home {
-            return (Severity::Info, None);
-        }
-        let function = if channel == UNEXPLAINED { UNEXPLAINED } else { function };
-        let usual = match self.severity.get(function) {
-            Some(severity) => *severity,
-            None => default_severity(function, data),
+    /// How grave a finding is, and whether it counts. An exemption that had ended when the finding was last seen (packet
+    /// time) does not exempt it.
+    pub fn judge(&self, case: &Case<'_>) -> Judged {
+        let usual = match case.crossing {
+            Crossing::Home => Severity::Info,
+            _ => self.severity.of(rules::function_of(case), case.data).0,
         };
-        match self.exempt.get(channel) {
-            None => (usual, None),
-            Some(Exemption { reason, until: None }) => (Severity::Exempt, Some(format!("Exempt by policy: {reason}"))),
-            Some(Exemption { reason, until: Some((day, end)) }) if last_seen < *end => {
-                (Severity::Exempt, Some(format!("Exempt by policy until {day}: {reason}")))
-            }
-            Some(Exemption { until: Some((day, _)), .. }) => {
-                (usual, Some(format!("The exemption in the policy ended on {day}.")))
-            }
-        }
+        let exemption = self.exemption(case).map(|exemption| Exempted {
+            owner: exemption.owner.clone(),
+            reason: exemption.reason.clone(),
+            until: exemption.until.to_string(),
+            ended: case.last_seen >= exemption.end,
+        });
+        let severity = if exemption.as_ref().is_some_and(|e| !e.ended) { Severity::Exempt } else { usual };
+        let alert = match &self.alert {
+            Some(alert) => alert.counts(case, severity),
+            None => case.crossing.leaves(),
+        };
+        Judged { severity, alert, exemption }
+    }
+
+    /// The exemption that is about this case: the first that has not ended, else the one that ended last.
+    fn exemption(&self, case: &Case<'_>) -> Option<&Exemption> {
+        let all = self.exempt.get(case.channel).filter(|_| case.crossing != Crossing::Home)?;
+        let site = self.site_of(case.asset);
+        let fitting = || all.iter().filter(|exemption| exemption.fits(case, site));
+        fitting().find(|e| case.last_seen < e.end).or_else(|| fitting().max_by_key(|e| e.end))
     }
 }
 
+/// Data that make a cloud that manages a product grave.
+const GRAVE: &[&str] = &["configuration", "credentials", "user-traffic"];
+
 /// How grave a channel is by its function and what it carries, when the policy does not say.
 pub fn default_severity(function: &str, data: &[&str]) -> Severity {
-    const GRAVE: &[&str] = &["configuration", "credentials", "user-traffic"];
     match function {
         "file-submission" | "remote-access" | "log-upload" => Severity::High,
         "cloud-management" if data.iter().any(|d| GRAVE.contains(d)) => Severity::High,
@@ -256,16 +336,26 @@ pub fn default_severity(function: &str, data: &[&str]) -> Severity {
     }
 }
 
-/// A home country, or what is wrong with the word.
-fn home(word: &str) -> Result<Country, String> {
-    if let Some(country) = Country::from_word(word) {
-        return Ok(country);
+/// The countries of a word: one, or those of a group; or what is wrong with it.
+fn home(word: &str) -> Result<Vec<Country>, String> {
+    match Region::from_word(word) {
+        Some(Region::Country(country)) => return Ok(vec![country]),
+        Some(Region::Group(group)) => return Ok(group.members().collect()),
+        Some(Region::Any) | None => {}
     }
-    let hint = match Country::from_database(word) {
-        Some(country) => format!("; write {country}"),
-        None => String::new(),
-    };
-    Err(format!("\"{}\" is not an ISO 3166-1 alpha-2 country code{hint}", word.escape_default()))
+    let upper = word.to_ascii_uppercase();
+    let meant = Country::from_database(word).map(|country| country.to_string());
+    let meant = meant.or_else(|| GROUPS.iter().find(|g| g.name == upper).map(|g| g.name.to_owned()));
+    let hint = meant.map(|word| format!("; write {word}")).unwrap_or_default();
+    let groups: Vec<&str> = GROUPS.iter().map(|group| group.name).collect();
+    let (word, groups) = (word.escape_default(), groups.join(", "));
+    Err(format!("\"{word}\" is no country (ISO 3166-1 alpha-2) and no group ({groups}){hint}"))
+}
+
+/// Each once, where it was first.
+fn unique(countries: impl Iterator<Item = Country>) -> Vec<Country> {
+    let mut seen = std::collections::BTreeSet::new();
+    countries.filter(|country| seen.insert(*country)).collect()
 }
 
 fn prefix(word: &str) -> Result<Prefix, String> {

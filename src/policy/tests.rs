@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::place::{Basis, Place, Places, Region, Standing, confidence};
+use crate::time::Time;
 
 const EXAMPLE: &str = include_str!("../../fixtures/policy/example.toml");
 
@@ -22,8 +23,13 @@ fn policy(text: &str) -> Policy {
     Policy::new(Some(&path), None, None).unwrap()
 }
 
-fn refusal(text: &str) -> String {
-    file::parse(Path::new("policy.toml"), text).unwrap_err().to_string()
+/// The mistakes, each as `LINE: KEY: REASON`.
+fn mistakes(text: &str) -> Vec<String> {
+    file::parse(text).1.iter().map(|mistake| format!("{}: {mistake}", mistake.line)).collect()
+}
+
+fn date(text: &str) -> jiff::civil::Date {
+    text.parse().unwrap()
 }
 
 /// 2027-06-30 00:00:00 UTC is 1,814,313,600 seconds after 1970.
@@ -48,8 +54,14 @@ mod sources {
     fn the_example_says_what_it_says() {
         let policy = policy(EXAMPLE);
         assert_eq!(homes(&policy), ["CN", "HK"]);
-        let exempt: Vec<_> = policy.exemptions().map(|(id, e)| (id, e.until.as_ref().map(|u| u.0.as_str()))).collect();
-        assert_eq!(exempt, [("fortinet.fortiguard.update", Some("2027-06-30")), ("vmware.licence", None)]);
+        let exempt: Vec<_> = policy.exemptions().map(|e| (e.channel.as_str(), e.until, e.owner.as_str())).collect();
+        assert_eq!(
+            exempt,
+            [
+                ("fortinet.fortiguard.update", date("2027-06-30"), "Network operations"),
+                ("fortinet.sandbox.upload", date("2027-01-31"), "Laboratory"),
+            ]
+        );
         assert_eq!(policy.site_of(address("10.1.2.3")), Some("Shanghai"));
         assert_eq!(policy.site_of(address("10.1.200.3")), Some("Shanghai laboratory"));
         assert_eq!(policy.site_of(address("10.1.201.3")), Some("Shanghai"));
@@ -82,10 +94,15 @@ mod sources {
             let (home, inside) = (home.map(words), inside.map(words));
             Policy::new(None, home.as_deref(), inside.as_deref()).unwrap_err().to_string()
         };
-        assert_eq!(message(Some(&["cn"]), None), "--home: \"cn\" is not an ISO 3166-1 alpha-2 country code; write CN");
-        assert_eq!(message(Some(&["CN", "EU"]), None), "--home: \"EU\" is not an ISO 3166-1 alpha-2 country code");
-        assert_eq!(message(Some(&[""]), None), "--home: \"\" is not an ISO 3166-1 alpha-2 country code");
-        assert_eq!(message(Some(&[]), None), "--home: needs a value");
+        let no_home = |word: &str, hint: &str| {
+            let groups = "EU, EEA, EFTA, GCC, ASEAN, USMCA, EAEU";
+            format!("--home: \"{word}\" is no country (ISO 3166-1 alpha-2) and no group ({groups}){hint}")
+        };
+        assert_eq!(message(Some(&["cn"]), None), no_home("cn", "; write CN"));
+        assert_eq!(message(Some(&["CN", "eea"]), None), no_home("eea", "; write EEA"));
+        assert_eq!(message(Some(&["any"]), None), no_home("any", ""));
+        assert_eq!(message(Some(&[""]), None), no_home("", ""));
+        assert_eq!(message(None, Some(&[])), "--inside: needs a value");
         assert_eq!(
             message(None, Some(&["10.0.0.0/40"])),
             "--inside: \"10.0.0.0/40\" has no valid length after the slash"
@@ -94,76 +111,173 @@ mod sources {
     }
 
     #[test]
+    fn groups_are_their_members() {
+        let flag = |words_: &[&str]| Policy::new(None, Some(&words(words_)), None).unwrap();
+        assert_eq!(homes(&flag(&["EFTA"])), ["CH", "IS", "LI", "NO"]);
+        assert_eq!(homes(&flag(&["NO", "EFTA", "CH"])), ["NO", "CH", "IS", "LI"], "each once");
+        assert_eq!(homes(&flag(&["EU"])).len(), 27);
+        assert_eq!(homes(&policy("home = [\"EEA\"]")).len(), 30);
+        assert_eq!(homes(&policy("home = []")), [""; 0], "no home");
+    }
+
+    #[test]
+    fn presets_are_names_and_files_are_paths() {
+        let preset = |name: &str| Policy::new(Some(Path::new(name)), None, None).unwrap();
+        assert_eq!(homes(&preset("cn")), ["CN"]);
+        assert_eq!(homes(&preset("eu")).len(), 37);
+        assert_eq!(homes(&preset("none")), [""; 0]);
+        assert_eq!(preset("cn").origin().unwrap().name, "cn");
+        let french = Policy::new(Some(Path::new("eu")), Some(&words(&["FR"])), None).unwrap();
+        assert_eq!(homes(&french), ["FR"], "a flag wins over a preset");
+        let file = Policy::new(Some(Path::new("./cn")), None, None).unwrap_err().to_string();
+        assert!(file.starts_with("./cn: "), "{file}");
+        assert!(Policy::new(Some(Path::new("CN")), None, None).is_err());
+    }
+
+    #[test]
+    fn presets_name_their_sources_and_never_judge() {
+        for preset in PRESETS {
+            let about: Vec<&str> = preset.about().collect();
+            let about = about.join(" ");
+            assert!(about.len() > 100, "{}", preset.name);
+            for word in ["compliant", "compliance", "legal", "violat"] {
+                assert!(!about.to_lowercase().contains(word), "{}: {word}", preset.name);
+            }
+            assert_eq!(file::parse(preset.text).1, [], "{}", preset.name);
+        }
+        let named = |name: &str, words: &[&str]| {
+            let text = preset(Path::new(name)).unwrap().text.replace("\n# ", " ");
+            for word in words {
+                assert!(text.contains(word), "{name}: {word}");
+            }
+        };
+        named("cn", &["Cybersecurity Law", "Data Security Law", "Personal Information Protection Law", "2024-03-22"]);
+        named("cn", &["Hong Kong", "Macao", "Taiwan"]);
+        named("eu", &["2016/679", "chapter V", "154/2018", "adequacy", "2018-07-20"]);
+    }
+
+    const EXEMPT: &str = "[[exempt]]\nchannel = \"a\"\nowner = \"o\"\nreason = \"r\"\nuntil = 2027-06-30\n";
+
+    /// One mistake each, with its line and its key.
+    #[test]
     fn the_file_is_read_strictly() {
-        for (text, expected) in [
+        let exempt = |more: &str| format!("{EXEMPT}{more}");
+        let date_needed = "5: exempt.until: must be a date such as 2027-06-30, without quotes";
+        let cases: &[(String, &str)] = &[
             (
-                "\nhomes = [\"CN\"]\n",
-                "policy.toml:2: homes: unknown key; known are home, inside, exempt, site, severity",
+                "\nhomes = [\"CN\"]\n".into(),
+                "2: homes: unknown key; known are home, inside, exempt, site, severity, alert",
             ),
-            ("home = \"CN\"", "policy.toml:1: home: must be an array of text"),
-            ("home = [1]", "policy.toml:1: home: must be text"),
-            ("home = []", "policy.toml:1: home: is empty"),
+            ("home = \"CN\"".into(), "1: home: must be an array of text"),
+            ("home = [1]".into(), "1: home: must be text"),
             (
-                "home = [\n\"CN\",\n\"uk\"]",
-                "policy.toml:3: home: \"uk\" is not an ISO 3166-1 alpha-2 country code; write GB",
-            ),
-            (
-                "inside = [\"10.1.0.0/8\"]",
-                "policy.toml:1: inside: \"10.1.0.0/8\" has bits set below its length; \"10.0.0.0/8\" would be the prefix",
-            ),
-            ("inside = [\" \"]", "policy.toml:1: inside: is empty"),
-            ("exempt = 5", "policy.toml:1: exempt: must be written as [[exempt]]"),
-            ("[exempt]\nchannel = \"a\"", "policy.toml:1: exempt: must be written as [[exempt]]"),
-            ("[[exempt]]\nchannel = \"a\"", "policy.toml:1: exempt.reason: is missing"),
-            ("\n[[exempt]]\nreason = \"a\"", "policy.toml:2: exempt.channel: is missing"),
-            ("[[exempt]]\nchannel = \"a\"\nreason = \"\"", "policy.toml:3: exempt.reason: is empty"),
-            (
-                "[[exempt]]\nchanel = \"a\"",
-                "policy.toml:2: exempt.chanel: unknown key; known are channel, reason, until",
+                "home = [\n\"CN\",\n\"uk\"]".into(),
+                "3: home: \"uk\" is no country (ISO 3166-1 alpha-2) and no group (EU, EEA, EFTA, GCC, ASEAN, USMCA, EAEU); write GB",
             ),
             (
-                "[[exempt]]\nchannel = \"a\"\nreason = \"b\"\nuntil = \"2027-06-30\"",
-                "policy.toml:4: exempt.until: must be a date such as 2027-06-30, without quotes",
+                "inside = [\"10.1.0.0/8\"]".into(),
+                "1: inside: \"10.1.0.0/8\" has bits set below its length; \"10.0.0.0/8\" would be the prefix",
+            ),
+            ("inside = [\" \"]".into(), "1: inside: is empty"),
+            ("inside = []".into(), "1: inside: is empty"),
+            ("exempt = 5".into(), "1: exempt: must be written as [[exempt]]"),
+            ("[exempt]\nchannel = \"a\"".into(), "1: exempt: must be written as [[exempt]]"),
+            (EXEMPT.replace("owner = \"o\"\n", ""), "1: exempt.owner: is missing"),
+            (EXEMPT.replace("reason = \"r\"\n", ""), "1: exempt.reason: is missing"),
+            (EXEMPT.replace("until = 2027-06-30\n", ""), "1: exempt.until: is missing"),
+            (EXEMPT.replace("channel = \"a\"\n", ""), "1: exempt.channel: is missing"),
+            (EXEMPT.replace("\"o\"", "\"\""), "3: exempt.owner: is empty"),
+            (EXEMPT.replace("\"o\"", "\"\\u202eo\""), "3: exempt.owner: has a character that is not shown"),
+            (EXEMPT.replace("2027-06-30", "\"2027-06-30\""), date_needed),
+            (EXEMPT.replace("2027-06-30", "2027-06-30T10:00:00Z"), date_needed),
+            (
+                exempt("owners = \"b\""),
+                "6: exempt.owners: unknown key; known are channel, owner, reason, until, site, asset, country, domain",
+            ),
+            (exempt(EXEMPT), "6: exempt.channel: \"a\" is exempt for the same already in line 1"),
+            (exempt("site = [\"a\"]"), "6: exempt.site: no [[site]] has the name \"a\""),
+            (exempt("asset = [\"ten\"]"), "6: exempt.asset: \"ten\" is not an address"),
+            (
+                exempt("domain = [\"*.example.net\"]"),
+                "6: exempt.domain: \"*.example.net\" is no host name; names below it are meant as well",
+            ),
+            ("[[site]]\nname = \"a\"".into(), "1: site.prefixes: is missing"),
+            ("[[site]]\nprefixes = [\"10.0.0.0/8\"]".into(), "1: site.name: is missing"),
+            (
+                "[[site]]\nname = \"a\"\nprefixes = [\"10.0.0.0/8\"]\n[[site]]\nname = \"b\"\nprefixes = [\"10.0.0.0/8\"]".into(),
+                "6: site.prefixes: 10.0.0.0/8 is already a prefix of \"a\"",
             ),
             (
-                "[[exempt]]\nchannel = \"a\"\nreason = \"b\"\nuntil = 2027-06-30T10:00:00Z",
-                "policy.toml:4: exempt.until: must be a date such as 2027-06-30, without quotes",
+                "[[site]]\nname = \"a\"\nprefixes = [\"10.0.0.0/8\"]\n[[site]]\nname = \"a\"\nprefixes = [\"11.0.0.0/8\"]".into(),
+                "5: site.name: \"a\" is there twice",
+            ),
+            ("severity = \"high\"".into(), "1: severity: must be written as [severity]"),
+            ("[severity]\ntelemetry = \"exempt\"".into(), "2: severity.telemetry: must be high, medium, low or info"),
+            ("[severity]\ntelemetry = 3".into(), "2: severity.telemetry: must be text"),
+            ("[severity.data]\nfile = \"grave\"".into(), "2: severity.data.file: must be high, medium, low or info"),
+            ("[severity]\ndata = \"high\"".into(), "2: severity.data: must be written as [severity.data]"),
+            (
+                "[alert]\nlevel = \"high\"".into(),
+                "2: alert.level: unknown key; known are severity, crossing, function, data, country, month_bytes_out",
             ),
             (
-                "[[exempt]]\nchannel = \"a\"\nreason = \"b\"\n[[exempt]]\nchannel = \"a\"\nreason = \"c\"",
-                "policy.toml:5: exempt.channel: \"a\" is there twice",
+                "[alert]\ncrossing = [\"home\"]".into(),
+                "2: alert.crossing: \"home\" must be observed, probable or not-determinable",
             ),
-            ("[[site]]\nname = \"a\"", "policy.toml:1: site.prefixes: is missing"),
-            ("[[site]]\nprefixes = [\"10.0.0.0/8\"]", "policy.toml:1: site.name: is missing"),
+            ("[alert]\nmonth_bytes_out = -1".into(), "2: alert.month_bytes_out: must be a number of bytes, 1_000_000"),
+            ("[alert]\nmonth_bytes_out = \"1MB\"".into(), "2: alert.month_bytes_out: must be a number of bytes, 1_000_000"),
+            ("[alert]\nseverity = \"grave\"".into(), "2: alert.severity: must be high, medium, low or info"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(mistakes(text), [*expected], "{text}");
+        }
+        for (text, start) in [
             (
-                "[[site]]\nname = \"a\"\nprefixes = [\"10.0.0.0/8\"]\n[[site]]\nname = \"b\"\nprefixes = [\"10.0.0.0/8\"]",
-                "policy.toml:6: site.prefixes: 10.0.0.0/8 is already a prefix of \"a\"",
+                "[severity]\n\n\"tele\\u001bmetry\" = \"high\"",
+                "3: severity.tele\\u{1b}metry: unknown key; known are update, ",
             ),
-            (
-                "[[site]]\nname = \"a\"\nprefixes = [\"10.0.0.0/8\"]\n[[site]]\nname = \"a\"\nprefixes = [\"11.0.0.0/8\"]",
-                "policy.toml:5: site.name: \"a\" is there twice",
-            ),
-            ("severity = \"high\"", "policy.toml:1: severity: must be written as [severity]"),
-            (
-                "[severity]\ntelemetry = \"exempt\"",
-                "policy.toml:2: severity.telemetry: must be high, medium, low or info",
-            ),
-            ("[severity]\ntelemetry = 3", "policy.toml:2: severity.telemetry: must be text"),
+            ("[severity.data]\nfiles = \"high\"", "2: severity.data.files: unknown key; known are url, "),
+            ("[alert]\nfunction = [\"updates\"]", "2: alert.function: \"updates\" is not known; known are update, "),
+            ("[alert]\ndata = [\"files\"]", "2: alert.data: \"files\" is not known; known are url, "),
         ] {
-            assert_eq!(refusal(text), expected, "{text}");
+            let found = mistakes(text);
+            assert!(found.len() == 1 && found[0].starts_with(start), "{found:?}");
         }
-        let unknown = refusal("[severity]\n\n\"tele\\u001bmetry\" = \"high\"");
-        assert!(
-            unknown.starts_with("policy.toml:3: severity.tele\\u{1b}metry: unknown key; known are update, "),
-            "{unknown}"
-        );
         for broken in ["home = [\"CN\"", "home = [\"CN\"]\nhome = [\"HK\"]", "= 5", "[[exempt]\n", "home = [\"CN\"]]"] {
-            let error = refusal(broken);
-            assert!(error.starts_with("policy.toml:1: ") || error.starts_with("policy.toml:2: "), "{error}");
-            assert!(!error.contains('\n'), "{error}");
+            let found = mistakes(broken);
+            assert!(
+                !found.is_empty() && found.iter().all(|m| m.starts_with("1: ") || m.starts_with("2: ")),
+                "{found:?}"
+            );
+            assert!(found.iter().all(|m| !m.contains('\n')), "{found:?}");
         }
-        let day = refusal("[[exempt]]\nchannel = \"a\"\nreason = \"b\"\nuntil = 2027-02-30");
-        assert!(day.starts_with("policy.toml:4: "), "{day}");
+        let day = mistakes(&EXEMPT.replace("2027-06-30", "2027-02-30"));
+        assert!(day[0].starts_with("5: "), "{day:?}");
+    }
+
+    /// Not only the first, and by line.
+    #[test]
+    fn every_mistake_is_told() {
+        let text = "home = [\"XX\", \"CN\", \"YY\"]\ninside = 5\n[[exempt]]\nchannel = \"a\"\n[severity]\nupdate = \"x\"\n[alert]\nwho = 1\n";
+        let found = mistakes(text);
+        let keys: Vec<String> = found.iter().map(|m| m.split(": ").take(2).collect::<Vec<_>>().join(" ")).collect();
+        let expected = [
+            "1 home",
+            "1 home",
+            "2 inside",
+            "3 exempt.owner",
+            "3 exempt.reason",
+            "3 exempt.until",
+            "6 severity.update",
+            "8 alert.who",
+        ];
+        assert_eq!(keys, expected);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.toml");
+        std::fs::write(&path, text).unwrap();
+        let refused = Policy::new(Some(&path), None, None).unwrap_err().to_string();
+        assert!(refused.contains("policy.toml:1: home: \"XX\""), "{refused}");
+        assert!(refused.ends_with("(7 more mistakes: bordertap policy check)"), "{refused}");
     }
 
     #[test]
@@ -252,42 +366,214 @@ mod severities {
         }
     }
 
-    fn of(
-        policy: &Policy,
-        channel: &str,
-        function: &str,
-        crossing: Crossing,
-        second: i64,
-    ) -> (&'static str, Option<String>) {
-        let (severity, why) = policy.severity(channel, function, &[], crossing, Time::new(second, 0));
-        (severity.name(), why)
+    /// A finding of an asset in the Shanghai laboratory.
+    fn case<'a>(channel: &'a str, function: &'a str, data: &'a [&'a str]) -> Case<'a> {
+        Case {
+            channel,
+            function,
+            data,
+            crossing: Crossing::Observed,
+            asset: address("10.1.200.7"),
+            country: Some("US"),
+            domain: Some("upload.fortinet.net"),
+            last_seen: Time::new(0, 0),
+            month_bytes_out: 10_000,
+        }
+    }
+
+    fn severity(policy: &Policy, case: &Case<'_>) -> &'static str {
+        policy.judge(case).severity.name()
     }
 
     #[test]
     fn the_policy_overrides_and_home_is_info() {
         let policy = policy(EXAMPLE);
-        let plain = |channel, function| of(&policy, channel, function, Crossing::Observed, 0);
-        assert_eq!(plain("x.telemetry", "telemetry"), ("high", None));
-        assert_eq!(plain("x.support", "support"), ("low", None));
-        assert_eq!(plain("x.update", "update"), ("low", None));
-        assert_eq!(plain("unexplained", "other"), ("high", None));
-        for crossing in [Crossing::Probable, Crossing::NotDeterminable] {
-            assert_eq!(of(&policy, "x.telemetry", "telemetry", crossing, 0).0, "high");
+        for (channel, function, data, expected) in [
+            ("x.telemetry", "telemetry", &[][..], "high"),
+            ("x.support", "support", &[], "low"),
+            ("x.support", "support", &["crash-report"], "low"),
+            ("x.update", "update", &[], "low"),
+            // Data raise: what a word of the policy, or the program, would leave lower.
+            ("x.support", "support", &["file", "licence"], "high"),
+            ("x.update", "update", &["user-traffic"], "high"),
+            ("unexplained", "other", &[], "high"),
+        ] {
+            let case = case(channel, function, data);
+            assert_eq!(severity(&policy, &case), expected, "{function} {data:?}");
+            for crossing in [Crossing::Probable, Crossing::NotDeterminable] {
+                assert_eq!(severity(&policy, &Case { crossing, ..case }), expected, "{function} {data:?}");
+            }
+            assert_eq!(severity(&policy, &Case { crossing: Crossing::Home, ..case }), "info");
         }
-        assert_eq!(of(&policy, "x.telemetry", "telemetry", Crossing::Home, 0), ("info", None));
+    }
+
+    #[test]
+    fn data_never_lower() {
+        let policy = policy("[severity]\nupdate = \"high\"\n[severity.data]\nlicence = \"info\"\nurl = \"medium\"");
+        assert_eq!(severity(&policy, &case("x", "update", &["licence", "url"])), "high");
+        assert_eq!(severity(&policy, &case("x", "licence", &["licence"])), "low");
+        assert_eq!(severity(&policy, &case("x", "licence", &["licence", "url"])), "medium");
+        let (_, rule) = policy.severity.of("licence", &["licence", "url"]);
+        assert_eq!(rule, Rule::Data("url"));
     }
 
     #[test]
     fn an_exemption_lasts_to_the_end_of_its_day() {
         let policy = policy(EXAMPLE);
-        let update = |second| of(&policy, "fortinet.fortiguard.update", "update", Crossing::Observed, second);
-        let exempt = "Exempt by policy until 2027-06-30: Signature updates carry the serial number only; accepted by the security office.";
+        let update = |second| {
+            let case = Case { last_seen: Time::new(second, 0), ..case("fortinet.fortiguard.update", "update", &[]) };
+            let Judged { severity, alert, exemption } = policy.judge(&case);
+            assert!(!alert);
+            (severity.name(), exemption.as_ref().map(exemption_text))
+        };
+        let exempt = "Exempt by policy until 2027-06-30, Network operations: Signature updates carry the serial number only; accepted by the security office.";
         assert_eq!(update(JUNE_30), ("exempt", Some(exempt.into())));
         assert_eq!(update(JUNE_30 + 86_399).0, "exempt");
-        assert_eq!(update(JUNE_30 + 86_400), ("low", Some("The exemption in the policy ended on 2027-06-30.".into())));
-        let licence = of(&policy, "vmware.licence", "licence", Crossing::Probable, i64::MAX);
-        assert_eq!(licence, ("exempt", Some("Exempt by policy: Contract 4711".into())));
-        assert_eq!(of(&policy, "vmware.licence.other", "licence", Crossing::Observed, 0).0, "low");
+        let ended = "The exemption in the policy ended on 2027-06-30; it was made by Network operations.";
+        assert_eq!(update(JUNE_30 + 86_400), ("low", Some(ended.into())));
+        assert_eq!(severity(&policy, &case("fortinet.fortiguard.update.other", "update", &[])), "low");
+        let home = Case { crossing: Crossing::Home, ..case("fortinet.fortiguard.update", "update", &[]) };
+        assert_eq!((severity(&policy, &home), policy.judge(&home).exemption), ("info", None));
+    }
+
+    /// Each narrowing alone keeps an exemption from another finding.
+    #[test]
+    fn an_exemption_is_as_narrow_as_it_says() {
+        let policy = policy(EXAMPLE);
+        let fits = case("fortinet.sandbox.upload", "file-submission", &["file"]);
+        assert_eq!(severity(&policy, &fits), "exempt");
+        for (case, expected) in [
+            (Case { asset: address("10.1.200.40"), ..fits }, "exempt"),
+            (Case { asset: address("10.1.200.8"), ..fits }, "high"),
+            (Case { asset: address("10.1.1.7"), ..fits }, "high"),
+            (Case { country: Some("DE"), ..fits }, "exempt"),
+            (Case { country: Some("EU"), ..fits }, "exempt"),
+            (Case { country: Some("JP"), ..fits }, "high"),
+            (Case { country: Some("EEA"), ..fits }, "high"),
+            (Case { country: None, ..fits }, "high"),
+            (Case { domain: Some("FORTINET.net"), ..fits }, "exempt"),
+            (Case { domain: Some("notfortinet.net"), ..fits }, "high"),
+            (Case { domain: None, ..fits }, "high"),
+        ] {
+            assert_eq!(severity(&policy, &case), expected, "{case:?}");
+        }
+    }
+
+    #[test]
+    fn of_several_exemptions_the_first_that_lasts_counts() {
+        let one = |owner: &str, until: &str, more: &str| {
+            format!("[[exempt]]\nchannel = \"a\"\nowner = \"{owner}\"\nreason = \"r\"\nuntil = {until}\n{more}\n")
+        };
+        let text = one("old", "2001-01-01", "country = [\"US\"]")
+            + &one("older", "2000-01-01", "country = [\"US\", \"CA\"]")
+            + &one("first", "2027-06-30", "country = [\"USMCA\"]")
+            + &one("second", "2027-06-30", "");
+        let policy = policy(&text);
+        let why = |second, country| {
+            let case = Case { last_seen: Time::new(second, 0), country, ..case("a", "update", &[]) };
+            exemption_text(&policy.judge(&case).exemption.unwrap())
+        };
+        assert!(why(0, Some("US")).contains(", old:"));
+        assert!(why(JUNE_30, Some("US")).contains(", first:"));
+        assert!(why(JUNE_30, Some("JP")).contains(", second:"));
+        assert!(why(JUNE_30 + 86_400, Some("US")).contains("2027-06-30"), "of those that ended the latest");
+    }
+
+    /// Every part of `[alert]` alone keeps a finding from counting.
+    #[test]
+    fn what_counts_as_an_alert() {
+        let policy = policy(EXAMPLE);
+        let counts = case("x.telemetry", "telemetry", &[]);
+        assert!(policy.judge(&counts).alert);
+        for (case, expected) in [
+            (Case { crossing: Crossing::Probable, ..counts }, true),
+            (Case { crossing: Crossing::NotDeterminable, ..counts }, false),
+            (Case { crossing: Crossing::Home, ..counts }, false),
+            (Case { function: "support", data: &["file"], ..counts }, false),
+            (Case { function: "log-upload", ..counts }, true),
+            (Case { channel: "unexplained", function: "other", ..counts }, true),
+            (Case { country: Some("FR"), ..counts }, true),
+            (Case { country: Some("JP"), ..counts }, false),
+            (Case { country: None, ..counts }, false),
+            (Case { month_bytes_out: 9_999, ..counts }, false),
+            (case("fortinet.sandbox.upload", "file-submission", &["file"]), false),
+        ] {
+            assert_eq!(policy.judge(&case).alert, expected, "{case:?}");
+        }
+        let quiet = super::policy("[alert]\nseverity = \"high\"\ndata = [\"file\"]");
+        assert!(!quiet.judge(&case("x", "telemetry", &["file"])).alert, "medium");
+        assert!(quiet.judge(&case("x", "log-upload", &["url", "file"])).alert);
+        assert!(!quiet.judge(&case("x", "log-upload", &["url"])).alert);
+    }
+
+    #[test]
+    fn without_alert_what_leaves_counts_also_when_it_is_exempt() {
+        let text = "[[exempt]]\nchannel = \"a\"\nowner = \"o\"\nreason = \"r\"\nuntil = 2027-06-30\n";
+        for policy in [policy(text), Policy::new(None, None, None).unwrap()] {
+            for crossing in Crossing::ALL {
+                let judged = policy.judge(&Case { crossing, ..case("a", "update", &[]) });
+                assert_eq!(judged.alert, crossing.leaves(), "{crossing:?}");
+            }
+        }
+    }
+}
+
+mod checks {
+    use super::*;
+    use crate::signature::Signatures;
+
+    fn remarks(text: &str, today: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.toml");
+        std::fs::write(&path, text).unwrap();
+        let signatures = Signatures::builtin().unwrap();
+        let tell = |r: &Remark| format!("{}{} {}", if r.is_error { "E" } else { "W" }, r.what.line, r.what);
+        check(&path, &signatures, date(today)).iter().map(tell).collect()
+    }
+
+    #[test]
+    fn exemptions_that_end_are_told_before() {
+        let text =
+            "[[exempt]]\nchannel = \"fortinet.sandbox.upload\"\nowner = \"o\"\nreason = \"r\"\nuntil = 2027-06-30\n";
+        let whose = "(fortinet.sandbox.upload, o)";
+        for (today, expected) in [
+            ("2027-05-30", None),
+            ("2027-05-31", Some(format!("ends in 30 days, on 2027-06-30 {whose}"))),
+            ("2027-06-29", Some(format!("ends tomorrow {whose}"))),
+            ("2027-06-30", Some(format!("ends today {whose}"))),
+            ("2027-07-01", Some(format!("ended on 2027-06-30 and exempts nothing since {whose}"))),
+        ] {
+            let expected: Vec<String> = expected.map(|e| format!("W1 exempt.until: {e}")).into_iter().collect();
+            assert_eq!(remarks(text, today), expected, "{today}");
+        }
+    }
+
+    #[test]
+    fn what_will_surprise_is_a_warning() {
+        let text = "[[exempt]]\nchannel = \"fortinet.fortigate\"\nowner = \"o\"\nreason = \"r\"\nuntil = 2030-01-01\nasset = [\"8.8.8.0/24\"]\ncountry = [\"HK\"]\n\
+                    [[site]]\nname = \"a\"\nprefixes = [\"10.0.0.0/8\", \"10.0.0.0/7\"]\n[severity.data]\nurl = \"info\"\n";
+        let expected = [
+            "W1 exempt.asset: 8.8.8.0/24 is not inside",
+            "W1 exempt.channel: no channel has the id \"fortinet.fortigate\"",
+            "W10 site.prefixes: 10.0.0.0/7 is not inside: no asset will have this site",
+            "W12 severity.data.url: data makes graver, never lighter: info changes nothing",
+        ];
+        assert_eq!(remarks(text, "2026-11-26"), expected);
+        let home = format!("home = [\"CN\", \"HK\"]\n{text}");
+        let found = remarks(&home, "2026-11-26");
+        assert!(found.contains(&"W2 exempt.country: HK is home: nothing that stays needs an exemption".to_owned()));
+        assert_eq!(remarks(EXAMPLE, "2026-11-26"), [""; 0]);
+    }
+
+    #[test]
+    fn errors_and_warnings_stand_by_line() {
+        let text = "[severity.data]\nurl = \"info\"\n\n[alert]\nwho = 1\n";
+        let found = remarks(text, "2026-11-26");
+        assert_eq!(found.len(), 2);
+        assert!(found[0].starts_with("W2 ") && found[1].starts_with("E5 alert.who: "), "{found:?}");
+        let signatures = Signatures::builtin().unwrap();
+        let missing = check(Path::new("nowhere/policy.toml"), &signatures, date("2026-11-26"));
+        assert!(missing[0].is_error && missing[0].to_string().starts_with("nowhere/policy.toml: error: "));
     }
 }
 

@@ -298,7 +298,14 @@ mod tests {
         for (n, frame) in frames.iter().enumerate() {
             let captured = frame.len() as u32;
             let time = Time(n as i64 * 1_000_000);
-            packets.push(Packet { time, start: bytes.len(), captured, original: captured, link: LinkType(1) });
+            packets.push(Packet {
+                time,
+                start: bytes.len(),
+                captured,
+                original: captured,
+                link: LinkType(1),
+                interface: 0,
+            });
             bytes.extend_from_slice(frame);
         }
         let bytes = Bytes::Owned(Arc::new(bytes));
@@ -374,7 +381,7 @@ mod tests {
         let mut bytes = frame(1, false, 1, 64);
         bytes.splice(12..12, [0x81, 0, 0, 5]);
         let captured = bytes.len() as u32;
-        let packet = |original| Packet { time: Time(1), start: 0, captured, original, link: LinkType(1) };
+        let packet = |original| Packet { time: Time(1), start: 0, captured, original, link: LinkType(1), interface: 0 };
         let packets = vec![packet(captured), packet(1518), packet(1519)];
         seen.see(&Block { input: "eth1".into(), bytes: Bytes::Owned(Arc::new(bytes)), packets, first_number: 1 });
         let Counts { packets, tagged, cut, longer, .. } = seen.counts;

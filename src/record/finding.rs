@@ -111,6 +111,11 @@ pub struct Asset {
     pub confidence: u8,
     /// Why.
     pub evidence: Vec<Evidence>,
+    /// The part of the network it is in, as the policy names it.
+    pub site: Option<String>,
+    /// The baseline does not have it; none without a baseline.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub new: Option<bool>,
     /// One address fronts many hosts, as a NAT gateway does.
     pub shared_address: bool,
     /// IP bytes it sent to other hosts, inside and outside.
@@ -128,6 +133,8 @@ pub struct FindingAsset {
     pub ip: String,
     /// Its hardware address, when only this host uses it.
     pub mac: Option<String>,
+    /// The part of the network it is in, as the policy names it.
+    pub site: Option<String>,
     /// Who made it; for a host known only by this channel, who made what speaks it.
     pub vendor: String,
     /// What it is.
@@ -218,6 +225,19 @@ pub struct Loss {
     pub evicted: u64,
 }
 
+/// That the policy accepts a finding, or did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exempted {
+    /// Who answers for it.
+    pub owner: String,
+    /// Why it is accepted.
+    pub reason: String,
+    /// The last day, `2027-06-30`.
+    pub until: String,
+    /// That day was over when the finding was last seen: it exempts no more.
+    pub ended: bool,
+}
+
 /// One line of the answer: who, what, where, how much.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
@@ -253,6 +273,13 @@ pub struct Finding {
     pub loss: Loss,
     /// `high`, `medium`, `low`, `info`, `exempt`.
     pub severity: String,
+    /// It counts for `--fail-on-finding`: what the policy's `[alert]` says, else whether it leaves.
+    pub alert: bool,
+    /// The exemption of the policy that is about it.
+    pub exemption: Option<Exempted>,
+    /// The baseline does not have it; none without a baseline.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub new: Option<bool>,
     /// Plain sentences.
     pub why: Vec<String>,
 }

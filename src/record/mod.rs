@@ -3,15 +3,17 @@
 //! In: ended flows. Out: [`FlowRecord`]s as they are, [`Rollup`]s that merge, and at the end the
 //! [`Finding`]s and [`Asset`]s a report prints. Nothing here judges; `join` fills them in.
 
+mod baseline;
 mod finding;
 mod flow;
 mod rollup;
 pub mod spool;
 mod starts;
 
+pub use baseline::{Baseline, Origin};
 pub use finding::{
-    AsNumber, Asset, Channel, CountryBytes, Crossing, Destination, Direction, Evidence, Finding, FindingAsset, Loss,
-    MonthBytes, Schedule,
+    AsNumber, Asset, Channel, CountryBytes, Crossing, Destination, Direction, Evidence, Exempted, Finding,
+    FindingAsset, Loss, MonthBytes, Schedule,
 };
 pub use flow::{Edges, FlowRecord, NAME_FIELDS, NO_WORD, normal_name, transport, transport_number};
 pub use rollup::{

@@ -55,6 +55,20 @@ impl Spool {
         written
     }
 
+    /// As [`Spool::read`], and keeps them to be read once more.
+    pub fn look(&mut self, mut each: impl FnMut(&mut FlowRecord, &[u32]) -> io::Result<()>) -> io::Result<()> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        let mut unpacked = Unpacked::default();
+        unpacked.read_bytes(&self.memory, &mut each)?;
+        if let Some(file) = &mut self.file {
+            file.seek(SeekFrom::Start(0))?;
+            unpacked.read_file(BufReader::with_capacity(FILE_BYTES, file), &mut each)?;
+        }
+        unpacked.read_bytes(&self.tail, &mut each)
+    }
+
     /// Hands every record over, oldest first, each in the memory of the one before.
     pub fn read(mut self, mut each: impl FnMut(&mut FlowRecord, &[u32]) -> io::Result<()>) -> io::Result<()> {
         if let Some(error) = self.error.take() {

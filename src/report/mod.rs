@@ -12,6 +12,7 @@ mod lines;
 pub mod misp;
 #[cfg(feature = "parquet")]
 pub mod parquet;
+pub mod read;
 pub mod stix;
 pub mod text;
 mod uuid;
@@ -27,7 +28,7 @@ pub use flow::Flow;
 pub use lines::Lines;
 
 use crate::ledger::Ledger;
-use crate::record::{Asset, Finding};
+use crate::record::{Asset, Finding, Origin};
 use crate::signature::Seal;
 
 /// Version of the output formats; `fixtures/schema` describes them.
@@ -105,9 +106,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// Something leaves the country.
-    pub fn leaves(&self) -> bool {
-        self.findings.iter().any(|finding| finding.crossing.leaves())
+    /// Something counts for `--fail-on-finding`; with a baseline, something new.
+    pub fn alerts(&self) -> bool {
+        self.findings.iter().any(|finding| finding.alert && finding.new != Some(false))
     }
 }
 
@@ -134,10 +135,14 @@ pub struct Header {
     pub flows: u64,
     /// Flows between two addresses that are both not ours: counted, not judged.
     pub transit_flows: u64,
-    /// Home countries.
+    /// Home countries, groups as their members; none when the policy has no home.
     pub home: Vec<String>,
     /// Prefixes that are ours.
     pub inside: Vec<String>,
+    /// The policy file or preset; flags win over it.
+    pub policy: Option<Origin>,
+    /// The older report beside which findings and assets are new.
+    pub baseline: Option<Origin>,
     /// The filter expression.
     pub filter: Option<String>,
     /// The signatures used.

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::Report;
+use super::{Header, Report};
+use crate::place::{Country, in_few_words};
 use crate::record::{Asset, Crossing, Finding};
 
 /// How the text is to look.
@@ -34,9 +35,10 @@ pub fn write(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<(
     let mut page = Page { style, out };
     page.header(report)?;
     page.answer(report)?;
+    let open = if report.header.home.is_empty() { "By place, without a home" } else { "Cannot be determined" };
     let groups: [(&str, &str, &[Crossing]); 3] = [
         ("Leaves the country", RED, &[Crossing::Observed, Crossing::Probable]),
-        ("Cannot be determined", YELLOW, &[Crossing::NotDeterminable]),
+        (open, YELLOW, &[Crossing::NotDeterminable]),
         ("Stays at home", GREEN, &[Crossing::Home]),
     ];
     for (title, color, crossings) in groups {
@@ -77,8 +79,8 @@ impl Page<'_> {
         writeln!(self.out, "{} packets, {} flows{when}", grouped(report.ledger.received), grouped(header.flows))?;
         let signatures = &header.signatures;
         let line = format!(
-            "home {}; {} channels and {} identities of {} vendors, checked {}; countries from the {}",
-            header.home.join(", "),
+            "{}; {} channels and {} identities of {} vendors, checked {}; countries from the {}",
+            home(header),
             signatures.channels,
             signatures.identities,
             signatures.vendors,
@@ -86,6 +88,15 @@ impl Page<'_> {
             header.country_database,
         );
         writeln!(self.out, "{}", self.paint(DIM, &line))?;
+        if let Some(policy) = &header.policy {
+            let line = format!("policy {}, SHA-256 {}", policy.name, policy.sha256);
+            writeln!(self.out, "{}", self.paint(DIM, &line))?;
+        }
+        if let Some(baseline) = &header.baseline {
+            let new = report.findings.iter().filter(|finding| finding.new == Some(true)).count();
+            let line = format!("{} not in the baseline {}", count(new, "finding"), baseline.name);
+            writeln!(self.out, "{}", self.paint(DIM, &line))?;
+        }
         let Some(pack) = &signatures.pack else { return Ok(()) };
         let line = format!(
             "signature pack {}, serial {}, signed by the key {}, SHA-256 {}",
@@ -96,7 +107,10 @@ impl Page<'_> {
 
     /// One sentence and the numbers behind it.
     fn answer(&mut self, report: &Report) -> io::Result<()> {
-        let leaving: Vec<&Finding> = report.findings.iter().filter(|finding| finding.crossing.leaves()).collect();
+        let borderless = report.header.home.is_empty();
+        let is_told =
+            |finding: &&Finding| finding.crossing.leaves() || borderless && finding.crossing != Crossing::Home;
+        let leaving: Vec<&Finding> = report.findings.iter().filter(is_told).collect();
         let mut countries: BTreeMap<&str, u64> = BTreeMap::new();
         for finding in &leaving {
             *countries.entry(finding.destination.country.as_deref().unwrap_or("??")).or_default() += finding.bytes_out;
@@ -110,11 +124,13 @@ impl Page<'_> {
             places.iter().map(|(country, bytes)| format!("{country} ({})", bytes_text(*bytes))).collect();
         let sentence = match (leaving.len(), report.assets.len()) {
             (0, 0) => "No security product of these vendors was recognised.".to_owned(),
+            (0, n) if borderless => format!("{} recognised; none was seen talking outside.", count(n, "product")),
             (0, n) => format!("{} recognised; nothing of theirs was seen leaving the country.", count(n, "product")),
             (n, _) => format!(
-                "{} of {} across the border, to {}.",
+                "{} of {} {}, to {}.",
                 count(n, "channel"),
                 count(assets.len(), "product"),
+                if borderless { "out of the network" } else { "across the border" },
                 places.join(", ")
             ),
         };
@@ -136,7 +152,9 @@ impl Page<'_> {
         for (row, finding) in rows.iter().zip(findings) {
             writeln!(self.out, "  {}", line(row, &widths))?;
             let shown = if self.style.verbose { finding.why.len() } else { 1 };
-            for why in finding.why.iter().take(shown) {
+            // The exemption is what was said last.
+            let last = finding.exemption.as_ref().and(finding.why.last()).filter(|_| shown < finding.why.len());
+            for why in finding.why.iter().take(shown).chain(last) {
                 let why = self.paint(DIM, &format!("{:10}{why}", ""));
                 writeln!(self.out, "  {why}")?;
             }
@@ -185,7 +203,9 @@ impl Page<'_> {
             let vendor = if asset.product.starts_with(&asset.vendor) { "" } else { &format!("{} ", asset.vendor) };
             let name = self.paint(BOLD, &format!("{vendor}{}{words}", asset.product));
             let mac = asset.mac.as_ref().map(|m| format!(", {m}")).unwrap_or_default();
-            writeln!(self.out, "  {}  {name}  {} % sure{mac}{shared}", asset.ip, asset.confidence)?;
+            let site = asset.site.as_ref().map(|site| format!(", {site}")).unwrap_or_default();
+            let new = if asset.new == Some(true) { ", new" } else { "" };
+            writeln!(self.out, "  {}  {name}  {} % sure{mac}{site}{shared}{new}", asset.ip, asset.confidence)?;
             for evidence in asset.evidence.iter().take(EVIDENCE_LINES_MAX) {
                 let text = format!(
                     "          {} {} (packet {}, {})",
@@ -254,13 +274,20 @@ impl Page<'_> {
     }
 }
 
+/// Home in few words.
+fn home(header: &Header) -> String {
+    let countries: Vec<Country> = header.home.iter().filter_map(|word| Country::from_word(word)).collect();
+    match in_few_words(&countries) {
+        words if words.is_empty() => "no home".to_owned(),
+        words => format!("home {}", words.join(", ")),
+    }
+}
+
 /// The columns of one finding.
 fn row(finding: &Finding) -> [String; 7] {
-    let asset = if finding.asset.product.is_empty() {
-        format!("{} {}", finding.asset.ip, finding.asset.vendor)
-    } else {
-        format!("{} {}", finding.asset.ip, shortened(&finding.asset.product, 28))
-    };
+    let name = if finding.asset.product.is_empty() { &finding.asset.vendor } else { &finding.asset.product };
+    let site = finding.asset.site.as_ref().map(|site| format!(", {}", shortened(site, 20))).unwrap_or_default();
+    let asset = format!("{} {}{site}", finding.asset.ip, shortened(name, 28));
     let channel = if finding.channel.id == "unexplained" {
         "unexplained".to_owned()
     } else {
@@ -276,8 +303,9 @@ fn row(finding: &Finding) -> [String; 7] {
         Crossing::Probable => "?",
         _ => "",
     };
+    let new = if finding.new == Some(true) { " new" } else { "" };
     [
-        finding.severity.clone(),
+        format!("{}{new}", finding.severity),
         asset,
         channel,
         shortened(&finding.channel.data.join(" "), 32),

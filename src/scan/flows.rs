@@ -55,6 +55,11 @@ impl Flows {
         sinks.iter_mut().try_for_each(|sink| sink.end())
     }
 
+    /// Hands over every flow as it ended, with the numbers of the conditions that matched it, and keeps them.
+    pub(crate) fn look(&mut self, mut take: impl FnMut(&FlowRecord, &[u32]) -> io::Result<()>) -> io::Result<()> {
+        self.spools.iter_mut().try_for_each(|spool| spool.look(|record, whens| take(record, whens)))
+    }
+
     /// Hands over every flow with what was learnt of it.
     pub(crate) fn each(mut self, mut take: impl FnMut(&FlowRecord, &Learnt<'_>) -> io::Result<()>) -> io::Result<()> {
         let mut own_name = String::new();

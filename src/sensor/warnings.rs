@@ -4,6 +4,7 @@
 
 use crate::join::Seen;
 use crate::ledger::Ledger;
+use crate::record::Finding;
 use crate::time::SECOND;
 
 /// TCP flows from which on it can be said that one direction is missing.
@@ -16,6 +17,8 @@ const QUIET_FLOWS: u64 = 10;
 /// Loss that is worth a word.
 const LOSS_PART: f64 = 0.001;
 const MISSING_PART: f64 = 0.01;
+/// New findings that are named.
+const NEW_NAMED_MAX: usize = 3;
 
 /// What is to be said after so many nanoseconds.
 pub(super) fn of(ledger: &Ledger, seen: Seen, nanoseconds: i64) -> Vec<String> {
@@ -52,10 +55,28 @@ pub(super) fn of(ledger: &Ledger, seen: Seen, nanoseconds: i64) -> Vec<String> {
     warnings
 }
 
+/// That the baseline lacks findings which count.
+pub(super) fn of_new(findings: &[Finding]) -> Option<String> {
+    let new: Vec<&Finding> = findings.iter().filter(|finding| finding.alert && finding.new == Some(true)).collect();
+    let named = new.iter().take(NEW_NAMED_MAX).map(|finding| {
+        let to = &finding.destination;
+        let place = to.country.as_deref().unwrap_or("??");
+        let far = to.domain.as_deref().or(to.ip.first().map(String::as_str)).unwrap_or("unknown");
+        let far = far.escape_debug();
+        format!("{} {} to {far} ({place}), finding {}", finding.asset.ip, finding.channel.id, finding.id)
+    });
+    let named: Vec<String> = named.collect();
+    let more = new.len().saturating_sub(named.len());
+    let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+    let is = if new.len() == 1 { "finding is" } else { "findings are" };
+    (!new.is_empty()).then(|| format!("{} {is} not in the baseline: {}{more}.", new.len(), named.join("; ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::merge::Tally;
+    use crate::record::{Loss, Schedule};
 
     fn seen(tcp: u64, one_sided: u64, flows: u64) -> Seen {
         Seen { tcp_flows: [Tally(tcp), Tally(one_sided)], flows: Tally(flows), ..Seen::default() }
@@ -80,5 +101,39 @@ mod tests {
         for (warning, words) in all.iter().zip(expect) {
             assert!(warning.contains(words), "{warning}");
         }
+    }
+
+    fn finding(id: &str, alert: bool, new: Option<bool>, domain: &str) -> Finding {
+        let document = serde_json::json!({
+            "id": id, "direction": "outbound", "crossing": "observed", "attempted_only": false, "bytes_out": 1,
+            "bytes_in": 1, "sessions": 1, "first_seen": "", "last_seen": "", "by_month": {}, "loss": Loss::default(),
+            "schedule": Schedule::default(), "severity": "high", "alert": alert, "exemption": null, "new": new, "why": [],
+            "asset": {
+                "ip": "10.0.0.1", "mac": null, "site": null, "vendor": "X", "product": "X", "confidence": 90,
+                "evidence": [],
+            },
+            "channel": {
+                "id": "x.telemetry", "vendor": "X", "product": "X", "function": "telemetry", "data": [],
+                "data_basis": null, "basis": null, "source": [], "off_switch": null, "matched": [], "confidence": 90,
+            },
+            "destination": {
+                "domain": domain, "domain_basis": null, "ip": [], "country": "US", "country_basis": "address",
+                "country_confidence": 70, "as": null,
+            },
+        });
+        serde_json::from_value(document).unwrap()
+    }
+
+    #[test]
+    fn what_the_baseline_lacks_is_named() {
+        let quiet =
+            [finding("1", true, None, "a"), finding("2", true, Some(false), "a"), finding("3", false, Some(true), "a")];
+        assert_eq!(of_new(&quiet), None);
+        let one = of_new(&[finding("4", true, Some(true), "a\u{1b}\u{202e}b")]).unwrap();
+        let line = "1 finding is not in the baseline: 10.0.0.1 x.telemetry to a\\u{1b}\\u{202e}b (US), finding 4.";
+        assert_eq!(one, line);
+        let many: Vec<Finding> = (0..5).map(|n| finding(&n.to_string(), true, Some(true), "a")).collect();
+        let many = of_new(&many).unwrap();
+        assert!(many.starts_with("5 findings are not in the baseline: ") && many.ends_with("; and 2 more."), "{many}");
     }
 }

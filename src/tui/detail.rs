@@ -84,6 +84,7 @@ impl Sheet {
         self.title("Asset");
         self.field("address", &asset.ip);
         self.field("hardware", asset.mac.as_deref().unwrap_or_default());
+        self.field("site", asset.site.as_deref().unwrap_or_default());
         self.field("product", &format!("{}, {} ({} % sure)", asset.vendor, asset.product, asset.confidence));
         self.evidence(&asset.evidence);
         self.channel(finding);

@@ -73,12 +73,12 @@ fn forget_start(hot: &mut Hot, s: usize) {
 
 /// Whether a segment behind a hello carries more than the rest of a TLS handshake: not a record of
 /// handshake, alert or cipher change, and not the encrypted Finished of TLS 1.3, which looks like
-/// data (RFC 8446, section 5) and has at most [`FINISHED_BYTES_MAX`] bytes.
+/// data (RFC 8446, section 5) and has at most [`FINISHED_BYTES_MAX`] bytes. `len`: bytes it had on the wire, of which
+/// the first must have been captured.
 #[inline]
-pub(super) fn is_data(payload: &[u8]) -> bool {
-    let handshake = matches!(payload.first(), Some(0x14..=0x16));
-    !handshake && payload.len() > FINISHED_BYTES_MAX
+pub fn is_data(payload: &[u8], len: u32) -> bool {
+    payload.first().is_some_and(|kind| !matches!(kind, 0x14..=0x16)) && len > FINISHED_BYTES_MAX
 }
 
 /// Record header, handshake header, SHA-384, content type and tag: 74; with room for padding.
-const FINISHED_BYTES_MAX: usize = 80;
+const FINISHED_BYTES_MAX: u32 = 80;

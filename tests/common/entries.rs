@@ -16,7 +16,7 @@ use bordertap::fact::{FACT_BYTES_MAX, FACTS_PER_FIELD_MAX, Facts, Flag, Kind, Se
 use bordertap::flow::key::{Key, protocol as number};
 use bordertap::flow::tunnels::Tunnels;
 use bordertap::parse::{self, Claim, PROTOCOLS, Prefix, Progress, Protocol, Transport};
-use bordertap::policy::{Crossing, Policy};
+use bordertap::policy::{Case, Crossing, Policy, explain};
 use bordertap::record::FlowRecord;
 use bordertap::report::flow::{Learnt, Writer};
 use bordertap::run::{Settings, run};
@@ -307,7 +307,7 @@ pub fn decode(data: &[u8]) {
         let start = block.len();
         block.extend_from_slice(bytes);
         let (captured, more) = (bytes.len() as u32, u32::from(second & 0x0f));
-        let packet = Packet { time: START, start, captured, original: captured + more, link };
+        let packet = Packet { time: START, start, captured, original: captured + more, link, interface: 0 };
         let decoded = decode::decode(&block, &packet, count).or_else(|reason| {
             let frame = if reason.is_frame() { decode::frame(&block, &packet, count) } else { None };
             frame.ok_or(reason)
@@ -409,15 +409,25 @@ pub fn policy(data: &[u8]) {
     let file = Scratch::new(data);
     match Policy::new(Some(&file.0), None, None) {
         Ok(policy) => {
-            assert!(!policy.homes().is_empty(), "no home");
             for address in ["10.0.0.1", "203.0.113.9", "2001:db8::1", "::"] {
                 let address = address.parse().unwrap();
                 policy.side_of(address);
                 policy.site_of(address);
             }
-            for (channel, _) in policy.exemptions() {
-                policy.severity(channel, "update", &[], Crossing::Observed, START);
+            for exemption in policy.exemptions() {
+                policy.judge(&Case {
+                    channel: &exemption.channel,
+                    function: "update",
+                    data: &["file"],
+                    crossing: Crossing::Observed,
+                    asset: [10, 0, 0, 1].into(),
+                    country: Some("EU"),
+                    domain: exemption.domains.first().map(String::as_str),
+                    last_seen: START,
+                    month_bytes_out: 1,
+                });
             }
+            assert!(!explain(&policy, jiff::civil::date(2026, 11, 26)).is_empty());
         }
         Err(wrong) => assert!(!wrong.to_string().is_empty(), "refused without a reason"),
     }

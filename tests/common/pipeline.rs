@@ -29,6 +29,7 @@ pub fn flows_within(packets: &[Packet], memory: usize) -> (Vec<FlowRecord>, u64)
             captured: packet.bytes.len() as u32,
             original: packet.bytes.len() as u32,
             link: ETHERNET,
+            interface: 0,
         });
         bytes.extend_from_slice(&packet.bytes);
     }

@@ -68,7 +68,14 @@ impl<F: FnMut() -> Option<Vec<packets::Packet>> + Send> Source for Made<F> {
         for packet in &made {
             let length = packet.bytes.len() as u32;
             let time = Time(packet.time as i64);
-            list.push(Packet { time, start: bytes.len(), captured: length, original: length, link: LinkType(1) });
+            list.push(Packet {
+                time,
+                start: bytes.len(),
+                captured: length,
+                original: length,
+                link: LinkType(1),
+                interface: 0,
+            });
             bytes.extend_from_slice(&packet.bytes);
         }
         let first_number = self.number;

@@ -50,7 +50,14 @@ impl super::Tap for Tap {
             #[allow(clippy::useless_conversion)]
             let time = Time::new(packet.header.ts.tv_sec.into(), packet.header.ts.tv_usec.into());
             let captured = u32::try_from(packet.data.len()).unwrap_or(u32::MAX);
-            packets.push(Packet { time, start: bytes.len(), captured, original: packet.header.len, link });
+            packets.push(Packet {
+                time,
+                start: bytes.len(),
+                captured,
+                original: packet.header.len,
+                link,
+                interface: 0,
+            });
             bytes.extend_from_slice(packet.data);
         });
         self.idle = if packets.is_empty() { self.idle.saturating_add(1) } else { 0 };

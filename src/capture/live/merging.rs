@@ -159,7 +159,14 @@ mod tests {
     const MILLISECOND: i64 = 1_000_000;
 
     fn part(times: &[i64]) -> Part {
-        let packet = |time: &i64| Packet { time: Time(*time), start: 0, captured: 1, original: 1, link: LinkType(1) };
+        let packet = |time: &i64| Packet {
+            time: Time(*time),
+            start: 0,
+            captured: 1,
+            original: 1,
+            link: LinkType(1),
+            interface: 0,
+        };
         (vec![0], times.iter().map(packet).collect())
     }
 

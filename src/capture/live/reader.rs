@@ -247,7 +247,8 @@ mod tests {
                 None => Ok(None),
                 Some(Err(reason)) => Err(reason.to_owned()),
                 Some(Ok(count)) => {
-                    let packet = Packet { time: Time(1), start: 0, captured: 2, original: 2, link: LinkType(1) };
+                    let packet =
+                        Packet { time: Time(1), start: 0, captured: 2, original: 2, link: LinkType(1), interface: 0 };
                     Ok(Some((vec![0; 2], vec![packet; count])))
                 }
             }

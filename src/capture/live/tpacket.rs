@@ -83,7 +83,7 @@ fn packet(block: &mut [u8], at: usize, link: LinkType) -> Option<(Packet, usize)
     let start = at.checked_add(frame)?;
     block.get(start..start.checked_add(captured as usize)?)?;
     let time = Time::new(seconds.into(), nanoseconds.into());
-    let mut packet = Packet { time, start, captured, original, link };
+    let mut packet = Packet { time, start, captured, original, link, interface: 0 };
     let tagged = link == ETHERNET && (tag != 0 || status & VLAN_VALID != 0);
     let room = frame.checked_sub(HEADER_BYTES).is_some_and(|room| room >= TAG_BYTES);
     if tagged && room && captured as usize >= ADDRESS_BYTES {

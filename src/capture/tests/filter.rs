@@ -22,7 +22,8 @@ fn udp(from: u16, to: u16, length: usize) -> Vec<u8> {
 }
 
 fn matches(expression: &str, bytes: &[u8], original: u32, link: LinkType) -> bool {
-    let mut packets = vec![Packet { time: Time(0), start: 0, captured: bytes.len() as u32, original, link }];
+    let mut packets =
+        vec![Packet { time: Time(0), start: 0, captured: bytes.len() as u32, original, link, interface: 0 }];
     let mut filter = Filter::new(expression, &[link]).unwrap();
     assert_eq!(filter.keep(bytes, &mut packets), Vec::<String>::new());
     packets.len() == 1

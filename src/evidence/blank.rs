@@ -1,0 +1,187 @@
+//! Takes out of payload what the finding does not need.
+//!
+//! In: the packets of a file. Out: the same; what is more than a handshake ends where the finding needs no more of it, and
+//! every word in it that can be another without the finding coming out otherwise is `x`. The scan is the judge: whatever it
+//! was told by a word shows in the finding or its evidence. Halving finds the few words that are needed among the many.
+
+use std::ops::Range;
+
+use super::cut::Kept;
+use super::packets::{RECORD_HEAD_BYTES, is_record};
+use super::{Limits, replay};
+use crate::collect::Judging;
+use crate::record::Finding;
+
+/// Scans that are made of one file to find out what it needs.
+const TRIALS_MAX: usize = 2_000;
+/// Printable bytes in a row that are taken for a word where a payload is not text.
+const WORD_BYTES_MIN: usize = 4;
+/// Bytes at the front of a payload that tell text from what is not.
+const FRONT_BYTES: usize = 4;
+/// What stands between words of text, and stays.
+const SEPARATORS: &[u8] = b" \r\n\t:/?&=#;,@\"";
+/// What stands in place of a byte.
+const BLANK: u8 = b'x';
+/// First byte of a TLS record with data (RFC 8446, section 5.1).
+const APPLICATION_DATA: u8 = 0x17;
+
+/// A word: which packet, which of its bytes.
+type Word = (usize, Range<usize>);
+
+struct Judge<'a> {
+    id: &'a str,
+    judging: &'a Judging,
+    /// What the finding says with all words; none when the packets do not show it anyway.
+    expected: Option<String>,
+    trials: usize,
+}
+
+/// Takes out what is not needed. `shows`: the packets show the finding now.
+pub(super) fn blank(id: &str, packets: &mut [Kept], judging: &Judging, shows: bool, limits: &mut Limits) {
+    let mut judge = Judge { id, judging, expected: None, trials: 0 };
+    judge.expected = shows.then(|| replay::finding(id, packets, judging)).flatten().map(|finding| said(&finding));
+    for at in 0..packets.len() {
+        judge.end(packets, at);
+    }
+    let words: Vec<Word> =
+        packets.iter().enumerate().flat_map(|(at, kept)| words(kept).map(move |w| (at, w))).collect();
+    judge.words(packets, &words);
+    limits.reach("finding.trials", TRIALS_MAX, judge.trials.saturating_sub(TRIALS_MAX));
+}
+
+/// All that a finding says of what it was made from, but for numbers of packets and volumes.
+fn said(finding: &Finding) -> String {
+    let Finding { asset, channel, destination, crossing, .. } = finding;
+    let evidence: Vec<_> = asset.evidence.iter().map(|e| (&e.field, &e.value, &e.signature, &e.matched)).collect();
+    let name = (&destination.domain, &destination.domain_basis, &destination.country);
+    format!("{:?}", (&asset.vendor, &asset.product, evidence, &channel.id, &channel.matched, name, crossing))
+}
+
+impl Judge<'_> {
+    /// Whether packets still show the finding, with all it says. Without trials left they do not.
+    fn holds(&mut self, packets: &[Kept]) -> bool {
+        let Some(expected) = &self.expected else { return true };
+        self.trials += 1;
+        self.trials <= TRIALS_MAX
+            && replay::finding(self.id, packets, self.judging).is_some_and(|finding| said(&finding) == *expected)
+    }
+
+    /// Ends the payload of a packet where no more of it is needed.
+    fn end(&mut self, packets: &mut [Kept], at: usize) {
+        let Some(kept) = packets.get(at) else { return };
+        let (whole, payload) = (kept.bytes.clone(), kept.payload);
+        if !kept.is_content {
+            let end = payload + before_data(whole.get(payload..).unwrap_or_default());
+            if end < whole.len() {
+                self.try_end(packets, at, &whole, end);
+            }
+            return;
+        }
+        // Needed up to `most`, as far as known; not up to `least` alone.
+        let (mut least, mut most) = (payload, whole.len());
+        if least >= most || self.try_end(packets, at, &whole, least) {
+            return;
+        }
+        while most - least > 1 {
+            let middle = least.midpoint(most);
+            if self.try_end(packets, at, &whole, middle) {
+                most = middle;
+            } else {
+                least = middle;
+            }
+        }
+        set(packets, at, whole.get(..most).unwrap_or(&whole));
+    }
+
+    /// Ends a packet there; whether it stays so.
+    fn try_end(&mut self, packets: &mut [Kept], at: usize, whole: &[u8], end: usize) -> bool {
+        set(packets, at, whole.get(..end).unwrap_or(whole));
+        let holds = self.holds(packets);
+        if !holds {
+            set(packets, at, whole);
+        }
+        holds
+    }
+
+    /// Blanks those of these words that are not needed.
+    fn words(&mut self, packets: &mut [Kept], words: &[Word]) {
+        if words.is_empty() {
+            return;
+        }
+        let before: Vec<Vec<u8>> = words.iter().map(|word| blank_word(packets, word)).collect();
+        if self.holds(packets) {
+            return;
+        }
+        // Whatever is not known to be needed stays away when there are no trials left.
+        if self.trials > TRIALS_MAX {
+            return;
+        }
+        for ((at, range), bytes) in words.iter().zip(before) {
+            if let Some(place) = packets.get_mut(*at).and_then(|kept| kept.bytes.get_mut(range.clone())) {
+                place.copy_from_slice(&bytes);
+            }
+        }
+        if words.len() > 1 {
+            let (left, right) = words.split_at(words.len() / 2);
+            self.words(packets, left);
+            self.words(packets, right);
+        }
+    }
+}
+
+fn set(packets: &mut [Kept], at: usize, bytes: &[u8]) {
+    if let Some(kept) = packets.get_mut(at) {
+        kept.bytes.clear();
+        kept.bytes.extend_from_slice(bytes);
+    }
+}
+
+/// Blanks a word; what it was.
+fn blank_word(packets: &mut [Kept], (at, range): &Word) -> Vec<u8> {
+    let Some(place) = packets.get_mut(*at).and_then(|kept| kept.bytes.get_mut(range.clone())) else {
+        return Vec::new();
+    };
+    let word = place.to_vec();
+    place.fill(BLANK);
+    word
+}
+
+/// Bytes of TLS records before the first one with data, its head included.
+fn before_data(payload: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some([kind, _, _, high, low]) =
+        payload.get(at..).filter(|rest| is_record(rest)).and_then(|r| r.first_chunk())
+    {
+        if *kind == APPLICATION_DATA {
+            return at + RECORD_HEAD_BYTES;
+        }
+        at += RECORD_HEAD_BYTES + usize::from(u16::from_be_bytes([*high, *low]));
+    }
+    payload.len()
+}
+
+/// The words of a packet's payload.
+fn words(kept: &Kept) -> impl Iterator<Item = Range<usize>> + use<> {
+    let payload = if kept.is_content { kept.bytes.get(kept.payload..).unwrap_or_default() } else { &[] };
+    let is_text = payload.iter().take(FRONT_BYTES).all(|byte| matches!(byte, b' '..=b'~' | b'\r' | b'\n' | b'\t'));
+    let in_word = |byte: u8| match is_text {
+        true => !SEPARATORS.contains(&byte),
+        false => matches!(byte, b'!'..=b'~'),
+    };
+    let least = if is_text { 1 } else { WORD_BYTES_MIN };
+    let mut found = Vec::new();
+    let mut start = None;
+    for (at, byte) in payload.iter().copied().chain([b' ']).enumerate() {
+        match (in_word(byte) && at < payload.len(), start) {
+            (true, None) => start = Some(at),
+            (false, Some(from)) => {
+                if at - from >= least {
+                    found.push(kept.payload + from..kept.payload + at);
+                }
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    found.into_iter()
+}
