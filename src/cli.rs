@@ -203,15 +203,37 @@ pub struct OutputArgs {
     #[arg(long, value_name = "PATH", help_heading = "Output (PATH may be - for standard output)")]
     pub json: Option<PathBuf>,
 
+    /// Write the report as one self-contained HTML page, for the person who decides
+    #[arg(long, value_name = "PATH", help_heading = "Output (PATH may be - for standard output)")]
+    pub report: Option<PathBuf>,
+
+    /// Language in which the page of --report opens; it has both
+    #[arg(long, value_enum, default_value_t, value_name = "LANG", requires = "report")]
+    #[arg(help_heading = "Output (PATH may be - for standard output)")]
+    pub lang: Language,
+
     /// Formats beside JSON
     #[command(flatten)]
     pub formats: FormatArgs,
 }
 
+/// A language of the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// English.
+    #[default]
+    En,
+    /// Chinese.
+    Zh,
+}
+
 impl OutputArgs {
     /// Whether one was asked for.
     pub fn any(&self) -> bool {
-        self.records().next().is_some() || self.json.is_some() || self.formats.wanted().next().is_some()
+        self.records().next().is_some()
+            || self.json.is_some()
+            || self.report.is_some()
+            || self.formats.wanted().next().is_some()
     }
 
     /// Where records go that are lines of their own, by kind.

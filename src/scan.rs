@@ -46,9 +46,10 @@ pub struct Scan {
     pub packets_max: u64,
     /// Keep flow records.
     pub keep_flows: bool,
-    /// The report is to be merged with others: it carries the sums that it was made of, and the digest of each input that is
-    /// a file, which is read once more for that.
+    /// The report is to be merged with others: it carries the sums that it was made of.
     pub mergeable: bool,
+    /// The report has the digest of each input that is a file, which is read once more for that.
+    pub digests: bool,
     /// The filter expression, for the report.
     pub filter: Option<String>,
 }
@@ -80,6 +81,7 @@ impl Scan {
             packets_max: u64::MAX,
             keep_flows: false,
             mergeable: false,
+            digests: false,
             filter: None,
         })
     }
@@ -142,7 +144,7 @@ impl Scan {
         let seen = Seen::of(&gathered);
         let mut header = header(&self.judging, seen, inputs, &damage, self.filter.as_deref());
         let threads = Threads::new(self.workers);
-        header.sources = threads.run(|| sources(&by_input, self.mergeable));
+        header.sources = threads.run(|| sources(&by_input, self.digests));
         let joined = threads.run(|| join(gathered, self.judging.context()));
         let Joined { findings, assets, hosts, names } = joined;
         let gaps = gaps(&self.judging.signatures, &assets);

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use super::spread::Spread;
+pub use crate::report::markup::escaped;
 
 /// Width of every plot; the page scales it.
 const WIDTH: f64 = 880.0;
@@ -18,23 +19,6 @@ const AXIS: f64 = 46.0;
 const TOP: f64 = 8.0;
 /// Longest name of a row, in characters.
 const NAME_CHARS_MAX: usize = 22;
-
-/// Text for HTML and SVG, in elements and attributes.
-pub fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
-}
 
 /// A bar with the range of its runs.
 pub struct Bar {

@@ -132,7 +132,7 @@ impl LiveArgs {
             Target::File(path) | Target::Unix(path) | Target::Syslog(path) => Some(path),
             Target::Stdout => None,
         });
-        let documents = [&outputs.json, &judge.signatures.last_pack].into_iter().flatten();
+        let documents = [&outputs.json, &outputs.report, &judge.signatures.last_pack].into_iter().flatten();
         let documents = documents.cloned().chain(outputs.formats.documents());
         let files = files.chain(documents.filter(|path| path.as_os_str() != "-"));
         let known = self.state.iter().map(|folder| folder.join("known.json"));
@@ -210,12 +210,13 @@ mod tests {
     #[test]
     fn what_was_named_stays_and_nothing_else() {
         use crate::cli::{Cli, Command};
-        let line = "bordertap live -i eth1 --policy /p/policy.toml --asn-db /g/asn.mmdb --json - --findings /o/f.jsonl";
+        let line = "bordertap live -i eth1 --policy /p/policy.toml --asn-db /g/asn.mmdb --json - --findings /o/f.jsonl \
+                    --report /o/r.html";
         let cli = <Cli as clap::Parser>::try_parse_from(line.split(' ')).unwrap();
         let Command::Live(args) = cli.command else { panic!("{line}") };
         let plan = args.plan();
         assert_eq!((plan.mode, plan.listen, plan.unix), (Mode::Auto, false, false));
-        assert_eq!(plan.write, [Path::new("/o/f.jsonl")]);
+        assert_eq!(plan.write, [Path::new("/o/f.jsonl"), Path::new("/o/r.html")]);
         let (given, system) = plan.read.split_at(2);
         assert_eq!(given, [Path::new("/p/policy.toml"), Path::new("/g/asn.mmdb")]);
         assert!(system.iter().all(|path| path.starts_with("/sys")), "{system:?}");

@@ -5,12 +5,12 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use bordertap::cli::{Format, FormatArgs, OutputArgs, TalkArgs};
+use bordertap::cli::{Format, FormatArgs, Language, OutputArgs, TalkArgs};
 use bordertap::output;
 use bordertap::report::flow::JsonLines;
 #[cfg(feature = "parquet")]
 use bordertap::report::parquet;
-use bordertap::report::{Change, Report, Sink, cef, csv, eve, jsonl, misp, stix, text, zeek};
+use bordertap::report::{Change, Report, Sink, cef, csv, eve, html, jsonl, misp, stix, text, zeek};
 use bordertap::scan::Flows;
 use bordertap::time::Time;
 
@@ -80,6 +80,13 @@ pub(crate) fn write_records(outputs: &OutputArgs, report: &Report) -> Result<(),
 pub(crate) fn write_report(outputs: &OutputArgs, talk: &TalkArgs, report: &Report) -> Result<(), Failure> {
     if let Some(path) = &outputs.json {
         to(path, |out| jsonl::document(report, out))?;
+    }
+    if let Some(path) = &outputs.report {
+        let lang = match outputs.lang {
+            Language::En => html::Lang::En,
+            Language::Zh => html::Lang::Zh,
+        };
+        to(path, |out| html::write(report, lang, out))?;
     }
     for (format, path) in outputs.formats.wanted() {
         match format {

@@ -1,14 +1,17 @@
-//! What is printed: text for people, JSON for programs.
+//! What is printed: text and a page for people, JSON for programs.
 //!
 //! In: a finished [`Report`], or ended flows one by one. Out: bytes on a writer. Nothing is judged
 //! here and nothing is counted; the same report gives the same bytes.
 
+pub mod answer;
 pub mod cef;
 pub mod csv;
 pub mod eve;
 pub mod flow;
+pub mod html;
 pub mod jsonl;
 mod lines;
+pub mod markup;
 pub mod misp;
 #[cfg(feature = "parquet")]
 pub mod parquet;

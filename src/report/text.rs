@@ -2,9 +2,9 @@
 //!
 //! In: a report. Out: text of at most the width asked for; colour only where asked.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use super::answer::Answer;
 use super::{Header, Report};
 use crate::place::{Country, in_few_words};
 use crate::record::{Asset, Crossing, Finding};
@@ -107,33 +107,8 @@ impl Page<'_> {
 
     /// One sentence and the numbers behind it.
     fn answer(&mut self, report: &Report) -> io::Result<()> {
-        let borderless = report.header.home.is_empty();
-        let is_told =
-            |finding: &&Finding| finding.crossing.leaves() || borderless && finding.crossing != Crossing::Home;
-        let leaving: Vec<&Finding> = report.findings.iter().filter(is_told).collect();
-        let mut countries: BTreeMap<&str, u64> = BTreeMap::new();
-        for finding in &leaving {
-            *countries.entry(finding.destination.country.as_deref().unwrap_or("??")).or_default() += finding.bytes_out;
-        }
-        let mut assets: Vec<&str> = leaving.iter().map(|f| f.asset.ip.as_str()).collect();
-        assets.sort_unstable();
-        assets.dedup();
-        let mut places: Vec<(&str, u64)> = countries.into_iter().collect();
-        places.sort_by_key(|&(country, bytes)| (std::cmp::Reverse(bytes), country));
-        let places: Vec<String> =
-            places.iter().map(|(country, bytes)| format!("{country} ({})", bytes_text(*bytes))).collect();
-        let sentence = match (leaving.len(), report.assets.len()) {
-            (0, 0) => "No security product of these vendors was recognised.".to_owned(),
-            (0, n) if borderless => format!("{} recognised; none was seen talking outside.", count(n, "product")),
-            (0, n) => format!("{} recognised; nothing of theirs was seen leaving the country.", count(n, "product")),
-            (n, _) => format!(
-                "{} of {} {}, to {}.",
-                count(n, "channel"),
-                count(assets.len(), "product"),
-                if borderless { "out of the network" } else { "across the border" },
-                places.join(", ")
-            ),
-        };
+        let place = |country: &str, bytes| format!("{country} ({})", bytes_text(bytes));
+        let sentence = Answer::of(report).sentence(usize::MAX, &place);
         writeln!(self.out, "\n{}", self.paint(BOLD, &sentence))
     }
 
