@@ -10,39 +10,38 @@ use clap::Args;
 use crate::report::parquet;
 use crate::report::{csv, zeek};
 
-const HEADING: &str = "Other formats";
+const HEADING: &str = "Other formats (PATH may be - for standard output)";
 
 /// Formats beside JSON lines.
 #[derive(Debug, Args, Default)]
-#[command(next_help_heading = HEADING)]
 pub struct FormatArgs {
     /// Write findings and assets as tables for spreadsheets: findings.csv, assets.csv
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = HEADING)]
     pub csv: Option<PathBuf>,
 
-    /// Write flows as logs of Zeek (scan): conn.log, ssl.log, dns.log, http.log
-    #[arg(long, value_name = "DIR")]
+    /// Write flows as logs of Zeek (not live): conn.log, ssl.log, dns.log, http.log
+    #[arg(long, value_name = "DIR", help_heading = HEADING)]
     pub zeek: Option<PathBuf>,
 
     /// Write flows and findings as EVE, Suricata's JSON lines: flow, tls, dns, http; a finding is an alert
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = HEADING)]
     pub eve: Option<PathBuf>,
 
     /// Write every finding as a line of the Common Event Format, for SIEMs
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = HEADING)]
     pub cef: Option<PathBuf>,
 
     /// Write findings as a STIX 2.1 bundle
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = HEADING)]
     pub stix: Option<PathBuf>,
 
     /// Write findings as an event for MISP
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = HEADING)]
     pub misp: Option<PathBuf>,
 
-    /// Write flows, findings and assets as Parquet (scan): flows.parquet, findings.parquet, assets.parquet
+    /// Write flows, findings and assets as Parquet (not live): flows.parquet, findings.parquet, assets.parquet
     #[cfg(feature = "parquet")]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = HEADING)]
     pub parquet: Option<PathBuf>,
 }
 

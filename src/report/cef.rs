@@ -70,6 +70,8 @@ fn describe(change: &Change<'_, Finding>, to: &mut Extension) {
     if let Some(as_) = &finding.destination.as_ {
         to.labelled("cn3", "asNumber", &as_.number.to_string());
     }
+    let exemption = finding.exemption.as_ref().map(words::exemption).unwrap_or_default();
+    to.add("reason", &exemption);
     to.add("msg", &finding.why.join(" "));
 }
 

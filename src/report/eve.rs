@@ -328,6 +328,13 @@ struct About<'a> {
     direction: &'static str,
     crossing: &'static str,
     attempted_only: bool,
+    alert: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exemption: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    new: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<&'a str>,
     domain: Option<&'a str>,
     ip: &'a [String],
     country: Option<&'a str>,
@@ -374,6 +381,10 @@ pub fn alert(change: &Change<'_, Finding>, out: &mut Vec<u8>) {
             direction: finding.direction.name(),
             crossing: finding.crossing.name(),
             attempted_only: finding.attempted_only,
+            alert: finding.alert,
+            exemption: finding.exemption.as_ref().map(words::exemption),
+            new: finding.new,
+            site: finding.asset.site.as_deref(),
             domain: finding.destination.domain.as_deref(),
             ip: &finding.destination.ip,
             country: finding.destination.country.as_deref(),

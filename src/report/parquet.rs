@@ -63,14 +63,18 @@ const FLOW: [Column; 40] = [
     ("flags", Kind::List),
 ];
 
-const FINDING: [Column; 35] = [
+const FINDING: [Column; 39] = [
     ("id", Kind::Text),
     ("direction", Kind::Text),
     ("crossing", Kind::Text),
     ("attempted_only", Kind::Bool),
     ("severity", Kind::Text),
+    ("alert", Kind::Bool),
+    ("new", Kind::Bool),
+    ("exemption", Kind::Text),
     ("asset_ip", Kind::Text),
     ("asset_mac", Kind::Text),
+    ("asset_site", Kind::Text),
     ("asset_vendor", Kind::Text),
     ("asset_product", Kind::Text),
     ("asset_confidence", Kind::Number),
@@ -101,9 +105,10 @@ const FINDING: [Column; 35] = [
     ("why", Kind::List),
 ];
 
-const ASSET: [Column; 12] = [
+const ASSET: [Column; 13] = [
     ("ip", Kind::Text),
     ("mac", Kind::Text),
+    ("site", Kind::Text),
     ("vendor", Kind::Text),
     ("product", Kind::Text),
     ("model", Kind::Text),
@@ -223,8 +228,12 @@ fn finding_row(finding: &Finding) -> [Value; FINDING.len()] {
         Value::text(finding.crossing.name()),
         Value::Bool(finding.attempted_only),
         Value::text(&finding.severity),
+        Value::Bool(finding.alert),
+        Value::optional(finding.new, Value::Bool),
+        Value::optional(finding.exemption.as_ref(), |exempted| Value::text(words::exemption(exempted))),
         Value::text(&asset.ip),
         Value::optional(asset.mac.as_ref(), Value::text),
+        Value::optional(asset.site.as_ref(), Value::text),
         Value::text(&asset.vendor),
         Value::text(&asset.product),
         Value::Number(asset.confidence.into()),
@@ -260,6 +269,7 @@ fn asset_row(asset: &Asset) -> [Value; ASSET.len()] {
     [
         Value::text(&asset.ip),
         Value::optional(asset.mac.as_ref(), Value::text),
+        Value::optional(asset.site.as_ref(), Value::text),
         Value::text(&asset.vendor),
         Value::text(&asset.product),
         Value::optional(asset.model.as_ref(), Value::text),

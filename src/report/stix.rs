@@ -3,7 +3,7 @@
 //! In: the report. Out: one bundle: for each finding the traffic that was observed, the infrastructure it went to, where
 //! that is and how sure that is, whose it is, and a note with the reasons and with what is not known. Nothing is called
 //! malicious. Ids are made from contents, so that the same finding has the same id everywhere; times are packet time, but for
-//! what has no time of its own ([`TIMELESS`]).
+//! what has no time of its own.
 //! Source: STIX Version 2.1, OASIS Standard, 10 June 2021; section 2.9 for ids.
 
 use std::collections::HashSet;
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Report, jsonl, uuid, words};
 use crate::place::group_members;
+use crate::policy::UNEXPLAINED;
 use crate::record::{Direction, Finding};
 use crate::time::Time;
 
@@ -160,9 +161,11 @@ impl Bundle {
     fn infrastructure(&mut self, finding: &Finding, key: &str, stamps: [&str; 2], outside: &[String]) -> String {
         let data = finding.channel.data.join(", ");
         let carries = if data.is_empty() { String::new() } else { format!("; said to carry {data}") };
+        let address = finding.destination.ip.first();
+        let far = finding.destination.domain.as_ref().or(address).map_or("unknown", String::as_str);
         let properties = json!({
-            "name": format!("{} ({})", finding.channel.product, finding.channel.id),
-            "description": format!("{} of {}{carries}", finding.channel.function, finding.channel.vendor),
+            "name": format!("{}: {far}", finding.channel.id),
+            "description": format!("{}{carries}", words::title(finding)),
             "first_seen": micros(words::time(&finding.first_seen)), "last_seen": micros(words::time(&finding.last_seen)),
         });
         let infrastructure = self.domain_object("infrastructure", key, stamps, properties);
@@ -174,8 +177,11 @@ impl Bundle {
             let confidence = Some(finding.destination.country_confidence);
             self.relationship(&infrastructure, "located-at", &location, stamps, confidence);
         }
-        let maker = self.identity(&finding.channel.vendor, "organization");
-        self.relationship(&infrastructure, "related-to", &maker, stamps, Some(finding.channel.confidence));
+        // Where no signature explains the traffic nothing says whose the far end is.
+        if finding.channel.id != UNEXPLAINED {
+            let maker = self.identity(&finding.channel.vendor, "organization");
+            self.relationship(&infrastructure, "related-to", &maker, stamps, Some(finding.channel.confidence));
+        }
         infrastructure
     }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::flow::Flow;
 use crate::fact::{Fact, Seen, value};
 use crate::parse::{dns, quic, tls};
-use crate::record::{CountryBytes, Direction, Evidence, Finding};
+use crate::record::{CountryBytes, Direction, Evidence, Exempted, Finding};
 use crate::time::Time;
 
 /// Who opened the flows of a finding, and with whom; the addresses beyond the first are in the finding.
@@ -84,6 +84,12 @@ pub fn volumes(volumes: &BTreeMap<String, CountryBytes>) -> Vec<String> {
 /// `tls.sni name.example (fortinet.device)`.
 pub fn evidence(evidence: &[Evidence]) -> Vec<String> {
     evidence.iter().map(|e| format!("{} {} ({})", e.field, e.value, e.signature)).collect()
+}
+
+/// Who accepted a finding, why, and how long that holds.
+pub fn exemption(exempted: &Exempted) -> String {
+    let ended = if exempted.ended { ", which is over" } else { "" };
+    format!("{}: {} (until {}{ended})", exempted.owner, exempted.reason, exempted.until)
 }
 
 /// A time of a report.
