@@ -54,6 +54,7 @@ pub(super) fn scan(source: &mut dyn Source, judging: &Judging) -> Vec<Finding> {
         packets_max: u64::MAX,
         keep_flows: false,
         mergeable: false,
+        digests: false,
         filter: None,
     };
     scan.run(source, &[], &|_, _| {}).report.findings
