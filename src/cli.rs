@@ -6,21 +6,24 @@ mod again;
 mod bench_live;
 mod diff;
 mod evidence;
+mod formats;
 mod live;
 mod policy;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench;
 use crate::bench::traffic::{SEED, Size};
 use crate::output::parse_size;
+use crate::service;
 
 pub use again::{MergeArgs, RecheckArgs};
 pub use bench_live::BenchLiveArgs;
 pub use diff::DiffArgs;
 pub use evidence::{EvidenceArgs, Payload, VerifyArgs};
+pub use formats::{Format, FormatArgs};
 pub use live::{CHECK_TIME, LiveArgs, Sandbox, Through, Timestamps};
 pub use policy::PolicyCommand;
 
@@ -208,6 +211,10 @@ pub struct OutputArgs {
     #[arg(long, value_enum, default_value_t, value_name = "LANG", requires = "report")]
     #[arg(help_heading = "Output (PATH may be - for standard output)")]
     pub lang: Language,
+
+    /// Formats beside JSON
+    #[command(flatten)]
+    pub formats: FormatArgs,
 }
 
 /// A language of the page.
@@ -223,7 +230,27 @@ pub enum Language {
 impl OutputArgs {
     /// Whether one was asked for.
     pub fn any(&self) -> bool {
-        [&self.findings, &self.assets, &self.json, &self.report, &self.flows].iter().any(|path| path.is_some())
+        self.records().next().is_some()
+            || [&self.json, &self.report].iter().any(|path| path.is_some())
+            || self.formats.wanted().next().is_some()
+    }
+
+    /// Where records go that are lines of their own, by kind.
+    pub fn records(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let formats = &self.formats;
+        let all = [
+            (service::FLOWS, &self.flows),
+            (service::FINDINGS, &self.findings),
+            (service::ASSETS, &self.assets),
+            (service::EVE, &formats.eve),
+            (service::CEF, &formats.cef),
+        ];
+        all.into_iter().filter_map(|(kind, path)| Some((kind, path.as_deref()?)))
+    }
+
+    /// Whether flow records are needed for it.
+    pub fn needs_flows(&self) -> bool {
+        self.flows.is_some() || self.formats.wanted().any(|(format, _)| format.has_flows())
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod diff;
 pub(crate) mod live;
 pub(crate) mod merge;
+pub(crate) mod outputs;
 pub(crate) mod policy;
 pub(crate) mod recheck;
 pub(crate) mod scan;
@@ -12,22 +13,23 @@ pub(crate) mod signatures;
 pub(crate) mod verify;
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
 
 use bordertap::capture::Damage;
-use bordertap::cli::{Cli, JudgeArgs, Language, LogFormat, OutputArgs, RunArgs, SignatureArgs, TalkArgs, When};
+use bordertap::cli::{Cli, JudgeArgs, LogFormat, OutputArgs, RunArgs, SignatureArgs, TalkArgs, When};
 use bordertap::collect::Judging;
 use bordertap::ledger::Ledger;
-use bordertap::output;
 use bordertap::place::Places;
 use bordertap::policy::Policy;
-use bordertap::report::{Report, html, jsonl, read, text};
+use bordertap::report::{Report, read};
 use bordertap::signature::{Key, Pack, Signatures, Used};
 use bordertap::view::{self, View};
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+pub(crate) use outputs::{to, write_records, write_report};
 
 /// Exit statuses of the contract.
 pub(crate) mod status {
@@ -248,51 +250,12 @@ pub(crate) fn progress_bar(talk: &TalkArgs, total: Option<u64>) -> Option<Progre
     Some(bar)
 }
 
-/// Writes findings and assets where they were asked for.
-pub(crate) fn write_records(outputs: &OutputArgs, report: &Report) -> Result<(), Failure> {
-    if let Some(path) = &outputs.findings {
-        to(path, |out| jsonl::lines(&report.findings, out))?;
-    }
-    if let Some(path) = &outputs.assets {
-        to(path, |out| jsonl::lines(&report.assets, out))?;
-    }
-    Ok(())
-}
-
-/// Writes the report where it was asked for; as text when nothing at all was.
-pub(crate) fn write_report(outputs: &OutputArgs, talk: &TalkArgs, report: &Report) -> Result<(), Failure> {
-    if let Some(path) = &outputs.json {
-        to(path, |out| jsonl::document(report, out))?;
-    }
-    if let Some(path) = &outputs.report {
-        let lang = match outputs.lang {
-            Language::En => html::Lang::En,
-            Language::Zh => html::Lang::Zh,
-        };
-        to(path, |out| html::write(report, lang, out))?;
-    }
-    if !outputs.any() {
-        let style = text::Style { color: has_color(talk.color), verbose: talk.verbose > 0 };
-        to(Path::new("-"), |out| text::write(report, style, out))?;
-    }
-    Ok(())
-}
-
 pub(crate) fn has_color(when: When) -> bool {
     match when {
         When::Always => true,
         When::Never => false,
         When::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
     }
-}
-
-/// Writes a document to a path, `-` for standard output.
-pub(crate) fn to(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-    output::replace(path, write).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::PipeClosed,
-        _ if path == Path::new("-") => Failure::from(error),
-        _ => Failure::Useless(format!("{}: {error}", path.display())),
-    })
 }
 
 pub(crate) fn man() -> Result<u8, Failure> {

@@ -40,15 +40,18 @@
 //! [`collect`] says what each flow comes to and adds flows up, worker by worker; [`join`] settles what only the whole can
 //! tell: names from other flows, who a host is, which channel a flow was, where it went.
 //!
-//! [`report`] prints, and [`diff`] says what is otherwise in a newer one; [`scan`] is one scan from inputs, files or
-//! interfaces, to a report; [`evidence`] keeps the packets behind its findings and holds them against what they prove;
-//! [`again`] judges once more what was read before; [`preflight`] says beforehand
-//! whether interfaces show what there is to see; [`output`] is where records of a sensor go, [`view`] what it shows of
-//! itself, [`sensor`] leads a run that goes on, [`service`] is what surrounds it; [`metrics`] shows a sensor to
-//! Prometheus, [`tui`] on a terminal; [`notify`]
-//! is what its supervisor hears, [`sandbox`] what it gives up before it begins;
-//! [`bench`](mod@bench) makes traffic and
-//! measures scans of it; [`cli`] is what can be typed, and `src/command` of the program does it.
+//! [`report`] prints: text, JSON, a page, and the formats of other programs, a file each, fed by flows through a `Sink`;
+//! [`diff`] says what is otherwise in a newer report. [`scan`] is one scan from inputs, files or interfaces, to a report;
+//! [`evidence`] keeps the packets behind its findings and holds them against what they prove; [`again`] judges once more
+//! what was read before.
+//!
+//! [`preflight`] says beforehand whether interfaces show what there is to see; [`output`] is where records of a sensor go,
+//! [`view`] what it shows of itself, [`sensor`] leads a run that goes on, [`service`] is what surrounds it; [`metrics`] shows
+//! a sensor to Prometheus, [`tui`] on a terminal; [`notify`] is what its supervisor hears, [`sandbox`] what it gives up
+//! before it begins.
+//!
+//! [`bench`](mod@bench) makes traffic and measures scans of it; [`cli`] is what can be typed, and `src/command` of the
+//! program does it.
 //!
 //! # Glossary
 //!

@@ -23,7 +23,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use keeping::{Age, Keeping, Rotate, parse_keep_bytes, parse_size};
-pub use replace::replace;
+pub use replace::{Document, replace};
 pub use writer::{Clock, wall_clock};
 
 use crate::ledger::Ledger;

@@ -26,7 +26,8 @@ use crate::scan::{Flows, gaps, header, silent, sources};
 use crate::time::{SECOND, Time};
 use crate::view::{HISTORY_SECONDS, NEWEST_MAX, Newest, Rates, View};
 
-pub use changes::{Change, Changes, Status};
+pub use crate::report::{Change, Status};
+pub use changes::Changes;
 
 /// Sums after which a window is closed before its time.
 const WINDOW_SUMS_MAX: usize = 200_000;

@@ -15,7 +15,8 @@ use crate::collect::Judging;
 use crate::join::{Knowledge, Stored};
 use crate::output::{Batch, Outputs, replace};
 use crate::record::{Asset, Finding};
-use crate::report::{Report, jsonl};
+use crate::report::flow::JsonLines;
+use crate::report::{Change, Report, Sink, cef, eve, jsonl};
 use crate::scan::Flows;
 use crate::sensor::{Changes, Ended, Sensor, Taker, Wish};
 use crate::signature::Signatures;
@@ -28,6 +29,17 @@ pub const FLOWS: &str = "flows";
 pub const FINDINGS: &str = "findings";
 /// As [`FLOWS`].
 pub const ASSETS: &str = "assets";
+/// As [`FLOWS`]: flows and findings as Suricata's events.
+pub const EVE: &str = "eve";
+/// As [`FLOWS`]: findings for SIEMs.
+pub const CEF: &str = "cef";
+
+/// How a record is written as a line.
+type WriteLine<T> = fn(&Change<'_, T>, &mut Vec<u8>);
+/// How findings are written, by kind of output.
+const FINDING_LINES: &[(&str, WriteLine<Finding>)] = &[(FINDINGS, jsonl::change), (CEF, cef::line), (EVE, eve::alert)];
+/// How assets are.
+const ASSET_LINES: &[(&str, WriteLine<Asset>)] = &[(ASSETS, jsonl::change)];
 
 /// What is known is written down so often, and never takes more than a part of the time.
 const SAVE_SECONDS: u64 = 60;
@@ -177,23 +189,23 @@ impl Taker for Taking<'_> {
 
     fn flows(&mut self, flows: Flows) {
         // Writing to a queue does not fail, and what has no room there is counted; reading back what waited in a file may.
-        if let Err(error) = flows.write(&mut Lines(self.service.outputs, FLOWS)) {
+        let outputs = self.service.outputs;
+        let mut lines = outputs.wants(FLOWS).then(|| JsonLines::new(Lines(outputs, FLOWS)));
+        let mut events = outputs.wants(EVE).then(|| eve::Events::new(Lines(outputs, EVE)));
+        let lines = lines.as_mut().map(|sink| sink as &mut dyn Sink);
+        let events = events.as_mut().map(|sink| sink as &mut dyn Sink);
+        let mut sinks: Vec<_> = lines.into_iter().chain(events).collect();
+        if let Err(error) = flows.hand_to(&mut sinks) {
             self.warn_once(format!("flow records that waited in a temporary file are lost: {error}"));
         }
     }
 
     fn found(&mut self, report: &Report, now: Time, last: bool) {
-        let mut bytes = Vec::new();
-        if self.service.outputs.wants(FINDINGS) {
-            let findings = report.findings.iter().map(|finding| (finding.id.clone(), finding));
-            let records = self.findings.tell(findings, now, last, &mut bytes);
-            self.service.outputs.put(FINDINGS, Batch { bytes: std::mem::take(&mut bytes), records });
-        }
-        if self.service.outputs.wants(ASSETS) {
-            let assets = report.assets.iter().map(|asset| (format!("{} {}", asset.ip, asset.vendor), asset));
-            let records = self.assets.tell(assets, now, last, &mut bytes);
-            self.service.outputs.put(ASSETS, Batch { bytes, records });
-        }
+        let outputs = self.service.outputs;
+        let findings = report.findings.iter().map(|finding| (finding.id.clone(), finding));
+        put(outputs, FINDING_LINES, |each| self.findings.tell(findings, now, last, each));
+        let assets = report.assets.iter().map(|asset| (format!("{} {}", asset.ip, asset.vendor), asset));
+        put(outputs, ASSET_LINES, |each| self.assets.tell(assets, now, last, each));
     }
 
     fn turn(&mut self, mut view: View, knowledge: &Knowledge, judging: &Judging) {
@@ -218,6 +230,25 @@ impl Taker for Taking<'_> {
     fn judged_anew(&mut self) {
         self.reloads[0] += 1;
         self.say(Grave::Info, "signatures, policy and databases were read again and are in use");
+    }
+}
+
+/// Writes what is to be told for every kind of output that somebody wants.
+fn put<T>(outputs: &Outputs, kinds: &[(&'static str, WriteLine<T>)], tell: impl FnOnce(&mut dyn FnMut(Change<'_, T>))) {
+    let wanted = kinds.iter().filter(|(kind, _)| outputs.wants(kind));
+    let mut batches: Vec<_> = wanted.map(|(kind, write)| (*kind, write, Batch::default())).collect();
+    if batches.is_empty() {
+        return;
+    }
+    tell(&mut |change| {
+        for (_, write, batch) in &mut batches {
+            let before = batch.bytes.len();
+            write(&change, &mut batch.bytes);
+            batch.records += u64::from(batch.bytes.len() > before);
+        }
+    });
+    for (kind, _, batch) in batches {
+        outputs.put(kind, batch);
     }
 }
 

@@ -18,6 +18,12 @@ impl Time {
         Time(seconds.saturating_mul(SECOND).saturating_add(nanos))
     }
 
+    /// Reads RFC 3339, as reports have it.
+    pub fn parse(text: &str) -> Option<Time> {
+        let stamp: jiff::Timestamp = text.parse().ok()?;
+        i64::try_from(stamp.as_nanosecond()).ok().map(Time)
+    }
+
     /// Nanoseconds from `earlier` to `self`; negative when time ran backwards.
     pub fn since(self, earlier: Time) -> i64 {
         self.0.saturating_sub(earlier.0)

@@ -257,7 +257,7 @@ fn no_path_of_a_machine_and_no_foreign_words() {
 #[test]
 fn the_map_names_every_module() {
     let map = fs::read_to_string(root().join("src/lib.rs")).unwrap();
-    for stage in ORDER.iter().filter(|s| **s != "main") {
+    for stage in ORDER.iter().filter(|s| !["command", "main"].contains(*s)) {
         assert!(map.contains(&format!("[`{stage}`]")), "src/lib.rs does not explain `{stage}`");
     }
 }

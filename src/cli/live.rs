@@ -71,7 +71,7 @@ pub struct LiveArgs {
     /// Look whether interfaces are set up well and show both directions of the traffic, then end: what is right, what to
     /// change and why; with --json as a document. It listens for --duration, 3 seconds if that is not given. Exit status: 0
     /// nothing to change; 3 something to change; 1 nothing can be captured
-    #[arg(long, conflicts_with_all = ["flows", "findings", "assets"])]
+    #[arg(long, conflicts_with_all = ["flows", "findings", "assets", "eve", "cef"])]
     pub check: bool,
 
     /// Show the sensor on the terminal while it runs: findings, assets, losses; ? there tells the keys
@@ -125,19 +125,20 @@ impl LiveArgs {
         // How many cores it may use stands there.
         let cores = PathBuf::from("/sys/fs/cgroup");
         let read = given.into_iter().flatten().cloned().chain(self.key_file()).chain([cores]);
-        let records = [&outputs.flows, &outputs.findings, &outputs.assets].into_iter().flatten();
-        let targets: Vec<Target> = records.filter_map(|path| Target::parse(path.to_str()?).ok()).collect();
+        let records = outputs.records();
+        let targets: Vec<Target> = records.filter_map(|(_, path)| Target::parse(path.to_str()?).ok()).collect();
         let unix = targets.iter().any(|target| matches!(target, Target::Unix(_) | Target::Syslog(_)));
         let files = targets.into_iter().filter_map(|target| match target {
             Target::File(path) | Target::Unix(path) | Target::Syslog(path) => Some(path),
             Target::Stdout => None,
         });
         let documents = [&outputs.json, &outputs.report, &judge.signatures.last_pack].into_iter().flatten();
-        let files = files.chain(documents.filter(|path| path.as_os_str() != "-").cloned());
+        let documents = documents.cloned().chain(outputs.formats.documents());
+        let files = files.chain(documents.filter(|path| path.as_os_str() != "-"));
         let known = self.state.iter().map(|folder| folder.join("known.json"));
         let terminal = self.tui.then(|| PathBuf::from("/dev/tty"));
         // Flow records that do not fit into memory wait in a file without a name.
-        let waiting = self.run.outputs.flows.is_some().then(std::env::temp_dir);
+        let waiting = outputs.needs_flows().then(std::env::temp_dir);
         Plan {
             mode: match self.sandbox {
                 Sandbox::Auto => Mode::Auto,

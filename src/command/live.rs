@@ -23,7 +23,7 @@ use bordertap::service::{self, Grave, Service, Wishes};
 use bordertap::tui;
 use bordertap::view::{self, Board};
 
-use super::{Failure, Log, conclude, judge_beside, progress_bar, status, to, workers, write_report};
+use super::{Failure, Log, conclude, judge_beside, outputs, progress_bar, status, to, workers};
 
 /// Time between two turns of a sensor.
 const TURN: Duration = Duration::from_secs(1);
@@ -77,10 +77,10 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         return check(args, &how);
     }
     let (run, talk) = (&args.run, &args.run.talk);
-    let records = [&run.outputs.flows, &run.outputs.findings, &run.outputs.assets];
-    if args.tui && records.into_iter().flatten().any(|path| path == Path::new("-")) {
+    if args.tui && run.outputs.records().any(|(_, path)| path == Path::new("-")) {
         return Err(Failure::Usage("--tui has the terminal: records cannot go to standard output".to_owned()));
     }
+    outputs::check_live(&run.outputs.formats)?;
     if run.evidence.evidence.is_some() {
         return Err(Failure::Usage(NO_EVIDENCE.to_owned()));
     }
@@ -97,7 +97,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     let listener = args.metrics.map(bind).transpose()?;
     // What it holds open is part of the sandbox; threads and files that are made from now on are in it.
     let entered = sandbox::enter(&args.plan())?;
-    let outputs = open_outputs(args)?;
+    let opened = open_outputs(args)?;
     log.info(&format!("listening on {}", args.interfaces.join(", ")));
     say_sandbox(&entered, log);
     let board = Arc::new(Board::default());
@@ -119,7 +119,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         inputs: args.interfaces.clone(),
         mergeable: run.outputs.json.is_some(),
         filter: run.filter.clone(),
-        keep_flows: run.outputs.flows.is_some(),
+        keep_flows: run.outputs.needs_flows(),
         settings: Settings {
             workers: workers(run),
             memory: usize::try_from(run.memory).unwrap_or(usize::MAX),
@@ -131,8 +131,10 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     };
     let (mut told, mut turns) = (Instant::now(), 0);
     let service = Service {
-        outputs: &outputs,
-        write_report: &|report| write_report(&run.outputs, talk, report).map_err(|failure| failure.to_string()),
+        outputs: &opened,
+        write_report: &|report| {
+            outputs::write_report(&run.outputs, talk, report).map_err(|failure| failure.to_string())
+        },
         state: args.state.as_deref(),
         wishes,
         reload: &|| {
@@ -150,7 +152,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
             turns += 1;
             notify.borrow_mut().turn(&view::line(view), turns);
             // Nobody reads on: the end is quiet, as that of a scan.
-            if outputs.stdout_closed() {
+            if opened.stdout_closed() {
                 stop.store(true, Ordering::Relaxed);
             }
             if stop.load(Ordering::Relaxed) {
@@ -174,7 +176,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         bar.finish_and_clear();
     }
     let Ended { report, damage, .. } = ended;
-    let write = |report: &Report| write_report(&run.outputs, talk, report);
+    let write = |report: &Report| outputs::write_report(&run.outputs, talk, report);
     let status = conclude(run.into(), &report, &damage, write, log);
     shown.map_err(|error| Failure::Useless(format!("--tui: {error}")))?;
     status
@@ -200,17 +202,11 @@ fn serve(listener: TcpListener, board: &Arc<Board>, log: &Log) -> Result<metrics
 
 /// Where the records of a sensor go.
 fn open_outputs(args: &LiveArgs) -> Result<Outputs, Failure> {
-    let wanted = [
-        (service::FLOWS, &args.run.outputs.flows),
-        (service::FINDINGS, &args.run.outputs.findings),
-        (service::ASSETS, &args.run.outputs.assets),
-    ];
     let mut targets = Vec::new();
-    for (kind, path) in wanted {
-        let Some(path) = path else { continue };
+    for (kind, path) in args.run.outputs.records() {
         let target = match path.to_str() {
             Some(text) => Target::parse(text).map_err(Failure::Usage)?,
-            None => Target::File(path.clone()),
+            None => Target::File(path.to_owned()),
         };
         targets.push((kind, target));
     }

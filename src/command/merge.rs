@@ -6,12 +6,10 @@ use bordertap::again::{self, MergeError, Merged, Named};
 use bordertap::cli::{JudgeArgs, MergeArgs};
 use bordertap::report::{self, text};
 
-use super::{Failure, Log, judge_with, status, write_records, write_report};
+use super::{Failure, Log, judge_with, outputs, status, write_records, write_report};
 
 pub(crate) fn merge(args: &MergeArgs, log: &Log) -> Result<u8, Failure> {
-    if args.outputs.flows.is_some() {
-        return Err(Failure::Usage("reports hold no flows: --flows is for scan, live and recheck".to_owned()));
-    }
+    outputs::check_reports(&args.outputs)?;
     let reports = args.reports.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let judging = judge_with(&args.judge, &home(&args.judge, &reports)?, &inside(&args.judge, &reports))?;
     let digests = reports.iter().map(|named| &named.report.header.signatures.sha256);

@@ -9,7 +9,8 @@ use bordertap::evidence::Wish;
 use bordertap::report::{Report, text};
 use bordertap::scan::{Scan, Scanned};
 
-use super::{Failure, Log, conclude, judge_beside, progress_bar, to, verify, workers, write_records, write_report};
+use super::outputs::write_all;
+use super::{Failure, Log, conclude, judge_beside, progress_bar, verify, workers};
 
 pub(crate) fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
     let judge = judge_beside(&args.run)?;
@@ -34,7 +35,7 @@ fn read(
         workers: workers(args),
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
         packets_max: args.count.unwrap_or(u64::MAX),
-        keep_flows: args.outputs.flows.is_some() || wish.is_some(),
+        keep_flows: args.outputs.needs_flows() || wish.is_some(),
         mergeable: args.outputs.json.is_some(),
         digests: args.outputs.json.is_some() || args.outputs.report.is_some(),
         filter: args.filter.clone(),
@@ -55,12 +56,7 @@ fn read(
         if let Some(wish) = &wish {
             verify::write(wish, report, &mut flows, names, &judging, log)?;
         }
-        write_records(&args.outputs, report)?;
-        write_report(&args.outputs, &args.talk, report)?;
-        match &args.outputs.flows {
-            Some(path) => to(path, |out| flows.write(out)),
-            None => Ok(()),
-        }
+        write_all(&args.outputs, &args.talk, report, flows)
     };
     conclude(args.into(), &report, &damage, write, log)
 }

@@ -100,7 +100,7 @@ pub(crate) fn verify(args: &VerifyArgs, log: &Log) -> Result<u8, Failure> {
         places = places.with_asn_db(path).map_err(|e| Failure::Useless(e.to_string()))?;
     }
     let signatures = Arc::new(load_signatures(&args.signatures)?);
-    let judging = Judging { signatures, places: Arc::new(places), policy: Arc::new(policy) };
+    let judging = Judging { signatures, places: Arc::new(places), policy: Arc::new(policy), baseline: None };
     let checked = bundle.check(&judging, key.as_ref());
     if let Some(path) = &args.json {
         to(path, |out| jsonl::document(&checked, out))?;

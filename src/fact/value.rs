@@ -6,6 +6,8 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use unicode_width::UnicodeWidthChar;
+
 use crate::fact::{Fact, Kind};
 
 /// The value as text.
@@ -82,6 +84,26 @@ pub fn name(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// The text without anything that moves, hides or turns around what stands beside it: control characters, marks of direction
+/// (Unicode UAX #9), and characters without a width are written as `\u{202e}`. Every character of it takes one column or two.
+pub fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_harmless(character) { shown.push(character) } else { shown.extend(character.escape_unicode()) }
+    }
+    shown
+}
+
+/// Whether a character moves, hides and turns around nothing: see [`harmless`].
+pub fn is_harmless(character: char) -> bool {
+    // Line and paragraph separators, marks of direction and invisible characters have a width of one in some tables.
+    const SOFT_HYPHEN: char = '\u{ad}';
+    let hidden = matches!(character, SOFT_HYPHEN | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e0fff}');
+    !hidden && matches!(character.width(), Some(1 | 2))
 }
 
 /// Whether a name prints as it stood on the wire.

@@ -5,21 +5,27 @@
 //! same record as `serde_json` writes it.
 
 mod facts;
-mod json;
+pub(super) mod json;
 mod known;
-mod objects;
+pub(super) mod objects;
 mod read;
 #[cfg(test)]
 mod tests;
 
+use std::cell::OnceCell;
+use std::io::{self, Write};
+
+use sha1::{Digest, Sha1};
+
+use super::{Lines, Sink};
 use crate::fact::{Side, append};
 use crate::flow::community_id;
 use crate::flow::key::protocol;
 use crate::place::Country;
 use crate::record::{FlowRecord, NO_WORD};
 use crate::time::Rfc3339;
-use known::{Columns, Known};
-
+pub use known::Columns;
+use known::Known;
 pub use read::read;
 
 /// What was learnt of a flow beside its own bytes.
@@ -54,6 +60,59 @@ pub struct Verdict<'a> {
     pub line: u32,
 }
 
+/// A flow, with its facts in their places and all that was learnt of it: what a [`Sink`] takes.
+pub struct Flow<'a> {
+    /// The flow.
+    pub record: &'a FlowRecord,
+    /// What other flows, signatures and databases say of it.
+    pub learnt: &'a Learnt<'a>,
+    pub(super) known: Known<'a>,
+    columns: &'a Columns,
+    digest: OnceCell<[u8; 20]>,
+}
+
+impl<'a> Flow<'a> {
+    /// Sorts the facts of a record into their places.
+    pub fn new(record: &'a FlowRecord, learnt: &'a Learnt<'a>, columns: &'a Columns) -> Flow<'a> {
+        Flow { record, learnt, known: Known::new(record, columns), columns, digest: OnceCell::new() }
+    }
+
+    /// What tells it from every other flow of the input: a SHA-1 over Community ID, start and number of its first packet.
+    pub fn digest(&self) -> &[u8; 20] {
+        self.digest.get_or_init(|| {
+            let mut digest = Sha1::new();
+            digest.update(community_id::of(&self.record.key));
+            digest.update(self.record.first.0.to_be_bytes());
+            digest.update(self.record.number.to_be_bytes());
+            digest.finalize().into()
+        })
+    }
+}
+
+/// Writes flows as lines of JSON.
+pub struct JsonLines<W> {
+    writer: Writer,
+    lines: Lines<W>,
+}
+
+impl<W: Write> JsonLines<W> {
+    /// Lines for a writer; what is handed to it at once are whole lines.
+    pub fn new(out: W) -> JsonLines<W> {
+        JsonLines { writer: Writer::new(), lines: Lines::new(out) }
+    }
+}
+
+impl<W: Write> Sink for JsonLines<W> {
+    fn flow(&mut self, flow: &Flow<'_>) -> io::Result<()> {
+        self.writer.flow(flow, self.lines.end());
+        self.lines.pass_on()
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.lines.finish()
+    }
+}
+
 /// Writes flow records.
 pub struct Writer {
     times: Rfc3339,
@@ -76,7 +135,14 @@ impl Writer {
 
     /// Appends one record as a line of JSON.
     pub fn write(&mut self, record: &FlowRecord, learnt: &Learnt<'_>, out: &mut Vec<u8>) {
-        let known = Known::new(record, &self.columns);
+        let columns = std::mem::take(&mut self.columns);
+        self.flow(&Flow::new(record, learnt, &columns), out);
+        self.columns = columns;
+    }
+
+    /// Appends one flow as a line of JSON.
+    pub fn flow(&mut self, flow: &Flow<'_>, out: &mut Vec<u8>) {
+        let Flow { record, learnt, known, columns, .. } = flow;
         self.event(record, out);
         json::raw(out, "\"source\":{");
         endpoint(record, Side::Source, out);
@@ -87,16 +153,16 @@ impl Writer {
         json::close(out, b'}');
         json::raw(out, ",\"network\":{");
         network(record, out);
-        objects::tls(&known, out);
-        objects::dns(&known, out);
-        objects::http(&known, out);
+        objects::tls(known, out);
+        objects::dns(known, out);
+        objects::http(known, out);
         json::raw(out, "\"bordertap\":{");
-        facts::write(out, &known, &self.columns, &mut self.made);
+        facts::write(out, known, columns, &mut self.made);
         verdicts(&learnt.verdicts, out);
         tunnels(record, out);
         flags(record, out);
         sent(record, out);
-        learnt_facts(&known, out);
+        learnt_facts(known, out);
         json::raw(out, "}}\n");
     }
 

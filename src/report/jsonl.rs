@@ -7,6 +7,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::Change;
+
 /// One object a line.
 pub fn lines<T: Serialize>(items: &[T], out: &mut dyn Write) -> io::Result<()> {
     for item in items {
@@ -14,6 +16,16 @@ pub fn lines<T: Serialize>(items: &[T], out: &mut dyn Write) -> io::Result<()> {
         out.write_all(b"\n")?;
     }
     Ok(())
+}
+
+/// A record with what became of it, as a line.
+pub fn change<T: Serialize>(change: &Change<'_, T>, out: &mut Vec<u8>) {
+    let start = out.len();
+    // Writing to memory does not fail; what cannot be JSON is left out.
+    match serde_json::to_writer(&mut *out, change) {
+        Ok(()) => out.push(b'\n'),
+        Err(_) => out.truncate(start),
+    }
 }
 
 /// The whole report.

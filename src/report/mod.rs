@@ -4,15 +4,31 @@
 //! here and nothing is counted; the same report gives the same bytes.
 
 pub mod answer;
+pub mod cef;
+pub mod csv;
+pub mod eve;
 pub mod flow;
 pub mod html;
 pub mod jsonl;
+mod lines;
 pub mod markup;
+pub mod misp;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod read;
+pub mod stix;
 pub mod text;
+mod uuid;
+mod words;
+pub mod zeek;
+
+use std::io;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+pub use flow::Flow;
+pub use lines::Lines;
 
 use crate::ledger::Ledger;
 use crate::record::{Asset, Finding, Origin};
@@ -23,6 +39,56 @@ pub const FORMAT: u32 = 1;
 
 /// Who wrote a document: name and version.
 pub const PROGRAM: &str = concat!("bordertap ", env!("CARGO_PKG_VERSION"));
+
+/// Takes flows as they are handed over, one after the other.
+pub trait Sink {
+    /// One flow.
+    fn flow(&mut self, flow: &Flow<'_>) -> io::Result<()>;
+    /// There are no more.
+    fn end(&mut self) -> io::Result<()>;
+}
+
+/// What became of a record that a sensor told before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// It was not there before.
+    New,
+    /// It has changed.
+    Updated,
+    /// What was taken for it turned out to be something else: later records say what.
+    Withdrawn,
+}
+
+impl Status {
+    /// The word in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::New => "new",
+            Status::Updated => "updated",
+            Status::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// A record with its revision.
+#[derive(Serialize)]
+pub struct Change<'a, T> {
+    /// What became of it.
+    pub status: Status,
+    /// Counts from 1.
+    pub revision: u64,
+    /// The record.
+    #[serde(flatten)]
+    pub record: &'a T,
+}
+
+impl<'a, T> Change<'a, T> {
+    /// A record that is told once.
+    pub fn new(record: &'a T) -> Change<'a, T> {
+        Change { status: Status::New, revision: 1, record }
+    }
+}
 
 /// Everything a run says.
 #[derive(Clone, Debug, Serialize, Deserialize)]

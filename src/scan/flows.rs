@@ -1,7 +1,7 @@
 //! The flow records of a scan, with what the whole input taught about them.
 //!
-//! In: packed records as the workers left them, names, identities, places. Out: a line of JSON for each. What is asked
-//! again and again about an address is remembered.
+//! In: packed records as the workers left them, names, identities, places. Out: each flow once, handed to every sink there
+//! is. What is asked again and again about an address is remembered.
 
 use std::collections::hash_map::Entry;
 use std::io::{self, Write};
@@ -13,13 +13,12 @@ use crate::fact::{ETH_OUI, Flag, Side};
 use crate::join::{Identified, NameBook};
 use crate::merge::Map;
 use crate::place::Country;
-use crate::policy::Location;
+use crate::policy::{Location, Policy};
 use crate::record::FlowRecord;
 use crate::record::spool::Spool;
-use crate::report::flow::{Learnt, Verdict, Writer};
+use crate::report::flow::{Columns, JsonLines, Learnt, Verdict};
+use crate::report::{Flow, Sink};
 
-/// Bytes of lines that are gathered before they are written.
-const LINES_BYTES: usize = 256 << 10;
 /// Addresses whose places are remembered; then all are forgotten.
 const ADDRESSES_MAX: usize = 1 << 16;
 
@@ -37,17 +36,23 @@ type Place = (Option<Country>, Option<(u32, String)>);
 impl Flows {
     /// Writes every flow as a line of JSON, each worker's in the order in which they ended.
     pub fn write(self, out: &mut dyn Write) -> io::Result<()> {
-        let mut writer = Writer::new();
-        let mut lines = Vec::new();
+        self.hand_to(&mut [&mut JsonLines::new(out)])
+    }
+
+    /// What is home and what is inside.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.judging.policy.clone()
+    }
+
+    /// Hands every flow to all sinks, and tells them when there are no more. Each worker's flows come in the order in which
+    /// they ended.
+    pub fn hand_to(self, sinks: &mut [&mut dyn Sink]) -> io::Result<()> {
+        let columns = Columns::new();
         self.each(|record, learnt| {
-            writer.write(record, learnt, &mut lines);
-            if lines.len() >= LINES_BYTES {
-                out.write_all(&lines)?;
-                lines.clear();
-            }
-            Ok(())
+            let flow = Flow::new(record, learnt, &columns);
+            sinks.iter_mut().try_for_each(|sink| sink.flow(&flow))
         })?;
-        out.write_all(&lines)
+        sinks.iter_mut().try_for_each(|sink| sink.end())
     }
 
     /// Hands over every flow as it ended, with the numbers of the conditions that matched it, and keeps them.

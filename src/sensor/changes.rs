@@ -8,34 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::record::digest;
+use crate::report::{Change, Status};
 use crate::time::{SECOND, Time};
 
 /// A record that changes all the time is told again after so long.
 pub const UPDATE_SECONDS: i64 = 60;
-
-/// What became of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Status {
-    /// It was not there before.
-    New,
-    /// It has changed.
-    Updated,
-    /// What was taken for it turned out to be something else: later records say what.
-    Withdrawn,
-}
-
-/// A line: a record with its revision.
-#[derive(Serialize)]
-pub struct Change<'a, T> {
-    /// What became of it.
-    pub status: Status,
-    /// Counts from 1.
-    pub revision: u64,
-    /// The record.
-    #[serde(flatten)]
-    pub record: &'a T,
-}
 
 struct Told<T> {
     record: T,
@@ -53,29 +30,16 @@ impl<T: Serialize + Clone> Changes<T> {
         Changes(BTreeMap::new())
     }
 
-    /// Hands over what is to be told of these records, as lines of JSON; all that has changed when it is the last time. How
-    /// many lines.
+    /// Hands over what is to be told of these records; all that has changed when it is the last time.
     pub fn tell<'a>(
         &mut self,
         records: impl Iterator<Item = (String, &'a T)>,
         now: Time,
         last: bool,
-        out: &mut Vec<u8>,
-    ) -> u64
-    where
+        each: &mut dyn FnMut(Change<'_, T>),
+    ) where
         T: 'a,
     {
-        let mut lines = 0;
-        let mut write = |status, revision, record: &T| {
-            let start = out.len();
-            // Writing to memory does not fail; what cannot be JSON is left out.
-            if serde_json::to_writer(&mut *out, &Change { status, revision, record }).is_err() {
-                out.truncate(start);
-                return;
-            }
-            out.push(b'\n');
-            lines += 1;
-        };
         let mut there = BTreeSet::new();
         for (id, record) in records {
             let digest = digest(&serde_json::to_vec(record).unwrap_or_default());
@@ -88,16 +52,15 @@ impl<T: Serialize + Clone> Changes<T> {
             };
             if let Some(status) = status {
                 let revision = before.map_or(1, |told| told.revision + 1);
-                write(status, revision, record);
+                each(Change { status, revision, record });
                 self.0.insert(id.clone(), Told { record: record.clone(), revision, digest, at: now });
             }
             there.insert(id);
         }
         let gone: Vec<String> = self.0.keys().filter(|id| !there.contains(*id)).cloned().collect();
         for told in gone.iter().filter_map(|id| self.0.remove(id)) {
-            write(Status::Withdrawn, told.revision + 1, &told.record);
+            each(Change { status: Status::Withdrawn, revision: told.revision + 1, record: &told.record });
         }
-        lines
     }
 }
 
@@ -116,7 +79,7 @@ mod tests {
         bytes: u64,
     }
 
-    /// Status, revision and bytes of every line.
+    /// Status, revision and bytes of every change.
     fn told(
         changes: &mut Changes<Record>,
         records: &[(&str, u64)],
@@ -124,17 +87,12 @@ mod tests {
         last: bool,
     ) -> Vec<(String, u64, u64)> {
         let records: Vec<_> = records.iter().map(|&(id, bytes)| (id.to_owned(), Record { bytes })).collect();
-        let mut out = Vec::new();
+        let mut told = Vec::new();
         let records = records.iter().map(|(id, record)| (id.clone(), record));
-        let lines = changes.tell(records, Time(second * SECOND), last, &mut out);
-        let text = String::from_utf8(out).unwrap();
-        assert_eq!(text.lines().count() as u64, lines);
-        let line = |line: &str| {
-            let value: serde_json::Value = serde_json::from_str(line).unwrap();
-            let number = |key: &str| value[key].as_u64().unwrap();
-            (value["status"].as_str().unwrap().to_owned(), number("revision"), number("bytes"))
-        };
-        text.lines().map(line).collect()
+        changes.tell(records, Time(second * SECOND), last, &mut |change| {
+            told.push((change.status.name().to_owned(), change.revision, change.record.bytes));
+        });
+        told
     }
 
     #[test]

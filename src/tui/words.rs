@@ -1,27 +1,11 @@
 //! Words as a terminal may show them, and numbers as people read them.
 //!
-//! In: text from the wire. Out: the same text without anything that moves, hides or turns around what stands beside it:
-//! control characters, marks of direction (Unicode UAX #9), and characters without a width are written as `\u{202e}`.
+//! In: text from the wire. Out: the same text without anything that moves or hides ([`harmless`]), cut and wrapped by the
+//! columns it takes.
 
 use unicode_width::UnicodeWidthChar;
 
-/// The text, harmless. Every character of it takes one column or two.
-pub fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if is_harmless(character) { shown.push(character) } else { shown.extend(character.escape_unicode()) }
-    }
-    shown
-}
-
-/// Line and paragraph separators, marks of direction and invisible characters have a width of one in some tables.
-fn is_harmless(character: char) -> bool {
-    const SOFT_HYPHEN: char = '\u{ad}';
-    let hidden = matches!(character, SOFT_HYPHEN | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e0fff}');
-    !hidden && matches!(character.width(), Some(1 | 2))
-}
+pub use crate::fact::value::harmless;
 
 /// Columns that a harmless text takes.
 pub fn width(text: &str) -> usize {

@@ -7,7 +7,7 @@
 //!
 //! `packets` has the headers, `conversation` one TCP flow after the other, `messages` DNS and HTTP, `tls` and `der`
 //! hellos and certificates, `hellos` ways to cut them, `capture` the files, `demo` the office and
-//! `expected` what is to be found in it. `sample` finds flows of every protocol, `mutate` cuts and
+//! `expected` what is to be found in it, `hostile` an appliance that is told names nobody wants in a report. `sample` finds flows of every protocol, `mutate` cuts and
 //! reorders them, `entries` is where a fuzzer comes in. `wire` makes interfaces and runs the program on them, `view` is a
 //! sensor's picture without one, `sensors` runs sensors whose time is that of the packets; `tmux` is a terminal.
 
@@ -22,6 +22,7 @@ pub mod der;
 pub mod entries;
 pub mod expected;
 pub mod hellos;
+pub mod hostile;
 pub mod messages;
 pub mod mutate;
 pub mod packets;

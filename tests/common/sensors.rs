@@ -9,7 +9,7 @@ use bordertap::capture::{Block, Bytes, Damage, LinkType, Packet, Source};
 use bordertap::collect::Judging;
 use bordertap::join::Knowledge;
 use bordertap::record::Finding;
-use bordertap::report::Report;
+use bordertap::report::{Report, jsonl};
 use bordertap::run::Settings;
 use bordertap::scan::{Flows, Scan};
 use bordertap::sensor::{Changes, Ended, Pace, Sensor, Taker, Wish};
@@ -133,7 +133,8 @@ impl Taker for Kept {
 
     fn found(&mut self, report: &Report, now: Time, last: bool) {
         let mut out = Vec::new();
-        self.changes.tell(report.findings.iter().map(|f| (f.id.clone(), f)), now, last, &mut out);
+        let findings = report.findings.iter().map(|f| (f.id.clone(), f));
+        self.changes.tell(findings, now, last, &mut |change| jsonl::change(&change, &mut out));
         let text = String::from_utf8(out).unwrap();
         self.lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
     }

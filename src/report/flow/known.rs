@@ -46,6 +46,7 @@ struct Column {
 }
 
 /// What a record does with each field, by the number of the field.
+#[derive(Default)]
 pub struct Columns(Vec<Column>);
 
 impl Columns {

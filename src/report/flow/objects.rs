@@ -11,6 +11,7 @@ use super::json;
 use super::known::Known;
 use crate::fact::{Fact, Side, append, value};
 use crate::parse::{dns, http, quic, tls};
+use crate::report::words;
 
 /// Addresses for which no memory is asked for.
 const FEW_ADDRESSES: usize = 8;
@@ -89,12 +90,12 @@ fn certificate(known: &Known<'_>, server: Side, out: &mut Vec<u8>) {
 }
 
 /// Versions of DTLS count down from 0xfeff; 0x0100 came before them (RFC 6347 section 4.1, AnyConnect).
-fn is_dtls(version: u16) -> bool {
+pub(in crate::report) fn is_dtls(version: u16) -> bool {
     version >> 8 == 0xfe || version == 0x0100
 }
 
 /// `1.2` for 0x0303.
-fn version_text(version: u16, out: &mut Vec<u8>) {
+pub(in crate::report) fn version_text(version: u16, out: &mut Vec<u8>) {
     match version {
         0x0002 => json::raw(out, "2.0"),
         0x0300 => json::raw(out, "3.0"),
@@ -106,7 +107,7 @@ fn version_text(version: u16, out: &mut Vec<u8>) {
 }
 
 /// The IANA name of a cipher suite.
-fn cipher_text(cipher: u16, out: &mut Vec<u8>) {
+pub(in crate::report) fn cipher_text(cipher: u16, out: &mut Vec<u8>) {
     match tls_parser::TlsCipherSuite::from_id(cipher) {
         Some(suite) => json::raw(out, suite.name),
         None => number_text(cipher, out),
@@ -159,32 +160,13 @@ pub fn dns(known: &Known<'_>, out: &mut Vec<u8>) {
 
 /// The IANA mnemonic of a DNS type.
 fn qtype_text(number: u64, out: &mut Vec<u8>) {
-    let name = match number {
-        1 => "A",
-        2 => "NS",
-        5 => "CNAME",
-        6 => "SOA",
-        12 => "PTR",
-        15 => "MX",
-        16 => "TXT",
-        28 => "AAAA",
-        33 => "SRV",
-        35 => "NAPTR",
-        43 => "DS",
-        44 => "SSHFP",
-        48 => "DNSKEY",
-        52 => "TLSA",
-        64 => "SVCB",
-        65 => "HTTPS",
-        252 => "AXFR",
-        255 => "ANY",
-        257 => "CAA",
-        other => {
+    match words::qtype(number) {
+        Some(name) => json::raw(out, name),
+        None => {
             json::raw(out, "TYPE");
-            return append::decimal(other, out);
+            append::decimal(number, out);
         }
-    };
-    json::raw(out, name);
+    }
 }
 
 /// `url`, `http` and `user_agent`.
