@@ -45,7 +45,7 @@ struct Sum<'a> {
 
 /// Some of a list, and how many are left out.
 #[derive(Debug, Serialize)]
-pub struct Some_ {
+pub struct Listed {
     shown: Vec<String>,
     more: usize,
 }
@@ -73,10 +73,10 @@ pub struct Recipient {
     known: String,
     country: String,
     crossings: Vec<Chip>,
-    operators: Some_,
-    domains: Some_,
-    addresses: Some_,
-    channels: Some_,
+    operators: Listed,
+    domains: Listed,
+    addresses: Listed,
+    channels: Listed,
     data: String,
     out: String,
     back: String,
@@ -200,7 +200,7 @@ fn add(sum: &mut CountryBytes, out: u64, back: u64) {
     sum.bytes_in = sum.bytes_in.saturating_add(back);
 }
 
-fn some(all: impl ExactSizeIterator<Item = String>) -> Some_ {
+fn some(all: impl ExactSizeIterator<Item = String>) -> Listed {
     let more = all.len().saturating_sub(LINES_MAX);
-    Some_ { shown: all.take(LINES_MAX).collect(), more }
+    Listed { shown: all.take(LINES_MAX).collect(), more }
 }
