@@ -3,7 +3,7 @@
 //! In: a report, the flows of the same run, the same inputs once more. Out: a folder: of each finding a pcapng with just the
 //! packets that prove it, `manifest.json` that says what each file proves, `SHA256SUMS` over all of it, and, where a key is
 //! given, a signature that `openssl` verifies. Nothing of this lies on the way of packets: flows are chosen when all is
-//! judged, their packets are read in a second pass. [`Bundle`] is such a folder read back and held against what it claims.
+//! judged, their packets are read in a second pass; for that a sensor keeps the first packets of every flow (`keeper`). [`Bundle`] is such a folder read back and held against what it claims.
 //!
 //! By default payload is kept only where it gave a fact: other packets end behind their headers, as a snap length ends
 //! them. What is kept of a protocol that is not a handshake is blanked word by word, as far as the finding comes out the
@@ -15,6 +15,7 @@ mod bundle;
 mod choose;
 mod cut;
 mod folder;
+mod keeper;
 mod manifest;
 mod packets;
 mod pcapng;
@@ -36,6 +37,7 @@ use crate::scan::Flows;
 
 pub use bundle::{Bundle, Checked, FileVerdict, Standing};
 pub use folder::{Folder, MANIFEST, SIGNATURE, SUMS};
+pub use keeper::Keeper;
 pub use manifest::{Difference, FORMAT, Input, Manifest, Options, Proof, Subject, Told};
 pub use sign::{SignKey, VerifyKey};
 

@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -353,4 +353,44 @@ fn a_reader_that_closes_the_pipe_ends_it_quietly() {
         std::thread::sleep(Duration::from_millis(100));
     };
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn the_packets_behind_its_findings_are_kept_and_prove_them() {
+    if !inside("the_packets_behind_its_findings_are_kept_and_prove_them") {
+        return;
+    }
+    let (packets, dir, path) = demonstration();
+    let expected = run(&["scan", path.to_str().unwrap(), "--findings", "-"]).out;
+    let expected: BTreeSet<String> =
+        expected.lines().map(|l| l.parse::<Value>().unwrap()["id"].as_str().unwrap().to_owned()).collect();
+    let ids = |bundle: &Path| -> BTreeSet<String> {
+        let manifest: Value = serde_json::from_slice(&std::fs::read(bundle.join("manifest.json")).unwrap()).unwrap();
+        assert_eq!(manifest["inputs"][0]["input"], FAR);
+        let id = |file: &Value| file["finding"]["id"].as_str().unwrap().to_owned();
+        manifest["files"].as_array().unwrap().iter().map(id).collect()
+    };
+    for (name, more) in [("one", &["-j", "1"][..]), ("two", &["-j", "2", "--sandbox", "auto"])] {
+        let bundle = dir.path().join(name);
+        let args = ["-i", FAR, "--evidence", bundle.to_str().unwrap(), "--json", "/dev/null"];
+        let program = listen(&[&args, more].concat());
+        send(frames(&packets), GENTLE);
+        std::thread::sleep(SETTLED);
+        program.signal("TERM");
+        let said = program.finish();
+        assert_eq!(said.status, 0, "{}", said.messages);
+        assert!(!said.messages.contains("evidence:"), "{}", said.messages);
+        assert_eq!(ids(&bundle), expected, "{name}");
+        let verified = run(&["verify", bundle.to_str().unwrap()]);
+        assert_eq!(verified.status, 0, "{}{}", verified.out, verified.messages);
+    }
+    // What there is no room for is not kept, and that is said.
+    let bundle = dir.path().join("small");
+    let program = listen(&["-i", FAR, "-j", "1", "--evidence", bundle.to_str().unwrap(), "--evidence-keep", "8KiB"]);
+    send(frames(&packets), GENTLE);
+    std::thread::sleep(SETTLED);
+    program.signal("TERM");
+    let said = program.finish();
+    assert!(said.status == 0 && said.messages.contains("no packets are kept any more"), "{}", said.messages);
+    assert_eq!(run(&["verify", bundle.to_str().unwrap()]).status, 0);
 }

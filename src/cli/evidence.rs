@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{LogFormat, SignatureArgs, When};
 use crate::evidence;
+use crate::output::parse_size;
 
 /// How a bundle of evidence is made.
 #[derive(Debug, Args, Default)]
@@ -14,6 +15,11 @@ pub struct EvidenceArgs {
     /// The folder must be new, empty, or have an older bundle, which is replaced
     #[arg(long, value_name = "DIR", help_heading = EVIDENCE)]
     pub evidence: Option<PathBuf>,
+
+    /// What live may keep of packets for that, in files for temporary use: the first packets of every flow, the latest flows
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size, requires = "evidence")]
+    #[arg(help_heading = EVIDENCE)]
+    pub evidence_keep: u64,
 
     /// What is kept of payload: proof is what gave a fact and no more; full is all of the packets of the flows that show a
     /// finding

@@ -118,7 +118,7 @@ pub enum Sandbox {
 impl LiveArgs {
     /// What is still needed once everything is open.
     pub fn plan(&self) -> Plan {
-        let RunArgs { judge, outputs, baseline, .. } = &self.run;
+        let RunArgs { judge, outputs, baseline, evidence, .. } = &self.run;
         // A preset is no file.
         let policy = judge.policy.as_ref().filter(|path| policy::preset(path).is_none()).cloned();
         let given = [&policy, baseline, &judge.signatures.signatures, &judge.country_db, &judge.asn_db];
@@ -137,8 +137,8 @@ impl LiveArgs {
         let files = files.chain(documents.filter(|path| path.as_os_str() != "-"));
         let known = self.state.iter().map(|folder| folder.join("known.json"));
         let terminal = self.tui.then(|| PathBuf::from("/dev/tty"));
-        // Flow records that do not fit into memory wait in a file without a name.
-        let waiting = outputs.needs_flows().then(std::env::temp_dir);
+        // Flow records that do not fit into memory wait in a file without a name, and packets for a bundle there too.
+        let waiting = (outputs.needs_flows() || evidence.evidence.is_some()).then(std::env::temp_dir);
         Plan {
             mode: match self.sandbox {
                 Sandbox::Auto => Mode::Auto,
@@ -147,7 +147,7 @@ impl LiveArgs {
             },
             user: self.user.clone(),
             read: read.collect(),
-            write: files.chain(known).chain(terminal).chain(waiting).collect(),
+            write: files.chain(known).chain(terminal).chain(waiting).chain(evidence.evidence.clone()).collect(),
             listen: self.metrics.is_some(),
             unix,
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use bordertap::capture::live::{self, Listen, LiveError};
 use bordertap::cli::{self, LiveArgs};
+use bordertap::evidence::Keeper;
 use bordertap::join::Knowledge;
 use bordertap::metrics;
 use bordertap::notify::Notify;
@@ -23,7 +24,7 @@ use bordertap::service::{self, Grave, Service, Wishes};
 use bordertap::tui;
 use bordertap::view::{self, Board};
 
-use super::{Failure, Log, conclude, judge_beside, outputs, progress_bar, status, to, workers};
+use super::{Failure, Log, conclude, judge_beside, outputs, progress_bar, status, to, verify, workers};
 
 /// Time between two turns of a sensor.
 const TURN: Duration = Duration::from_secs(1);
@@ -56,9 +57,6 @@ const NO_XDP: &str = "there is no capture through AF_XDP: it takes packets away 
 kernel's time nor the VLAN tag that a card takes out, and leaves both directions of a flow where the card \
 puts them; use --capture ring";
 
-const NO_EVIDENCE: &str = "live does not keep the packets behind findings: capture to files (tcpdump -w, dumpcap) and give \
-these to bordertap scan --evidence";
-
 pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     let how = Listen {
         interfaces: &args.interfaces,
@@ -81,10 +79,12 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         return Err(Failure::Usage("--tui has the terminal: records cannot go to standard output".to_owned()));
     }
     outputs::check_live(&run.outputs.formats)?;
-    if run.evidence.evidence.is_some() {
-        return Err(Failure::Usage(NO_EVIDENCE.to_owned()));
-    }
     let judging = judge_beside(run)?;
+    let wish = verify::wish(run, &[], &judging)?;
+    if let Some(wish) = &wish {
+        std::fs::create_dir_all(&wish.folder.path)?;
+    }
+    let mut keeper = wish.as_ref().map(|_| Keeper::new(run.evidence.evidence_keep)).transpose()?;
     let knowledge = match &args.state {
         Some(folder) => service::restore(folder, &judging.signatures).map_err(Failure::Useless)?,
         None => Knowledge::default(),
@@ -94,6 +94,10 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     let notify = Notify::open().map_err(|error| Failure::Useless(format!("NOTIFY_SOCKET: {error}")))?;
     let (stop, wishes) = signals(args.tui)?;
     let sources = live::listen_apart(&how, workers(run), enough(stop.clone(), args.duration))?;
+    let sources = match &mut keeper {
+        Some(keeper) => keeper.keep(sources),
+        None => sources,
+    };
     let listener = args.metrics.map(bind).transpose()?;
     // What it holds open is part of the sandbox; threads and files that are made from now on are in it.
     let entered = sandbox::enter(&args.plan())?;
@@ -175,7 +179,10 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    let Ended { report, damage, .. } = ended;
+    let Ended { report, damage, judging, .. } = ended;
+    if let Some((wish, keeper)) = wish.as_ref().zip(keeper) {
+        verify::write_kept(wish, &keeper, &args.interfaces, &report, &judging, log)?;
+    }
     let write = |report: &Report| outputs::write_report(&run.outputs, talk, report);
     let status = conclude(run.into(), &report, &damage, write, log);
     shown.map_err(|error| Failure::Useless(format!("--tui: {error}")))?;

@@ -9,7 +9,8 @@ use bordertap::capture::Inputs;
 use bordertap::cli::{RunArgs, VerifyArgs};
 use bordertap::collect::Judging;
 use bordertap::evidence::{
-    self, Bundle, Checked, EvidenceError, FileVerdict, Folder, Options, SignKey, Standing, VerifyKey, Wish, Written,
+    self, Bundle, Checked, EvidenceError, FileVerdict, Folder, Keeper, Options, SignKey, Standing, VerifyKey, Wish,
+    Written,
 };
 use bordertap::place::Places;
 use bordertap::policy::Policy;
@@ -64,6 +65,32 @@ pub(crate) fn write(
     let filter = wish.options.filter.as_deref();
     let mut source = Inputs::open(inputs, filter).map_err(|error| Failure::Usage(error.to_string()))?;
     let written = evidence::write(wish, report, flows, &mut source, judging)?;
+    say(&written, log);
+    Ok(written)
+}
+
+/// Writes the bundle of a sensor from the packets that it kept.
+pub(crate) fn write_kept(
+    wish: &Wish,
+    keeper: &Keeper,
+    interfaces: &[String],
+    report: &Report,
+    judging: &Judging,
+    log: &Log,
+) -> Result<(), Failure> {
+    let (written, trouble) = keeper.write(wish, &interfaces.join(", "), judging)?;
+    if let Some(trouble) = trouble {
+        log.warn(&format!("evidence: packets could not be kept: {trouble}"));
+    }
+    let gone = report.findings.iter().filter(|finding| !written.files.contains_key(&finding.id)).count();
+    if gone > 0 {
+        log.warn(&format!("evidence: of {gone} findings no packets are kept any more (--evidence-keep makes room)"));
+    }
+    say(&written, log);
+    Ok(())
+}
+
+fn say(written: &Written, log: &Log) {
     if written.left_out > 0 {
         log.warn(&format!("evidence: {} findings beyond a limit have no file", written.left_out));
     }
@@ -72,7 +99,6 @@ pub(crate) fn write(
             "evidence: {id}.pcapng alone does not show all of its finding; the manifest says what differs"
         ));
     }
-    Ok(written)
 }
 
 pub(crate) fn verify(args: &VerifyArgs, log: &Log) -> Result<u8, Failure> {

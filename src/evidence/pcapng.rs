@@ -4,11 +4,14 @@
 //! and link type, Enhanced Packet Blocks with times in nanoseconds. Standard: draft-ietf-opsawg-pcapng. Nothing in it
 //! depends on when or where it was written.
 
+use std::io::{self, Write};
+
 use super::cut::Kept;
 use super::manifest::Input;
 use super::plain;
 use crate::capture::LinkType;
 use crate::report::PROGRAM;
+use crate::time::Time;
 
 const BLOCK_SECTION: u32 = 0x0a0d_0d0a;
 const BLOCK_INTERFACE: u32 = 1;
@@ -64,14 +67,62 @@ pub(super) fn file(sentence: &str, inputs: &[Input], packets: &[Kept]) -> Vec<u8
     out
 }
 
+/// A file to which packets are added one by one.
+pub(super) struct Appending<W> {
+    out: W,
+    /// Its interfaces: one for each link type.
+    links: Vec<LinkType>,
+    made: Vec<u8>,
+}
+
+impl<W: Write> Appending<W> {
+    pub(super) fn begin(mut out: W) -> io::Result<Appending<W>> {
+        let mut section = BYTE_ORDER_MAGIC.to_le_bytes().to_vec();
+        section.extend_from_slice(&[1, 0, 0, 0]);
+        section.extend_from_slice(&u64::MAX.to_le_bytes());
+        let mut made = Vec::new();
+        block(&mut made, BLOCK_SECTION, &section);
+        out.write_all(&made)?;
+        Ok(Appending { out, links: Vec::new(), made })
+    }
+
+    /// Adds a packet; the bytes that were written.
+    pub(super) fn packet(&mut self, link: LinkType, time: Time, original: u32, bytes: &[u8]) -> io::Result<u64> {
+        self.made.clear();
+        let known = self.links.iter().position(|there| *there == link);
+        let interface = known.unwrap_or_else(|| {
+            self.links.push(link);
+            let mut body = link.0.to_le_bytes().to_vec();
+            body.extend_from_slice(&[0; 6]);
+            option(&mut body, OPTION_IF_TSRESOL, NANOSECONDS);
+            end_options(&mut body);
+            block(&mut self.made, BLOCK_INTERFACE, &body);
+            self.links.len() - 1
+        });
+        let mut body = Vec::with_capacity(bytes.len() + 32);
+        packet_head(&mut body, interface as u32, time, bytes.len() as u32, original);
+        body.extend_from_slice(bytes);
+        pad(&mut body);
+        block(&mut self.made, BLOCK_ENHANCED, &body);
+        self.out.write_all(&self.made)?;
+        Ok(self.made.len() as u64)
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn packet_head(body: &mut Vec<u8>, interface: u32, time: Time, captured: u32, original: u32) {
+    let time = time.0.max(0) as u64;
+    for word in [interface, (time >> 32) as u32, time as u32, captured, original] {
+        body.extend_from_slice(&word.to_le_bytes());
+    }
+}
+
 fn enhanced(out: &mut Vec<u8>, interface: u32, packet: &Kept) {
-    let time = packet.time.0.max(0) as u64;
     let mut body = Vec::with_capacity(packet.bytes.len() + 64);
-    body.extend_from_slice(&interface.to_le_bytes());
-    body.extend_from_slice(&((time >> 32) as u32).to_le_bytes());
-    body.extend_from_slice(&(time as u32).to_le_bytes());
-    body.extend_from_slice(&(packet.bytes.len() as u32).to_le_bytes());
-    body.extend_from_slice(&packet.original.to_le_bytes());
+    packet_head(&mut body, interface, packet.time, packet.bytes.len() as u32, packet.original);
     body.extend_from_slice(&packet.bytes);
     pad(&mut body);
     for remark in &packet.remarks {

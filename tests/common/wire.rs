@@ -183,7 +183,8 @@ pub fn file(packets: &[Packet]) -> (tempfile::TempDir, PathBuf) {
 pub fn timeless(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            for key in ["first_seen", "last_seen", "by_month", "@timestamp", "start", "end", "duration", "packet"] {
+            const TIMES: [&str; 7] = ["first_seen", "last_seen", "by_month", "schedule", "@timestamp", "start", "end"];
+            for key in TIMES.into_iter().chain(["duration", "packet"]) {
                 map.remove(key);
             }
             map.values_mut().for_each(timeless);
