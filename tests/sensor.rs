@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bordertap::again::{Named, merge};
 use bordertap::capture::Source;
 use bordertap::join::{Knowledge, Stored};
 use bordertap::record::Finding;
-use bordertap::report::Report;
+use bordertap::report::{Header, Report};
 use bordertap::scan::Scan;
 use bordertap::sensor::Wish;
 use bordertap::signature::Signatures;
@@ -170,6 +171,31 @@ fn what_is_known_survives_a_restart() {
     other["format"] = 99.into();
     let refused = Knowledge::default().restore(serde_json::from_value(other).unwrap(), &ended.judging.signatures);
     assert!(refused.err().unwrap().contains("format 99"));
+}
+
+#[test]
+fn reports_of_two_sensors_are_one() {
+    let first = long_flow("10.1.1.1", START, 30);
+    let second = long_flow("10.1.1.1", START + 40 * 24 * 60 * MINUTE, 30);
+    let report = |packets: &[packets::Packet]| {
+        sense(played(packets.to_vec(), Duration::ZERO), 2, 600, Knowledge::default(), &mut Kept::default()).report
+    };
+    let named = |name: &str, report: &Report| Named { name: name.to_owned(), report: report.clone() };
+    let (one, other) = (report(&first), report(&second));
+    let judging = Scan::builtin().unwrap().judging;
+    let merged = merge(vec![named("other", &other), named("one", &one)], &judging).unwrap().report;
+    let expected = scanned(&[first, second].concat(), 1);
+    assert_eq!(by_id(&merged.findings), by_id(&expected.findings));
+    assert_eq!((merged.header.flows, merged.ledger.received), (2, expected.ledger.received));
+    assert_eq!(merged.header.first_seen, expected.header.first_seen);
+    // What came out can be merged again, but not with what it was made of.
+    let twice = merge(vec![named("merged", &merged), named("one", &one)], &judging).err().unwrap();
+    assert!(twice.to_string().contains("one: the same time of"), "{twice}");
+    // Another sensor may have heard the same hour.
+    let elsewhere =
+        Report { header: Header { sensor: Some("elsewhere".to_owned()), ..one.header.clone() }, ..one.clone() };
+    let both = merge(vec![named("one", &one), named("elsewhere", &elsewhere)], &judging).unwrap().report;
+    assert_eq!(both.findings[0].sessions, 2);
 }
 
 /// The same signatures, and one more channel for the host that the long flow goes to.
