@@ -670,11 +670,3 @@ fn other_signatures_are_said_and_the_files_are_read_all_the_same() {
     assert!(text(&output.stdout).contains("note: judged by other signatures"), "{}", text(&output.stdout));
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
-
-#[test]
-fn live_says_that_it_keeps_no_packets() {
-    let output = run(&["live", "-i", "lo", "--evidence", "nowhere"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("scan --evidence"));
-    assert!(!root().join("nowhere").exists());
-}
