@@ -321,7 +321,7 @@ impl Leader<'_> {
 
     /// The report with all that it was made of.
     fn with_sums(&self, report: Report) -> Report {
-        let carried = self.mergeable.then(|| Carried::settled(self.knowledge.store(self.judging.context())));
+        let carried = self.mergeable.then(|| self.knowledge.carried(self.judging.context()));
         Report { sums: carried.and_then(Carried::into_json), ..report }
     }
 

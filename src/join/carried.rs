@@ -131,11 +131,6 @@ impl Carried {
         Carried { format: FORMAT, gathered, edges: edges.iter().map(edge_row).collect(), settled }
     }
 
-    /// Of what a sensor knows.
-    pub fn settled(stored: Stored) -> Carried {
-        Carried { format: FORMAT, gathered: None, edges: Vec::new(), settled: Some(stored) }
-    }
-
     /// As it stands in a report.
     pub fn into_json(self) -> Option<Box<RawValue>> {
         serde_json::value::to_raw_value(&self).ok()

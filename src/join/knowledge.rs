@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::assets::{self, Identified, Total};
 use super::findings::{self, Sums, View};
 use super::neighbours::Neighbours;
-use super::{Context, Joined, NameBook};
+use super::{Carried, Context, Joined, NameBook};
 use crate::collect::{EVIDENCE_MAX, Gathered, HOSTS_MAX, MacHosts, Rollups};
 use crate::fact;
 use crate::merge::{First, Map, Merge, Span, Tally};
@@ -139,6 +139,12 @@ impl Knowledge {
         if self.evidence.len() > EVIDENCE_TOLD_MAX {
             self.thin_evidence();
         }
+    }
+
+    /// All that is known, for a report that is to be merged. Names from DNS are settled with what they explained.
+    pub fn carried(&self, context: Context<'_>) -> Carried {
+        let hosts = Gathered { hosts: self.traits.clone(), macs: self.macs.clone(), ..Gathered::default() };
+        Carried::new(&hosts, &[], Some(self.store(context)), context.signatures)
     }
 
     /// Names of addresses. What is told while somebody holds them is lost.
