@@ -6,7 +6,7 @@
 mod flows;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub use flows::Flows;
 
 /// Bytes of a file that are read at once for its digest.
 const DIGEST_BYTES: usize = 1 << 20;
+/// Bytes at the beginning and at the end of a file that make its fingerprint.
+const FINGERPRINT_BYTES: u64 = 16 << 10;
 /// Bytes of flow state where nothing else is said.
 pub const MEMORY_BYTES_USUAL: usize = 2 << 30;
 
@@ -144,7 +146,7 @@ impl Scan {
         let seen = Seen::of(&gathered);
         let mut header = header(&self.judging, seen, inputs, &damage, self.filter.as_deref());
         let threads = Threads::new(self.workers);
-        header.sources = threads.run(|| sources(&by_input, self.digests));
+        header.sources = threads.run(|| sources(&by_input, self.mergeable, self.digests));
         let joined = threads.run(|| join(gathered, self.judging.context()));
         let Joined { findings, assets, hosts, names } = joined;
         let gaps = gaps(&self.judging.signatures, &assets);
@@ -266,14 +268,42 @@ fn name_lines(name: &str, signatures: &Signatures) -> Vec<String> {
     lines
 }
 
-/// What each input held.
-pub(crate) fn sources(by_input: &ByInput, digests: bool) -> Vec<report::Source> {
+/// What each input held; `files`: they are files, and told again by their fingerprints.
+pub(crate) fn sources(by_input: &ByInput, files: bool, digests: bool) -> Vec<report::Source> {
     let source = |(input, [received, _]): (&Arc<str>, &[Tally; 2])| report::Source {
         input: input.to_string(),
         sha256: digests.then(|| digest(Path::new(&**input)).ok()).flatten(),
+        fingerprint: files.then(|| fingerprint(Path::new(&**input)).ok()).flatten(),
         packets: received.0,
     };
     by_input.par_iter().map(source).collect()
+}
+
+/// SHA-256 over the length, the first and the last bytes of a file, in lower-case hex.
+///
+/// # Errors
+/// As [`digest`].
+pub fn fingerprint(path: &Path) -> io::Result<String> {
+    let mut file = regular(path)?;
+    let len = file.metadata()?.len();
+    let mut digest = Sha256::new();
+    digest.update(len.to_be_bytes());
+    for at in [0, len.saturating_sub(FINGERPRINT_BYTES)] {
+        let mut piece = Vec::new();
+        file.seek(SeekFrom::Start(at))?;
+        (&mut file).take(FINGERPRINT_BYTES).read_to_end(&mut piece)?;
+        digest.update(piece);
+    }
+    Ok(value::hex(&digest.finalize()))
+}
+
+/// A file that is one.
+fn regular(path: &Path) -> io::Result<File> {
+    // Opening a pipe would wait for its writer.
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    File::open(path)
 }
 
 /// SHA-256 of a file in lower-case hex.
@@ -281,10 +311,7 @@ pub(crate) fn sources(by_input: &ByInput, digests: bool) -> Vec<report::Source> 
 /// # Errors
 /// When it cannot be read, or is no regular file.
 pub fn digest(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
+    let mut file = regular(path)?;
     let (mut digest, mut piece) = (Sha256::new(), vec![0; DIGEST_BYTES]);
     loop {
         match file.read(&mut piece)? {

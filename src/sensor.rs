@@ -312,7 +312,7 @@ impl Leader<'_> {
         let Joined { findings, assets, hosts, names: _ } = joined;
         let damage = self.damage();
         let mut header = header(&self.judging, self.knowledge.seen, &self.inputs, &damage, self.filter.as_deref());
-        header.sources = sources(&self.by_input, false);
+        header.sources = sources(&self.by_input, false, false);
         header.sensor.clone_from(&self.name);
         let gaps = gaps(&self.judging.signatures, &assets);
         let report = Arc::new(Report { header, ledger: self.ledger(last), gaps, findings, assets, sums: None });

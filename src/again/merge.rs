@@ -180,7 +180,7 @@ fn refuse_twice(reports: &[Named]) -> Result<(), MergeError> {
 }
 
 fn is_same(one: &Source, other: &Source) -> bool {
-    one.sha256.is_some() && one.sha256 == other.sha256
+    one.fingerprint.is_some() && (&one.fingerprint, one.packets) == (&other.fingerprint, other.packets)
 }
 
 /// What two reports heard at the same time.
@@ -190,8 +190,8 @@ fn same_interface<'a>(one: &'a Header, other: &Header) -> Option<&'a str> {
     if one.sensor != other.sensor || !overlap || !seen(one) || !seen(other) {
         return None;
     }
-    let without_file = |header: &'a Header| header.sources.iter().filter(|source| source.sha256.is_none());
-    let others: Vec<&Source> = other.sources.iter().filter(|source| source.sha256.is_none()).collect();
+    let without_file = |header: &'a Header| header.sources.iter().filter(|source| source.fingerprint.is_none());
+    let others: Vec<&Source> = other.sources.iter().filter(|source| source.fingerprint.is_none()).collect();
     let mut both = without_file(one).filter(|source| others.iter().any(|there| there.input == source.input));
     both.next().map(|source| source.input.as_str())
 }

@@ -18,7 +18,7 @@ use crate::ledger::Ledger;
 use crate::record::FlowRecord;
 use crate::report::{Report, Source, flow};
 use crate::run::State;
-use crate::scan::{Flows, Scanned, digest, gaps, header};
+use crate::scan::{Flows, Scanned, digest, fingerprint, gaps, header};
 
 /// Bytes of one line. A record has far fewer.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -59,7 +59,9 @@ impl Recheck {
         for (input, sha256) in inputs.iter().zip(digests) {
             let before = reading.ledger.received;
             reading.file(input);
-            sources.push(Source { input: input.clone(), sha256, packets: reading.ledger.received - before });
+            let fingerprint = fingerprint(Path::new(input)).ok();
+            let packets = reading.ledger.received - before;
+            sources.push(Source { input: input.clone(), sha256, fingerprint, packets });
         }
         sources.sort();
         Ok(self.conclude(reading, inputs, sources))

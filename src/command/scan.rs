@@ -37,7 +37,7 @@ fn read(
         packets_max: args.count.unwrap_or(u64::MAX),
         keep_flows: args.outputs.needs_flows() || wish.is_some(),
         mergeable: args.outputs.json.is_some(),
-        digests: args.outputs.json.is_some() || args.outputs.report.is_some(),
+        digests: args.outputs.report.is_some() || wish.is_some(),
         filter: args.filter.clone(),
     };
     let started = Instant::now();

@@ -163,6 +163,9 @@ pub struct Source {
     pub input: String,
     /// SHA-256 of the file as it lay on the disk, in lower-case hex; none of what is no file.
     pub sha256: Option<String>,
+    /// Tells the same file again, without reading all of it: SHA-256 over its length, its beginning and its end, in lower-case
+    /// hex; none of what is no file.
+    pub fingerprint: Option<String>,
     /// Packets that were received from it.
     pub packets: u64,
 }
