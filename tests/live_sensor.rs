@@ -218,7 +218,8 @@ fn a_full_disk_is_a_counted_loss() {
         .status()
         .is_ok_and(|status| status.success());
     if !mounted {
-        eprintln!("\nNOT RUN: a_full_disk_is_a_counted_loss: no small disk can be mounted here\n");
+        writeln!(std::io::stderr(), "\nNOT RUN: a_full_disk_is_a_counted_loss: no small disk can be mounted here\n")
+            .unwrap();
         assert!(std::env::var_os("BORDERTAP_LIVE").is_none_or(|v| v != "must"));
         return;
     }
@@ -287,7 +288,7 @@ fn the_terminal_shows_a_sensor_and_ends_it() {
         return;
     }
     if !tmux::is_there() {
-        eprintln!("\nNOT RUN: the_terminal_shows_a_sensor_and_ends_it: there is no tmux\n");
+        writeln!(std::io::stderr(), "\nNOT RUN: the_terminal_shows_a_sensor_and_ends_it: there is no tmux\n").unwrap();
         assert!(std::env::var_os("BORDERTAP_LIVE").is_none_or(|v| v != "must"));
         return;
     }

@@ -9,6 +9,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -314,7 +315,8 @@ fn a_browser_shows_the_page() {
         _ => None,
     };
     if let Some(missing) = missing {
-        eprintln!("NOT RUN: the page in a browser: no {missing}; `.ci/install browser` has it");
+        writeln!(std::io::stderr(), "NOT RUN: the page in a browser: no {missing}; `.ci/install browser` has it")
+            .unwrap();
         assert!(std::env::var("BORDERTAP_BROWSER").as_deref() != Ok("must"), "no {missing}");
         return;
     }
