@@ -20,7 +20,7 @@ fn report(seconds: u64, findings: Vec<Value>, assets: Vec<Value>) -> Value {
     let report = json!({
         "header": {
             "format": 1, "program": "bordertap 0.1.0", "sensor": null, "inputs": ["a.pcap"],
-            "sources": [{ "input": "a.pcap", "sha256": null, "packets": 10 }], "damage": [],
+            "sources": [{ "input": "a.pcap", "sha256": null, "fingerprint": null, "packets": 10 }], "damage": [],
             "first_seen": at(0), "last_seen": at(seconds), "flows": 10, "transit_flows": 0,
             "home": ["CN"], "inside": ["10.0.0.0/8"], "policy": null, "baseline": null, "filter": null,
             "signatures": {
