@@ -19,7 +19,7 @@ use crate::bench::traffic::{SEED, Size};
 use crate::output::parse_size;
 use crate::service;
 
-pub use again::{MergeArgs, RecheckArgs};
+pub use again::{EndingArgs, MergeArgs, RecheckArgs};
 pub use bench_live::BenchLiveArgs;
 pub use diff::DiffArgs;
 pub use evidence::{EvidenceArgs, Payload, VerifyArgs};
@@ -175,6 +175,14 @@ pub struct JudgeArgs {
     #[command(flatten)]
     pub signatures: SignatureArgs,
 
+    /// Where places come from
+    #[command(flatten)]
+    pub databases: DatabaseArgs,
+}
+
+/// Where places come from.
+#[derive(Debug, Args)]
+pub struct DatabaseArgs {
     /// Country database in MaxMind format (one is built in)
     #[arg(long, value_name = "FILE")]
     pub country_db: Option<PathBuf>,

@@ -18,7 +18,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bordertap::capture::Damage;
-use bordertap::cli::{Cli, JudgeArgs, LogFormat, OutputArgs, RunArgs, SignatureArgs, TalkArgs, When};
+use bordertap::cli::{
+    Cli, DatabaseArgs, EndingArgs, JudgeArgs, LogFormat, OutputArgs, RunArgs, SignatureArgs, TalkArgs, When,
+};
 use bordertap::collect::Judging;
 use bordertap::ledger::Ledger;
 use bordertap::place::Places;
@@ -29,7 +31,7 @@ use bordertap::view::{self, View};
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-pub(crate) use outputs::{to, write_records, write_report};
+pub(crate) use outputs::to;
 
 /// Exit statuses of the contract.
 pub(crate) mod status {
@@ -132,6 +134,12 @@ pub(crate) fn judge_with(
     let policy = Policy::new(args.policy.as_deref(), home.as_deref(), inside.as_deref())
         .map_err(|e| Failure::Usage(e.to_string()))?;
     let signatures = load_signatures(&args.signatures)?;
+    let places = places(&args.databases)?;
+    Ok(Judging { signatures: Arc::new(signatures), places: Arc::new(places), policy: Arc::new(policy), baseline: None })
+}
+
+/// Databases of places.
+pub(crate) fn places(args: &DatabaseArgs) -> Result<Places, Failure> {
     let mut places = Places::builtin();
     if let Some(path) = &args.country_db {
         places = places.with_country_db(path).map_err(|e| Failure::Useless(e.to_string()))?;
@@ -139,7 +147,7 @@ pub(crate) fn judge_with(
     if let Some(path) = &args.asn_db {
         places = places.with_asn_db(path).map_err(|e| Failure::Useless(e.to_string()))?;
     }
-    Ok(Judging { signatures: Arc::new(signatures), places: Arc::new(places), policy: Arc::new(policy), baseline: None })
+    Ok(places)
 }
 
 pub(crate) fn load_signatures(args: &SignatureArgs) -> Result<Signatures, Failure> {
@@ -191,6 +199,23 @@ impl<'a> From<&'a RunArgs> for Ending<'a> {
     }
 }
 
+impl<'a> From<&'a EndingArgs> for Ending<'a> {
+    fn from(args: &'a EndingArgs) -> Ending<'a> {
+        Ending { outputs: &args.outputs, fail_on_finding: args.fail_on_finding }
+    }
+}
+
+impl Ending<'_> {
+    /// The exit status of a run that said this.
+    pub(crate) fn status(self, report: &Report, damaged: bool) -> u8 {
+        match (self.fail_on_finding && report.alerts(), damaged) {
+            (true, _) => status::FINDING,
+            (false, true) => status::DAMAGED,
+            (false, false) => 0,
+        }
+    }
+}
+
 /// Says what could not be read, writes what was asked for, and tells the exit status.
 pub(crate) fn conclude(
     ending: Ending<'_>,
@@ -214,11 +239,7 @@ pub(crate) fn conclude(
         return Err(Failure::Useless(message));
     }
     write(report)?;
-    Ok(match (ending.fail_on_finding && report.alerts(), damage.is_empty()) {
-        (true, _) => status::FINDING,
-        (false, false) => status::DAMAGED,
-        (false, true) => 0,
-    })
+    Ok(ending.status(report, !damage.is_empty()))
 }
 
 /// That no packet became part of a flow, and why.

@@ -31,6 +31,7 @@ use thiserror::Error;
 
 use crate::capture::Source;
 use crate::collect::Judging;
+use crate::fact::value;
 use crate::record::Finding;
 use crate::report::{PROGRAM, Report};
 use crate::scan::Flows;
@@ -141,7 +142,7 @@ pub fn write(
     let findings = report.findings.get(..FINDINGS_MAX).unwrap_or(&report.findings);
     limits.reach("findings", FINDINGS_MAX, report.findings.len() - findings.len());
     let chosen = choose::choose(findings, flows, judging, &mut limits).map_err(EvidenceError::io(&wish.folder.path))?;
-    let gathered = packets::gather(source, wish, &chosen, &mut limits);
+    let gathered = packets::gather(source, wish, &report.header.sources, &chosen, &mut limits);
     let mut writing = Writing::begin(&wish.folder, findings.iter().map(file_name))?;
     let mut proofs = Vec::new();
     let mut written = Written { files: BTreeMap::new(), unlike: Vec::new(), left_out: 0 };
@@ -248,7 +249,7 @@ fn make(
 pub fn plain(raw: &str) -> String {
     let mut text = String::with_capacity(raw.len());
     for character in raw.chars() {
-        if character.is_control() || turns_text(character) {
+        if value::is_hidden(character) {
             text.extend(character.escape_unicode());
         } else {
             text.push(character);
@@ -259,12 +260,6 @@ pub fn plain(raw: &str) -> String {
         }
     }
     text
-}
-
-/// Marks that reorder text or are not seen: of direction, of width zero, separators of lines, tags.
-fn turns_text(character: char) -> bool {
-    matches!(u32::from(character), 0xad | 0x61c | 0x180e | 0x200b..=0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff
-        | 0xfff9..=0xfffb | 0xe0000..=0xe007f)
 }
 
 #[cfg(test)]

@@ -34,11 +34,11 @@ fn main() -> ExitCode {
             None => command::bench::measure(args),
         },
         Command::Merge(args) => {
-            log = Log::new(&args.talk);
+            log = Log::new(&args.ending.talk);
             command::merge::merge(args, &log)
         }
         Command::Recheck(args) => {
-            log = Log::new(&args.talk);
+            log = Log::new(&args.ending.talk);
             command::recheck::recheck(args, &log)
         }
         Command::Signatures(command) => command::signatures::signatures(command),

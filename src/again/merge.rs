@@ -13,7 +13,7 @@ use crate::join::{Carried, Joined, Knowledge, Parts, Seen};
 use crate::ledger::Ledger;
 use crate::merge::Merge;
 use crate::record::FlowRecord;
-use crate::report::{DamageLine, FORMAT, Header, Report, Source};
+use crate::report::{DamageLine, Header, Report, Source};
 use crate::scan::{gaps, header};
 
 /// Why reports cannot be merged.
@@ -24,14 +24,6 @@ pub enum MergeError {
     WithoutSums {
         /// The report.
         report: String,
-    },
-    /// A report is of another version.
-    #[error("{report}: it is of format {found}, and this program reads {FORMAT}")]
-    Format {
-        /// The report.
-        report: String,
-        /// Its version.
-        found: u32,
     },
     /// The sums of a report cannot be read.
     #[error("{report}: {reason}")]
@@ -108,9 +100,6 @@ struct Sum {
 impl Sum {
     fn add(&mut self, name: String, report: Report, judging: &Judging) -> Result<(), MergeError> {
         let Report { header, ledger, sums, .. } = report;
-        if header.format != FORMAT {
-            return Err(MergeError::Format { report: name, found: header.format });
-        }
         let Some(sums) = sums else { return Err(MergeError::WithoutSums { report: name }) };
         let bad = |reason| MergeError::Sums { report: name.clone(), reason };
         let carried = Carried::from_json(&sums).map_err(bad)?;
@@ -161,7 +150,7 @@ impl Sum {
     }
 }
 
-/// One capture in two reports: by its digest; of an interface by the sensor, its name and the time.
+/// One capture in two reports: by its fingerprint; of an interface by the sensor, its name and the time.
 fn refuse_twice(reports: &[Named]) -> Result<(), MergeError> {
     for (at, second) in reports.iter().enumerate() {
         for first in &reports[..at] {

@@ -7,13 +7,7 @@ use std::io::{self, Write};
 use super::result::{Bench, Build, Machine, Measured, Percentiles, Verdict};
 use super::spread::Spread;
 use super::units;
-
-pub(super) const DIM: &str = "\x1b[2m";
-pub(super) const BOLD: &str = "\x1b[1m";
-const RED: &str = "\x1b[31m";
-const GREEN: &str = "\x1b[32m";
-pub(super) const YELLOW: &str = "\x1b[33m";
-const RESET: &str = "\x1b[0m";
+use crate::report::paint::{self, BOLD, DIM, GREEN, RED, YELLOW};
 
 /// Writes the result.
 ///
@@ -179,7 +173,7 @@ pub(super) struct Page<'a> {
 
 impl Page<'_> {
     pub(super) fn paint(&self, color: &str, text: &str) -> String {
-        if self.color { format!("{color}{text}{RESET}") } else { text.to_owned() }
+        paint::paint(self.color, color, text)
     }
 
     fn head(&mut self, bench: &Bench) -> io::Result<()> {
@@ -292,6 +286,7 @@ mod tests {
     use super::super::compare::compare;
     use super::super::example::example;
     use super::*;
+    use crate::report::paint::RESET;
 
     #[test]
     fn colour_does_not_move_columns() {

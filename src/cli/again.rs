@@ -17,17 +17,9 @@ pub struct MergeArgs {
     #[command(flatten)]
     pub judge: JudgeArgs,
 
-    /// Where results go
+    /// What comes out
     #[command(flatten)]
-    pub outputs: OutputArgs,
-
-    /// Exit with 4 when anything leaves the country
-    #[arg(long)]
-    pub fail_on_finding: bool,
-
-    /// How much is said
-    #[command(flatten)]
-    pub talk: TalkArgs,
+    pub ending: EndingArgs,
 }
 
 /// `bordertap recheck`.
@@ -41,6 +33,14 @@ pub struct RecheckArgs {
     #[command(flatten)]
     pub judge: JudgeArgs,
 
+    /// What comes out
+    #[command(flatten)]
+    pub ending: EndingArgs,
+}
+
+/// What comes out.
+#[derive(Debug, Args)]
+pub struct EndingArgs {
     /// Where results go
     #[command(flatten)]
     pub outputs: OutputArgs,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{LogFormat, SignatureArgs, When};
+use super::{DatabaseArgs, LogFormat, SignatureArgs, When};
 use crate::evidence;
 use crate::output::parse_size;
 
@@ -67,13 +67,9 @@ pub struct VerifyArgs {
     #[command(flatten)]
     pub signatures: SignatureArgs,
 
-    /// Country database in MaxMind format (one is built in)
-    #[arg(long, value_name = "FILE")]
-    pub country_db: Option<PathBuf>,
-
-    /// AS number database in MaxMind format
-    #[arg(long, value_name = "FILE")]
-    pub asn_db: Option<PathBuf>,
+    /// Where places come from
+    #[command(flatten)]
+    pub databases: DatabaseArgs,
 
     /// Write the result as one JSON document, - for standard output in place of the text
     #[arg(long, value_name = "PATH")]

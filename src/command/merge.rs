@@ -6,10 +6,12 @@ use bordertap::again::{self, MergeError, Merged, Named};
 use bordertap::cli::{JudgeArgs, MergeArgs};
 use bordertap::report::{self, text};
 
-use super::{Failure, Log, judge_with, outputs, status, write_records, write_report};
+use super::outputs::{check_reports, write_records, write_report};
+use super::{Ending, Failure, Log, judge_with};
 
 pub(crate) fn merge(args: &MergeArgs, log: &Log) -> Result<u8, Failure> {
-    outputs::check_reports(&args.outputs)?;
+    let outputs = &args.ending.outputs;
+    check_reports(outputs)?;
     let reports = args.reports.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let judging = judge_with(&args.judge, &home(&args.judge, &reports)?, &inside(&args.judge, &reports))?;
     let digests = reports.iter().map(|named| &named.report.header.signatures.sha256);
@@ -23,13 +25,9 @@ pub(crate) fn merge(args: &MergeArgs, log: &Log) -> Result<u8, Failure> {
     if joined > 0 {
         log.info(&format!("{} went on from one capture into another", text::count(joined as usize, "flow")));
     }
-    write_records(&args.outputs, &report)?;
-    write_report(&args.outputs, &args.talk, &report)?;
-    Ok(match (args.fail_on_finding && report.alerts(), report.header.damage.is_empty()) {
-        (true, _) => status::FINDING,
-        (false, false) => status::DAMAGED,
-        (false, true) => 0,
-    })
+    write_records(outputs, &report)?;
+    write_report(outputs, &args.ending.talk, &report)?;
+    Ok(Ending::from(&args.ending).status(&report, !report.header.damage.is_empty()))
 }
 
 /// A report from a file.

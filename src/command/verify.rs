@@ -12,12 +12,11 @@ use bordertap::evidence::{
     self, Bundle, Checked, EvidenceError, FileVerdict, Folder, Keeper, Options, SignKey, Standing, VerifyKey, Wish,
     Written,
 };
-use bordertap::place::Places;
 use bordertap::policy::Policy;
-use bordertap::report::{Report, jsonl};
+use bordertap::report::{Report, jsonl, paint};
 use bordertap::scan::Flows;
 
-use super::{Failure, Log, has_color, load_signatures, status, to};
+use super::{Failure, Log, has_color, load_signatures, places, status, to};
 
 impl From<EvidenceError> for Failure {
     fn from(error: EvidenceError) -> Failure {
@@ -111,13 +110,7 @@ pub(crate) fn verify(args: &VerifyArgs, log: &Log) -> Result<u8, Failure> {
     let options = &bundle.manifest.options;
     let policy = Policy::new(None, Some(&options.home), Some(&options.inside));
     let policy = policy.map_err(|error| Failure::Useless(format!("{}: {error}", args.folder.display())))?;
-    let mut places = Places::builtin();
-    if let Some(path) = &args.country_db {
-        places = places.with_country_db(path).map_err(|e| Failure::Useless(e.to_string()))?;
-    }
-    if let Some(path) = &args.asn_db {
-        places = places.with_asn_db(path).map_err(|e| Failure::Useless(e.to_string()))?;
-    }
+    let places = places(&args.databases)?;
     let signatures = Arc::new(load_signatures(&args.signatures)?);
     let judging = Judging { signatures, places: Arc::new(places), policy: Arc::new(policy), baseline: None };
     let checked = bundle.check(&judging, key.as_ref());
@@ -136,11 +129,7 @@ pub(crate) fn verify(args: &VerifyArgs, log: &Log) -> Result<u8, Failure> {
 
 /// The result for people.
 fn print(checked: &Checked, color: bool, out: &mut dyn Write) -> io::Result<()> {
-    let paint = |good: bool, word: &str| match (color, good) {
-        (false, _) => word.to_owned(),
-        (true, true) => format!("\x1b[32m{word}\x1b[0m"),
-        (true, false) => format!("\x1b[31m{word}\x1b[0m"),
-    };
+    let paint = |good: bool, word: &str| paint::paint(color, if good { paint::GREEN } else { paint::RED }, word);
     for damage in &checked.damage {
         writeln!(out, "{} {}", paint(false, "damaged"), evidence::plain(damage))?;
     }

@@ -6,14 +6,9 @@
 use std::io::{self, Write};
 
 use super::{AssetBrief, Brief, Changed, Diff, Difference, Kind, Moved, MovedAsset, Side, Volume};
+use crate::fact::value::harmless;
+use crate::report::paint::{self, BOLD, DIM, GREEN, RED, YELLOW};
 use crate::report::text::{bytes_text, count};
-
-const DIM: &str = "\x1b[2m";
-const BOLD: &str = "\x1b[1m";
-const RED: &str = "\x1b[31m";
-const YELLOW: &str = "\x1b[33m";
-const GREEN: &str = "\x1b[32m";
-const RESET: &str = "\x1b[0m";
 
 /// Writes the difference.
 pub fn write(diff: &Diff, color: bool, out: &mut dyn Write) -> io::Result<()> {
@@ -33,7 +28,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn paint(&self, color: &str, text: &str) -> String {
-        if self.color { format!("{color}{text}{RESET}") } else { text.to_owned() }
+        paint::paint(self.color, color, text)
     }
 
     fn title(&mut self, color: &str, text: &str) -> io::Result<()> {
@@ -54,12 +49,12 @@ impl Page<'_> {
                 _ => String::new(),
             };
             let what = format!("{}, {}", count(side.findings, "finding"), count(side.assets, "asset"));
-            writeln!(self.out, "{which}  {}: {what}, {}{when}", shown(&side.file), span(side.seconds))?;
+            writeln!(self.out, "{which}  {}: {what}, {}{when}", harmless(&side.file), span(side.seconds))?;
         }
         if !diff.made_differently.is_empty() {
             self.title(YELLOW, "The reports were made differently: what is otherwise below may come from there")?;
             for Difference { what, old, new } in &diff.made_differently {
-                writeln!(self.out, "  {what}: {} → {}", shown(old), shown(new))?;
+                writeln!(self.out, "  {what}: {} → {}", harmless(old), harmless(new))?;
             }
         }
         let (away, yet) = (diff.stopped.iter().filter(|one| !one.too_short).count(), diff.stopped.len());
@@ -110,9 +105,9 @@ impl Page<'_> {
     }
 
     fn finding(&mut self, finding: &Brief) -> io::Result<()> {
-        let site = finding.site.as_ref().map(|site| format!(", {}", shown(site))).unwrap_or_default();
+        let site = finding.site.as_ref().map(|site| format!(", {}", harmless(site))).unwrap_or_default();
         let name = if finding.product.is_empty() { &finding.vendor } else { &finding.product };
-        let far = finding.domain.as_ref().or(finding.address.as_ref()).map(|far| shown(far)).unwrap_or_default();
+        let far = finding.domain.as_ref().or(finding.address.as_ref()).map(|far| harmless(far)).unwrap_or_default();
         let amount = match finding.attempted_only {
             true => "only tried".to_owned(),
             false => format!("{} out, {} in", bytes_text(finding.bytes_out), bytes_text(finding.bytes_in)),
@@ -121,13 +116,13 @@ impl Page<'_> {
             self.out,
             "  {:6}  {} {}{site}  {} [{}]  to {} {far}  {}, {amount}  {}",
             finding.severity,
-            shown(&finding.ip),
-            shown(name),
-            shown(&finding.channel),
-            shown(&finding.function),
-            shown(finding.country.as_deref().unwrap_or("??")),
+            harmless(&finding.ip),
+            harmless(name),
+            harmless(&finding.channel),
+            harmless(&finding.function),
+            harmless(finding.country.as_deref().unwrap_or("??")),
             finding.crossing.name(),
-            self.paint(DIM, &shown(&finding.id)),
+            self.paint(DIM, &harmless(&finding.id)),
         )
     }
 
@@ -139,7 +134,7 @@ impl Page<'_> {
         for Changed { finding, changes, volumes } in &diff.changed {
             self.finding(finding)?;
             for Difference { what, old, new } in changes {
-                self.dim(&format!("{what}: {} → {}", shown(old), shown(new)))?;
+                self.dim(&format!("{what}: {} → {}", harmless(old), harmless(new)))?;
             }
             for Volume { direction, old, expected, new, times } in volumes {
                 let times = times.map(|times| format!(", {times} times that")).unwrap_or_default();
@@ -178,7 +173,7 @@ impl Page<'_> {
         for changed in &assets.changed {
             self.asset(&changed.asset)?;
             for Difference { what, old, new } in &changed.changes {
-                self.dim(&format!("{what}: {} → {}", shown(old), shown(new)))?;
+                self.dim(&format!("{what}: {} → {}", harmless(old), harmless(new)))?;
             }
         }
         Ok(())
@@ -186,20 +181,14 @@ impl Page<'_> {
 
     fn asset(&mut self, asset: &AssetBrief) -> io::Result<()> {
         let words = [&asset.model, &asset.version, &asset.mac, &asset.site].into_iter().flatten();
-        let words: String = words.map(|word| format!(", {}", shown(word))).collect();
-        writeln!(self.out, "  {}  {} {}{words}", shown(&asset.ip), shown(&asset.vendor), shown(&asset.product))
+        let words: String = words.map(|word| format!(", {}", harmless(word))).collect();
+        writeln!(self.out, "  {}  {} {}{words}", harmless(&asset.ip), harmless(&asset.vendor), harmless(&asset.product))
     }
-}
-
-/// Without anything that a terminal would obey, or show in another order than it is written.
-fn shown(text: &str) -> String {
-    let harmless = |c: char| !c.is_control() && c.escape_debug().count() == 1 || matches!(c, '\'' | '"' | '\\');
-    text.chars().map(|c| if harmless(c) { c.to_string() } else { c.escape_unicode().to_string() }).collect()
 }
 
 /// `2026-11-02T08:00:00.123456789Z` as `2026-11-02 08:00:00`.
 fn day(time: &str) -> String {
-    shown(time.get(..19).unwrap_or(time)).replace('T', " ")
+    harmless(time.get(..19).unwrap_or(time)).replace('T', " ")
 }
 
 /// Seconds as people say them: 45 s, 12 min, 5.5 h, 3.0 days.
@@ -218,8 +207,8 @@ mod tests {
 
     #[test]
     fn nothing_that_a_terminal_obeys() {
-        assert_eq!(shown("a\x1b[31m\u{202e}\tb"), "a\\u{1b}[31m\\u{202e}\\u{9}b");
-        assert_eq!(shown("=cmd|'/c'!A1 <b> пример \"x\" a\\b"), "=cmd|'/c'!A1 <b> пример \"x\" a\\b");
+        assert_eq!(harmless("a\x1b[31m\u{202e}\tb"), "a\\u{1b}[31m\\u{202e}\\u{9}b");
+        assert_eq!(harmless("=cmd|'/c'!A1 <b> пример \"x\" a\\b"), "=cmd|'/c'!A1 <b> пример \"x\" a\\b");
     }
 
     #[test]

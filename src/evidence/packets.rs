@@ -18,6 +18,7 @@ use crate::decode::fragments::{Fragments, Id};
 use crate::decode::{self, Refused, Segment, tcp};
 use crate::fact::Side;
 use crate::flow::key::{Key, protocol};
+use crate::report;
 use crate::scan::digest;
 use crate::time::Time;
 use crate::worker::is_data;
@@ -90,8 +91,14 @@ struct Pass<'a> {
     limits: &'a mut Limits,
 }
 
-/// Reads the inputs once more.
-pub(super) fn gather(source: &mut dyn Source, wish: &Wish, chosen: &[Chosen], limits: &mut Limits) -> Gathered {
+/// Reads the inputs once more; `told` is what the report says of them.
+pub(super) fn gather(
+    source: &mut dyn Source,
+    wish: &Wish,
+    told: &[report::Source],
+    chosen: &[Chosen],
+    limits: &mut Limits,
+) -> Gathered {
     let mut pass = Pass {
         by_key: wanted(chosen),
         full: wish.payload == Payload::Full,
@@ -119,8 +126,10 @@ pub(super) fn gather(source: &mut dyn Source, wish: &Wish, chosen: &[Chosen], li
     pass.fragments.finish();
     pass.given_up();
     let flows = pass.by_key.into_values().flatten().map(|flow| (flow.number, flow.kept)).collect();
+    // What was read once more for the report is not read a third time.
+    let known = |input: &str| told.iter().find(|source| source.input == input)?.sha256.clone();
     let inputs = inputs.into_iter().map(|(input, packets)| Input {
-        sha256: digest(Path::new(&*input)).ok(),
+        sha256: known(&input).or_else(|| digest(Path::new(&*input)).ok()),
         input: input.to_string(),
         packets,
     });

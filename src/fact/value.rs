@@ -98,12 +98,16 @@ pub fn harmless(text: &str) -> String {
 
 /// Whether a character moves, hides and turns around nothing: see [`harmless`].
 pub fn is_harmless(character: char) -> bool {
-    // Line and paragraph separators, marks of direction and invisible characters have a width of one in some tables.
+    !is_hidden(character) && matches!(character.width(), Some(1 | 2))
+}
+
+/// Whether a character is a control character, a mark or override of direction, a sign of no width, a separator of lines or
+/// a tag: some tables give these a width of one.
+pub fn is_hidden(character: char) -> bool {
     const SOFT_HYPHEN: char = '\u{ad}';
-    let hidden = matches!(character, SOFT_HYPHEN | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e0fff}');
-    !hidden && matches!(character.width(), Some(1 | 2))
+    character.is_control()
+        || matches!(character, SOFT_HYPHEN | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Whether a name prints as it stood on the wire.

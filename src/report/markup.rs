@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use crate::fact::value::is_hidden;
+
 /// Shows what acts on text without being seen, control characters, marks of direction, other invisible signs: as `⟨U+202E⟩`.
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hidden) {
@@ -17,13 +19,6 @@ pub fn visible(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
-}
-
-/// Control characters, marks and overrides of direction, zero-width signs, separators of lines, tags.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Text for HTML and SVG, in elements and attributes.

@@ -13,6 +13,7 @@ pub mod jsonl;
 mod lines;
 pub mod markup;
 pub mod misp;
+pub mod paint;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 pub mod read;

@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 
 use super::answer::Answer;
+use super::paint::{self, BOLD, DIM, GREEN, RED, YELLOW};
 use super::{Header, Report};
 use crate::place::{Country, in_few_words};
 use crate::record::{Asset, Crossing, Finding};
@@ -17,13 +18,6 @@ pub struct Style {
     /// Print every sentence of every finding.
     pub verbose: bool,
 }
-
-const DIM: &str = "\x1b[2m";
-const BOLD: &str = "\x1b[1m";
-const RED: &str = "\x1b[31m";
-const YELLOW: &str = "\x1b[33m";
-const GREEN: &str = "\x1b[32m";
-const RESET: &str = "\x1b[0m";
 
 /// Pieces of evidence printed of one asset.
 const EVIDENCE_LINES_MAX: usize = 4;
@@ -56,7 +50,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn paint(&self, color: &str, text: &str) -> String {
-        if self.style.color { format!("{color}{text}{RESET}") } else { text.to_owned() }
+        paint::paint(self.style.color, color, text)
     }
 
     fn title(&mut self, color: &str, text: &str) -> io::Result<()> {

@@ -4,9 +4,10 @@
 
 use std::io::{self, Write};
 
-use super::super::text::{BOLD, DIM, Page, Table, count, head, range};
+use super::super::text::{Page, Table, count, head, range};
 use super::super::units;
 use super::result::{LiveBench, Measured, Trial};
+use crate::report::paint::{BOLD, DIM};
 
 /// Writes the result.
 ///
