@@ -1,0 +1,1 @@
+//! Captures that are broken, rare or bombs, and times that cannot be.

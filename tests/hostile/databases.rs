@@ -1,0 +1,1 @@
+//! Databases of places, signature packs, and where an address is.

@@ -1,0 +1,1 @@
+//! QUIC and DTLS that are fragmented, reordered, unknown or too many.

@@ -1,0 +1,1 @@
+//! Floods, and messages that are made expensive to read.

@@ -1,0 +1,1 @@
+//! Hellos that are too long, wrong, or made to be told apart.

@@ -1,0 +1,1 @@
+//! What a name is worth, and TLS where nobody expects it.

@@ -1,0 +1,1 @@
+//! Outputs that fail, and runs that are ended.

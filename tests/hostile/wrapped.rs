@@ -1,0 +1,1 @@
+//! What is wrapped around a flow: proxies, fragments, tags and tunnels.
