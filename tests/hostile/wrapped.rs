@@ -148,7 +148,7 @@ fn row_30_tls_behind_starttls() {
     }
 }
 
-/// Behind CONNECT, SOCKS 4a, SOCKS 5 and SOCKS in CONNECT: the name inside, the name that the proxy was told, and which
+/// Behind CONNECT, SOCKS 4a, SOCKS 5 and CONNECT in SOCKS: the name inside, the name that the proxy was told, and which
 /// kind of proxy it was.
 #[test]
 fn row_30b_tls_behind_proxies() {
@@ -163,15 +163,15 @@ fn row_30b_tls_behind_proxies() {
         ("socks", "socks.host", vec![(c, socks4), (s, vec![0, 90, 0, 0, 0, 0, 0, 0])]),
         ("socks", "socks.host", vec![(c, vec![5, 1, 0]), (s, vec![5, 0]), (c, socks5.clone()), (s, granted5.clone())]),
         (
-            "http",
-            "connect.host",
+            "socks",
+            "socks.host",
             vec![
-                (c, connect),
-                (s, http_tunnel_ready()),
                 (c, vec![5, 1, 0]),
                 (s, vec![5, 0]),
                 (c, socks5),
                 (s, granted5),
+                (c, connect),
+                (s, http_tunnel_ready()),
             ],
         ),
     ];
