@@ -124,9 +124,16 @@ fn row_23_what_contradicts_the_name_in_a_hello() {
     });
     assert_eq!(found["mismatch"], mismatch);
     assert_eq!(found["crossing"], "probable", "{found:#}");
-    let why = found["why"].as_array().unwrap().iter().map(|line| line.as_str().unwrap());
-    let all = [NAME, "front.cdn.example.org", "third.example.com", "AS64500 Example Hosting", FAR];
-    assert_eq!(why.filter(|line| all.iter().all(|part| line.contains(part))).count(), 1, "{found:#}");
+    let why: Vec<&str> = found["why"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    for line in [
+        "The names and addresses that were seen do not fit together.",
+        "A hello asks for innocent.example at 95.216.10.7.",
+        "DNS gave that address for front.cdn.example.org.",
+        "The certificate there is for third.example.com.",
+        "That address belongs to AS64500, Example Hosting.",
+    ] {
+        assert!(why.contains(&line), "{why:#?}");
+    }
 
     // The same where all agree: by the very name, or by its domain.
     for (asked, certified) in [(NAME, NAME), ("eu.innocent.example", "*.innocent.example")] {
