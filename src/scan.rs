@@ -141,6 +141,7 @@ impl Scan {
         for (name, count) in &gathered.limits {
             ledger.note(name, count.0);
         }
+        source.settle();
         let mut damage = source.damage().to_vec();
         damage.extend(silent(&by_input));
         let seen = Seen::of(&gathered);
