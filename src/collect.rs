@@ -13,15 +13,15 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::fact::{Facts, Flag, Seen, Side, value};
+use crate::fact::{Fact, Facts, Flag, Seen, Side, value};
 use crate::flow::key::{link_local, protocol};
 use crate::merge::{self, By, Few, First, Map, Merge, Rows, Span, Tally};
-use crate::parse::{dhcp, dns, http, socks, tls};
+use crate::parse::{dhcp, dns, http, quic, socks, tls};
 use crate::policy::Location;
 use crate::record::spool::Spool;
 use crate::record::{
     EvidenceKey, FlowRecord, Gist, HostTraits, NAME_FIELDS, Rare, Rollup, RollupKey, Starts, Unseen, Volume, digest,
-    normal_name,
+    is_one_domain, normal_name,
 };
 use crate::signature::{FlowValues, Scratch};
 use crate::time::Time;
@@ -317,7 +317,7 @@ impl Collector {
     /// Writes down all that decides what a flow comes to; whether that is all.
     fn decides(&mut self, record: &FlowRecord, ends: &Ends) -> bool {
         let values = self.flow_values(record, ends);
-        if self.judging.signatures.look_at_ends(&values) {
+        if self.judging.signatures.look_at_ends(&values) || !other_certificate(record).is_empty() {
             return false;
         }
         let key = &mut self.remembered.key;
@@ -567,6 +567,7 @@ fn gist(
     candidates: Vec<u32>,
 ) -> Gist {
     let ours = ends.ours();
+    let by_hello = own_name.as_ref().is_some_and(|(_, field)| is_in_hello(field));
     Gist {
         name_field: own_name.as_ref().map(|(_, field)| *field),
         name: own_name.map(|(name, _)| name),
@@ -577,9 +578,49 @@ fn gist(
         via_proxy: record.facts.has(&http::CONNECT_HOST) || record.facts.has(&socks::HOST),
         hidden: record.facts.flags.has(Flag::Ech),
         tls: has_tls(record),
+        certificate: if by_hello { other_certificate(record) } else { Box::default() },
         whens: whens.into(),
         candidates: candidates.into(),
     }
+}
+
+/// Names of a certificate that are kept.
+const CERTIFICATE_NAMES_MAX: usize = 4;
+
+/// Whether a name in this field stood in a hello.
+pub fn is_in_hello(field: &str) -> bool {
+    [&tls::SNI, &quic::SNI].iter().any(|sni| sni.name == field)
+}
+
+/// Host names of the server's certificate, when there are some and none is of the domain that the hello asked for.
+fn other_certificate(record: &FlowRecord) -> Box<[Box<str>]> {
+    let none = Box::default;
+    let Some(asked) = record.facts.first(&tls::SNI) else { return none() };
+    let server = asked.side.other();
+    let is_server = |fact: &Fact<'_>| fact.side == server;
+    let mut names: Vec<Arc<str>> =
+        record.facts.of(&tls::X509_SAN).filter(is_server).filter_map(|fact| host_name(fact.value)).collect();
+    if names.is_empty() {
+        // Its own subject comes before those of whoever signed it.
+        let subject = record.facts.of(&tls::X509_SUBJECT).find(is_server);
+        let subject = subject.as_ref().and_then(|fact| fact.value.strip_prefix(b"CN="));
+        let common = subject.map(|rest| rest.split(|byte| *byte == b',').next().unwrap_or_default());
+        names.extend(common.and_then(host_name));
+    }
+    let Some(name) = compared(asked.value).filter(|_| !names.is_empty()) else { return none() };
+    if names.iter().any(|other| is_one_domain(other, &name)) {
+        return none();
+    }
+    names.sort_unstable();
+    names.dedup();
+    names.iter().take(CERTIFICATE_NAMES_MAX).map(|name| Box::from(&**name)).collect()
+}
+
+/// The host name in a name of a certificate, a wildcard without its star; none in an address of any kind.
+fn host_name(raw: &[u8]) -> Option<Arc<str>> {
+    let name = compared(raw.strip_prefix(b"*.").unwrap_or(raw))?;
+    let is_host = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    (is_host && name.contains('.') && name.parse::<IpAddr>().is_err()).then_some(name)
 }
 
 /// A name as it stood on the wire as names are compared; `None` when nothing is left of it.

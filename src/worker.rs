@@ -5,6 +5,7 @@
 
 mod cold;
 mod long;
+mod ration;
 mod reading;
 mod sequence;
 
@@ -17,10 +18,12 @@ use crate::record::{Edges, FlowRecord};
 use crate::watch::{Stage, Watch};
 use cold::{Cold, Spare};
 use long::Long;
+use ration::Ration;
 use reading::Verdict;
 use sequence::{Lost, follow};
 
 pub use long::{TELL_SECONDS, Told};
+pub use ration::{FLOWS_PER_SECOND_MAX, FLOWS_PER_SHARE_MAX};
 pub use sequence::is_data;
 
 /// Takes the flows of one worker.
@@ -70,6 +73,8 @@ pub struct Counters {
     pub segments: u64,
     /// Flows that were given up because memory ran out.
     pub evicted: u64,
+    /// Flows of a costly protocol that were not read because too many began at once.
+    pub unread: u64,
     /// Payload that was skipped over or acknowledged and never came by.
     pub missing_bytes: u64,
     /// TCP payload bytes seen.
@@ -83,6 +88,7 @@ pub struct Worker<G, W = ()> {
     cold_bytes: usize,
     spare: Spare,
     long: Long,
+    ration: Ration,
     hashes: Vec<(u64, Option<u32>)>,
     /// What it counted.
     pub counters: Counters,
@@ -101,6 +107,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             cold_bytes: 0,
             spare: Spare::default(),
             long: Long::default(),
+            ration: Ration::default(),
             hashes: Vec::with_capacity(LOOKAHEAD),
             counters: Counters::default(),
             gather,
@@ -425,11 +432,22 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         };
         let end = segment.payload + segment.payload_len as usize;
         let payload = bytes.get(segment.payload..end).unwrap_or_default();
-        if self.table.cold(id).is_none() && parse::nobody_claims(transport, ports, side, payload) {
-            if tries >= reading::DATAGRAM_TRIES_MAX {
-                self.table.hot_mut(id).state |= state::DONE;
+        if self.table.cold(id).is_none() {
+            let claimed = parse::claim(transport, ports, side, payload).ok();
+            let costly = claimed.is_some_and(parse::is_costly);
+            let unread = costly && !self.ration.takes(&segment.key, segment.time);
+            let hot = self.table.hot_mut(id);
+            if unread {
+                hot.state |= state::UNREAD;
+            } else if costly {
+                hot.state &= !state::UNREAD;
             }
-            return;
+            if unread || claimed.is_none() {
+                if tries >= reading::DATAGRAM_TRIES_MAX {
+                    hot.state |= state::DONE;
+                }
+                return;
+            }
         }
         let cold = self.table.attach(id);
         let before = cold.heap_bytes();
@@ -495,6 +513,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         }
         let record = self.record(id, cold.facts, cold.protocol);
         self.counters.missing_bytes += record.missing.iter().sum::<u64>();
+        self.counters.unread += u64::from(self.table.hot(id).is(state::UNREAD));
         let gist = match cold.gist {
             Some(gist) => gist,
             None => self.judge(&record).gist,
@@ -523,6 +542,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             (state::CUT, Flag::Truncated),
             (state::FRAGMENTED, Flag::Fragmented),
             (state::FRAG_CONFLICT, Flag::FragConflict),
+            (state::UNREAD, Flag::LimitReached),
         ] {
             if hot.is(bit) {
                 facts.flags.set(flag);

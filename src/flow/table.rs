@@ -50,6 +50,8 @@ pub mod state {
     pub const FRAG_CONFLICT: u32 = 1 << 20;
     /// The side sent payload that is no mere alert before all that is read of it was read.
     pub const DATA: [u32; 2] = [1 << 21, 1 << 22];
+    /// Too many flows of its protocol began at once: it was not read.
+    pub const UNREAD: u32 = 1 << 23;
 }
 
 /// What every packet of a flow touches: one cache line.
