@@ -37,6 +37,8 @@ pub use turn::{Desk, Judging, Part};
 
 /// Rollups kept by one worker; flows beyond it are counted in the ledger and not judged.
 pub const ROLLUPS_MAX: usize = 1 << 20;
+/// As many of them may be of flows in which a side was silent: a flood of attempts leaves room for those that talked.
+pub const ROLLUPS_SILENT_MAX: usize = ROLLUPS_MAX / 2;
 /// (client, address) pairs whose names are kept by one worker.
 pub const NAMED_ADDRESSES_MAX: usize = 1 << 20;
 /// Names kept of one address told to one client.
@@ -445,7 +447,7 @@ impl Collector {
         };
         let gist = self.number(gist);
         if gist != 0 {
-            self.roll_up(RollupKey { host: client, remote: None, gist }, rollup);
+            self.roll_up(RollupKey { host: client, remote: None, gist }, rollup, ROLLUPS_MAX);
         }
     }
 
@@ -485,12 +487,14 @@ impl Collector {
             starts: if new { Starts::of(record.first) } else { Starts::default() },
         };
         let key = RollupKey { host: record.address(host), remote: Some(record.address(remote)), gist };
-        self.roll_up(key, rollup);
+        let most = if record.payload == [true; 2] { ROLLUPS_MAX } else { ROLLUPS_SILENT_MAX };
+        self.roll_up(key, rollup, most);
     }
 
-    fn roll_up(&mut self, key: RollupKey, rollup: Rollup) {
+    /// Adds to a sum, or makes it where there are fewer than `most`.
+    fn roll_up(&mut self, key: RollupKey, rollup: Rollup, most: usize) {
         let mut rollup = Some(rollup);
-        let make = |len| if len < ROLLUPS_MAX { rollup.take() } else { None };
+        let make = |len| if len < most { rollup.take() } else { None };
         match self.rollups.rows.entry(key, make) {
             merge::Entry::There(sum) => sum.merge(rollup.unwrap_or_default()),
             merge::Entry::Made => {}

@@ -249,11 +249,11 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         }
     }
 
-    /// Memory ran out: the flow that was quiet for longest goes, but never the newest.
+    /// Memory ran out: a flow that carried little and was quiet for long goes, but never the newest.
     #[cold]
     fn evict(&mut self, newest: u32) {
         while self.table.len() > 1 && self.heap_bytes() > self.memory {
-            let Some(id) = self.table.oldest_near_hand().filter(|&id| id != newest) else { return };
+            let Some(id) = self.table.least_near_hand(newest) else { return };
             self.table.hot_mut(id).state |= state::EVICTED;
             self.counters.evicted += 1;
             self.end(id);

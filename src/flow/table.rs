@@ -396,25 +396,27 @@ impl<C: Default> Table<C> {
         self.hot[id].key[1] != 0
     }
 
-    /// The flow to give up when memory runs out: of the next few under the hand the one without
-    /// a packet for longest.
-    pub fn oldest_near_hand(&mut self) -> Option<u32> {
-        let mut best: Option<u32> = None;
+    /// The flow to give up when memory runs out, never `spared`: of the next few under the hand one that carried least, so
+    /// that a flood of attempts gives up attempts; of those the one without a packet for longest.
+    pub fn least_near_hand(&mut self, spared: u32) -> Option<u32> {
+        let mut best: Option<((u8, Time), u32)> = None;
         let mut looked = 0;
         for _ in 0..self.hot.high_water() {
             self.hand = if self.hand + 1 >= self.hot.high_water() { 0 } else { self.hand + 1 };
-            if self.hot[self.hand].key[1] == 0 {
+            let hot = &self.hot[self.hand];
+            if hot.key[1] == 0 || self.hand == spared {
                 continue;
             }
             looked += 1;
-            if best.is_none_or(|b| self.hot[self.hand].last < self.hot[b].last) {
-                best = Some(self.hand);
+            let worth = (state::PAYLOAD.map(|side| u8::from(hot.is(side))).iter().sum(), hot.last);
+            if best.is_none_or(|(least, _)| worth < least) {
+                best = Some((worth, self.hand));
             }
             if looked == EVICTION_CANDIDATES {
                 break;
             }
         }
-        best
+        best.map(|(_, id)| id)
     }
 
     /// Whether a packet at `now` starts a new flow under the same key.
@@ -434,7 +436,7 @@ impl<C: Default> Default for Table<C> {
 /// Whether a key fits into two words.
 #[inline]
 fn is_short(key: &Key) -> bool {
-    key.version() == 4 && !key.is_one_way()
+    key.version() == 4 && key.is_plain()
 }
 
 /// An IPv4 key in two words.

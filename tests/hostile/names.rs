@@ -15,6 +15,7 @@ use super::common::packets::{Endpoint, Packet, datagram};
 use super::common::quic::{Initial, crypto};
 use super::common::random::Random;
 use super::common::tls::{self, Version};
+use super::databases::mmdb;
 
 const START_NS: u64 = 1_793_606_400_000_000_000;
 const ROUND_TRIP_NS: u64 = 20_000_000;
@@ -30,31 +31,19 @@ fn server(port: u16) -> Endpoint {
 /// Where the flows of the next tests go, and whose the databases say it is.
 const FAR: &str = "95.216.10.7";
 
-/// A database in MaxMind format (<https://maxmind.github.io/MaxMind-DB/>) that knows the AS of 95.216.0.0/16.
+/// A database that knows the AS of 95.216.0.0/16.
 fn as_database() -> Vec<u8> {
-    let word = |text: &str| match text.len() {
-        length @ 0..29 => [&[2 << 5 | length as u8][..], text.as_bytes()].concat(),
-        length => [&[2 << 5 | 29, (length - 29) as u8][..], text.as_bytes()].concat(),
-    };
     // `::95.216.0.0/112` in a tree of IPv6, where IPv4 stands in the last 32 bits; 112 means "nothing".
     let bits = u128::from(u32::from_be_bytes([95, 216, 0, 0]));
     let node = |depth: u32| {
         let next = if depth == 111 { 112 + 16 } else { depth + 1 };
         if bits >> (127 - depth) & 1 == 1 { [112, next] } else { [next, 112] }
     };
-    let mut file: Vec<u8> = (0..112).flat_map(node).flat_map(|record| record.to_be_bytes()[1..].to_vec()).collect();
-    file.extend([0; 16]);
-    file.extend([&[7 << 5 | 2][..], &word("autonomous_system_number"), &[6 << 5 | 4, 0, 0, 0xfb, 0xf4]].concat());
-    file.extend([word("autonomous_system_organization"), word("Example Hosting")].concat());
-    file.extend([&b"\xab\xcd\xefMaxMind.com"[..], &[7 << 5 | 9]].concat());
-    let two = |number: u8| vec![5 << 5 | 2, 0, number];
-    file.extend([word("ip_version"), two(6), word("record_size"), two(24)].concat());
-    file.extend([word("node_count"), vec![6 << 5 | 1, 112]].concat());
-    file.extend([word("binary_format_major_version"), two(2), word("binary_format_minor_version"), two(0)].concat());
-    file.extend([word("build_epoch"), vec![8, 2, 0, 0, 0, 0, 0x65, 0, 0, 0]].concat());
-    file.extend([word("database_type"), word("Example-ASN")].concat());
-    file.extend([word("languages"), vec![0, 4], word("description"), vec![7 << 5]].concat());
-    file
+    let nodes: Vec<[u32; 2]> = (0..112).map(node).collect();
+    // A map of a number and a text; 29 says that the length of a text is a byte more.
+    let number = [&[2 << 5 | 24][..], b"autonomous_system_number", &[6 << 5 | 4, 0, 0, 0xfb, 0xf4]].concat();
+    let text = [&[2 << 5 | 29, 1][..], b"autonomous_system_organization", &[2 << 5 | 15], b"Example Hosting"].concat();
+    mmdb(&nodes, &[&[7 << 5 | 2][..], &number, &text].concat())
 }
 
 /// The host asks for a name and is given the address.
