@@ -9,6 +9,7 @@ mod gist;
 mod link;
 mod turn;
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub const HOSTS_MAX: usize = 1 << 20;
 pub const MACS_MAX: usize = 1 << 20;
 /// Pieces of evidence kept by one worker.
 pub const EVIDENCE_MAX: usize = 1 << 18;
+/// Names kept of a flow that can be read in more than one way, beside the first.
+pub const OTHER_NAMES_MAX: usize = 16;
 /// Names that one worker keeps in the form in which they are compared.
 const INTERNED_MAX: usize = 1 << 16;
 /// The longest of them: a host name has no more (RFC 1035, section 2.3.4).
@@ -242,6 +245,21 @@ impl Gather for Collector {
     fn tell(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
         self.count(record, gist, before);
     }
+
+    fn contradicted(&mut self, gist: u32, told: &Facts) -> u32 {
+        let Some(known) = self.rollups.gists.get(gist) else { return gist };
+        // A name that nobody asked the flow for contradicts nothing.
+        let Some(name) = &known.name else { return gist };
+        let others = other_names(told, known.other_names.iter().chain([name]).cloned());
+        if others.is_empty() {
+            return gist;
+        }
+        let mut other_names: Vec<Arc<str>> = known.other_names.iter().chain(&*others).cloned().collect();
+        other_names.sort_unstable();
+        other_names.truncate(OTHER_NAMES_MAX);
+        let other = Gist { ambiguous: true, other_names: other_names.into(), ..known.clone() };
+        self.number(other)
+    }
 }
 
 impl Collector {
@@ -323,8 +341,9 @@ impl Collector {
         let key = &mut self.remembered.key;
         key.clear();
         let inside = [Side::Source, Side::Destination].map(|side| u8::from(ends.is_inside(side)));
-        let hidden = u8::from(record.facts.flags.has(Flag::Ech));
-        key.extend_from_slice(&[values.protocol, inside[0], inside[1], hidden, u8::from(has_tls(record))]);
+        let flags = record.facts.flags;
+        let (hidden, ambiguous) = (u8::from(flags.has(Flag::Ech)), u8::from(flags.are_ambiguous()));
+        key.extend_from_slice(&[values.protocol, inside[0], inside[1], hidden, ambiguous, u8::from(has_tls(record))]);
         key.extend_from_slice(&values.port.to_le_bytes());
         let mut named = [false; NAME_FIELDS.len()];
         for fact in record.facts.iter() {
@@ -404,7 +423,9 @@ impl Collector {
             let host = nameless.unwrap_or_else(|| ends.address(hit.side));
             for piece in verdicts.evidence(hit) {
                 let seen = piece.seen.unwrap_or(first);
-                evidence(&mut self.gathered, host, hit.when, piece.field.name, piece.value, seen);
+                let (field, value) = (piece.field.name, piece.value.into());
+                let ambiguous = record.facts.flags.are_ambiguous();
+                evidence(&mut self.gathered, EvidenceKey { host, when: hit.when, field, value, ambiguous }, seen);
             }
         }
         matched.all.dedup();
@@ -568,6 +589,9 @@ fn gist(
 ) -> Gist {
     let ours = ends.ours();
     let by_hello = own_name.as_ref().is_some_and(|(_, field)| is_in_hello(field));
+    let ambiguous = record.facts.flags.are_ambiguous();
+    let own = own_name.as_ref().map(|(name, _)| name);
+    let other_names = if ambiguous { other_names(&record.facts, own.into_iter().cloned()) } else { Box::default() };
     Gist {
         name_field: own_name.as_ref().map(|(_, field)| *field),
         name: own_name.map(|(name, _)| name),
@@ -577,6 +601,8 @@ fn gist(
         remote_inside: ours.is_some_and(|side| ends.is_inside(side.other())),
         via_proxy: record.facts.has(&http::CONNECT_HOST) || record.facts.has(&socks::HOST),
         hidden: record.facts.flags.has(Flag::Ech),
+        ambiguous,
+        other_names,
         tls: has_tls(record),
         certificate: if by_hello { other_certificate(record) } else { Box::default() },
         whens: whens.into(),
@@ -623,14 +649,22 @@ fn host_name(raw: &[u8]) -> Option<Arc<str>> {
     (is_host && name.contains('.') && name.parse::<IpAddr>().is_err()).then_some(name)
 }
 
+/// What facts name the destination beside names that are known.
+fn other_names(facts: &Facts, known: impl Iterator<Item = Arc<str>>) -> Box<[Arc<str>]> {
+    let known: Vec<Arc<str>> = known.collect();
+    let names = NAME_FIELDS.iter().flat_map(|field| facts.of(field)).filter_map(|fact| compared(fact.value));
+    let others: BTreeSet<Arc<str>> = names.filter(|name| !known.contains(name)).collect();
+    others.into_iter().take(OTHER_NAMES_MAX).collect()
+}
+
 /// A name as it stood on the wire as names are compared; `None` when nothing is left of it.
 fn compared(raw: &[u8]) -> Option<Arc<str>> {
     Some(normal_name(&value::name(raw))).filter(|name| !name.is_empty()).map(Arc::from)
 }
 
-fn evidence(gathered: &mut Gathered, host: IpAddr, when: u32, field: &'static str, value: &[u8], seen: Seen) {
+fn evidence(gathered: &mut Gathered, key: EvidenceKey, seen: Seen) {
     let full = gathered.evidence.len() >= EVIDENCE_MAX;
-    match gathered.evidence.entry(EvidenceKey { host, when, field, value: value.into() }) {
+    match gathered.evidence.entry(key) {
         Entry::Occupied(mut there) => there.get_mut().merge(First::of(seen, ())),
         Entry::Vacant(free) if !full => {
             free.insert(First::of(seen, ()));

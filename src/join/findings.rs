@@ -8,6 +8,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::assets::{ByChannel, Identified, Vendorship};
 use super::neighbours::Neighbours;
 use super::{CONFIDENCE_ENOUGH, Context, NameBook, assets};
-use crate::collect::{Rollups, is_in_hello};
+use crate::collect::{OTHER_NAMES_MAX, Rollups, is_in_hello};
 use crate::fact::{Facts, Seen, Side, value};
 use crate::merge::{Map, Merge, Tally};
 use crate::parse::dns;
@@ -86,6 +87,8 @@ pub(super) struct Sum {
     pub(super) mismatched: Option<Mismatched>,
     pub(super) via_proxy: bool,
     pub(super) hidden: bool,
+    pub(super) ambiguous: bool,
+    pub(super) other_names: BTreeSet<Arc<str>>,
     pub(super) name_only: bool,
 }
 
@@ -257,6 +260,8 @@ impl<'a> Finder<'a> {
             mismatched: self.mismatched(key, gist),
             via_proxy: gist.via_proxy,
             hidden: gist.hidden && !self.asked_for(key, gist),
+            ambiguous: gist.ambiguous,
+            other_names: gist.other_names.iter().cloned().collect(),
             name_only,
         };
         self.put(group, part);
@@ -383,7 +388,7 @@ impl<'a> Finder<'a> {
             name_only: sum.name_only,
             via_proxy: sum.via_proxy,
             hidden_name: sum.hidden,
-            sources_disagree: sum.mismatched.is_some(),
+            sources_disagree: sum.ambiguous || sum.mismatched.is_some(),
         };
         let (crossing, mut why) = crossing(&input);
         let attempted_only = input.attempted_only();
@@ -395,6 +400,7 @@ impl<'a> Finder<'a> {
         }
         let mismatch = sum.mismatched.as_ref().map(|mismatched| self.mismatch(mismatched));
         why.extend(mismatch.iter().flat_map(mismatch_text));
+        why.extend(ambiguity(sum));
         let data: Vec<&str> = channel.data.iter().map(String::as_str).collect();
         let months = rollup.by_month.iter().map(|(_, volume)| volume.bytes_out.0);
         let judged = self.view.context.policy.judge(&Case {
@@ -418,6 +424,7 @@ impl<'a> Finder<'a> {
             channel,
             destination: Destination {
                 domain: group.domain.clone(),
+                other_domains: sum.other_names.iter().map(|name| (**name).to_owned()).collect(),
                 domain_basis: sum.domain_basis.first().map(|basis| (*basis).to_owned()),
                 ip: sum.addresses.iter().take(ADDRESSES_MAX).map(ToString::to_string).collect(),
                 country: group.country.clone(),
@@ -451,6 +458,7 @@ impl<'a> Finder<'a> {
                 evicted: unseen.evicted.0,
             },
             severity: judged.severity.name().to_owned(),
+            ambiguous: sum.ambiguous,
             alert: judged.alert,
             exemption: judged.exemption,
             why,
@@ -519,7 +527,7 @@ impl<'a> Finder<'a> {
             source: entry.source.clone(),
             off_switch: channel.off_switch.clone(),
             matched: whens.iter().map(|w| w.matched()).collect::<BTreeSet<_>>().into_iter().collect(),
-            confidence: best.when.confidence,
+            confidence: best.when.worth(sum.ambiguous),
         }
     }
 
@@ -613,7 +621,22 @@ impl Merge for Sum {
         };
         self.via_proxy &= other.via_proxy;
         self.hidden &= other.hidden;
+        self.ambiguous &= other.ambiguous;
+        self.other_names.extend(other.other_names);
+        while self.other_names.len() > OTHER_NAMES_MAX {
+            self.other_names.pop_last();
+        }
         self.name_only &= other.name_only;
+    }
+}
+
+/// That what was sent can be read in more than one way.
+fn ambiguity(sum: &Sum) -> Option<String> {
+    let others: Vec<&str> = sum.other_names.iter().map(|name| &**name).collect();
+    match (others.as_slice(), sum.ambiguous) {
+        ([], false) => None,
+        ([], true) => Some("Copies of the same bytes differ: what arrived may be another message.".to_owned()),
+        (names, _) => Some(format!("Copies of the same bytes differ: the name may also be {}.", names.join(", "))),
     }
 }
 

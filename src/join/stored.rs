@@ -5,6 +5,7 @@
 
 use std::collections::btree_map::Entry;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,8 @@ struct StoredEvidence {
     value: String,
     time: i64,
     packet: u64,
+    #[serde(default)]
+    ambiguous: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -64,6 +67,10 @@ struct StoredSum {
     mismatched: Option<Mismatched>,
     via_proxy: bool,
     hidden: bool,
+    #[serde(default)]
+    ambiguous: bool,
+    #[serde(default)]
+    other_names: Vec<String>,
     name_only: bool,
     flows: u64,
     spoke_out: u64,
@@ -106,6 +113,7 @@ impl Knowledge {
                 value: value::hex(&of.value),
                 time: seen.time.0,
                 packet: seen.packet,
+                ambiguous: of.ambiguous,
             })
         });
         let Seen { flows, transit_flows, span, .. } = self.seen;
@@ -133,11 +141,11 @@ impl Knowledge {
         let seen =
             Seen { flows: Tally(stored.flows), transit_flows: Tally(stored.transit_flows), span, ..Seen::default() };
         self.seen.merge(seen);
-        for StoredEvidence { host, when, field, value, time, packet } in stored.evidence {
+        for StoredEvidence { host, when, field, value, time, packet, ambiguous } in stored.evidence {
             let (Some(when), Some(field)) = (translator.find(&when), parse::field(&field)) else { continue };
             let value = hex_bytes(&value).ok_or_else(|| format!("`{value}` is no hex"))?.into();
             let seen = fact::Seen { time: Time(time), packet };
-            let key = EvidenceKey { host, when, field: field.name, value };
+            let key = EvidenceKey { host, when, field: field.name, value, ambiguous };
             self.evidence.entry(key).or_default().merge(First::of(seen, ()));
         }
         for sum in stored.sums {
@@ -193,6 +201,8 @@ fn stored_sum(group: &Group, sum: &Sum, key: impl Fn(u32) -> Option<String>) -> 
         mismatched: sum.mismatched.clone(),
         via_proxy: sum.via_proxy,
         hidden: sum.hidden,
+        ambiguous: sum.ambiguous,
+        other_names: sum.other_names.iter().map(|name| name.to_string()).collect(),
         name_only: sum.name_only,
         flows: rollup.flows.0,
         spoke_out: rollup.spoke_out.0,
@@ -232,6 +242,8 @@ fn restored_sum(stored: StoredSum, translator: &Translator) -> (Group, Sum) {
         mismatched: stored.mismatched,
         via_proxy: stored.via_proxy,
         hidden: stored.hidden,
+        ambiguous: stored.ambiguous,
+        other_names: stored.other_names.into_iter().map(Arc::from).collect(),
         name_only: stored.name_only,
     };
     let StoredSum { host, channel, domain, country, outbound, .. } = stored;

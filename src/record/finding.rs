@@ -186,6 +186,9 @@ pub struct AsNumber {
 pub struct Destination {
     /// The best name that was seen.
     pub domain: Option<String>,
+    /// What the name was in other copies of the same bytes, which contradicted those that came first; at most 16.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub other_domains: Vec<String>,
     /// How the name is known: a field, or `dns` for the answer that gave the address.
     pub domain_basis: Option<String>,
     /// The addresses, at most 64.
@@ -295,6 +298,9 @@ pub struct Finding {
     pub loss: Loss,
     /// `high`, `medium`, `low`, `info`, `exempt`.
     pub severity: String,
+    /// All of its flows can be read in more than one way, so nobody can tell what arrived: the name may be another.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub ambiguous: bool,
     /// It counts for `--fail-on-finding`: what the policy's `[alert]` says, else whether it leaves.
     pub alert: bool,
     /// The exemption of the policy that is about it.

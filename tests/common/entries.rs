@@ -289,6 +289,7 @@ fn work(transport: Transport, talk: &Talk) -> Vec<FlowRecord> {
             payload: bytes.len(),
             payload_len: payload.len() as u32,
             payload_cut: 0,
+            urgent: 0,
             macs: None,
             vlan: None,
             packets: 1,

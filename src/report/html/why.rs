@@ -43,6 +43,11 @@ pub const PATTERNS: &[[&str; 2]] = &[
     ["The vendor says that this name is served from within the {}.", "厂商说明该域名的服务位于 {} 境内。"],
     ["The vendor says that this name is served from {}.", "厂商说明该域名的服务位于 {}。"],
     ["The vendor serves this name from no fixed place.", "厂商提供该域名服务的地点不固定。"],
+    ["Copies of the same bytes differ: the name may also be {}.", "同一段字节出现了内容不同的副本：域名也可能是 {}。"],
+    [
+        "Copies of the same bytes differ: what arrived may be another message.",
+        "同一段字节出现了内容不同的副本：实际到达的可能是另一条消息。",
+    ],
     ["No signature explains why {} talks to it.", "没有特征能说明 {} 为何与它通信。"],
     [
         "The name comes from a DNS answer before the flow, not from the flow itself.",
