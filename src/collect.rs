@@ -4,6 +4,7 @@
 //! evidence for identities, names learnt from DNS answers, and, if asked for, the flows themselves. Nothing is decided
 //! that another flow could change; that is left to `join`.
 
+mod certificate;
 mod edges;
 mod gist;
 mod link;
@@ -14,23 +15,25 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::fact::{Fact, Facts, Flag, Seen, Side, value};
+use crate::fact::{Facts, Flag, Seen, Side, value};
 use crate::flow::key::{link_local, protocol};
 use crate::merge::{self, By, Few, First, Map, Merge, Rows, Span, Tally};
-use crate::parse::{dhcp, dns, http, quic, socks, tls};
+use crate::parse::{dhcp, dns, http, socks, tls};
 use crate::policy::Location;
 use crate::record::spool::Spool;
 use crate::record::{
     EvidenceKey, FlowRecord, Gist, HostTraits, NAME_FIELDS, Rare, Rollup, RollupKey, Starts, Unseen, Volume, digest,
-    is_one_domain, normal_name,
+    normal_name,
 };
 use crate::signature::{FlowValues, Scratch};
 use crate::time::Time;
 use crate::worker::{Gather, Judged, Told};
+use certificate::other_certificate;
 use edges::{Full, Held};
 use gist::Remembered;
 use turn::Renewal;
 
+pub use certificate::is_in_hello;
 pub use edges::{EDGES_MAX, Joiner, judge_held};
 pub use gist::{GISTS_MAX, Gists};
 pub use link::{Behind, MANAGED_MAX, MacHosts, OWN_MAX, SEEN_MAX, is_link_local, is_one_device};
@@ -608,45 +611,6 @@ fn gist(
         whens: whens.into(),
         candidates: candidates.into(),
     }
-}
-
-/// Names of a certificate that are kept.
-const CERTIFICATE_NAMES_MAX: usize = 4;
-
-/// Whether a name in this field stood in a hello.
-pub fn is_in_hello(field: &str) -> bool {
-    [&tls::SNI, &quic::SNI].iter().any(|sni| sni.name == field)
-}
-
-/// Host names of the server's certificate, when there are some and none is of the domain that the hello asked for.
-fn other_certificate(record: &FlowRecord) -> Box<[Box<str>]> {
-    let none = Box::default;
-    let Some(asked) = record.facts.first(&tls::SNI) else { return none() };
-    let server = asked.side.other();
-    let is_server = |fact: &Fact<'_>| fact.side == server;
-    let mut names: Vec<Arc<str>> =
-        record.facts.of(&tls::X509_SAN).filter(is_server).filter_map(|fact| host_name(fact.value)).collect();
-    if names.is_empty() {
-        // Its own subject comes before those of whoever signed it.
-        let subject = record.facts.of(&tls::X509_SUBJECT).find(is_server);
-        let subject = subject.as_ref().and_then(|fact| fact.value.strip_prefix(b"CN="));
-        let common = subject.map(|rest| rest.split(|byte| *byte == b',').next().unwrap_or_default());
-        names.extend(common.and_then(host_name));
-    }
-    let Some(name) = compared(asked.value).filter(|_| !names.is_empty()) else { return none() };
-    if names.iter().any(|other| is_one_domain(other, &name)) {
-        return none();
-    }
-    names.sort_unstable();
-    names.dedup();
-    names.iter().take(CERTIFICATE_NAMES_MAX).map(|name| Box::from(&**name)).collect()
-}
-
-/// The host name in a name of a certificate, a wildcard without its star; none in an address of any kind.
-fn host_name(raw: &[u8]) -> Option<Arc<str>> {
-    let name = compared(raw.strip_prefix(b"*.").unwrap_or(raw))?;
-    let is_host = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-    (is_host && name.contains('.') && name.parse::<IpAddr>().is_err()).then_some(name)
 }
 
 /// What facts name the destination beside names that are known.
