@@ -181,7 +181,10 @@ fn words_read<'a>(pieces: &[(&EvidenceKey, Seen)], context: Context<'a>) -> BTre
             continue;
         }
         let value = printed(key);
-        let read = when.when.read(&value).map(|word| word.map(|word| (when.when.worth(key.ambiguous), *seen, word.to_owned())));
+        let read = when
+            .when
+            .read(&value)
+            .map(|word| word.map(|word| (when.when.worth(key.ambiguous), *seen, word.to_owned())));
         for (best, read) in best.entry(&when.file.vendor).or_default().iter_mut().zip(read) {
             *best = best.take().max(read);
         }

@@ -188,7 +188,15 @@ impl Rows {
         let evidence = gathered.evidence.iter().filter_map(|(of, first)| {
             let (seen, ()) = first.0?;
             let value = value::hex(&of.value);
-            Some((of.host, *whens.places.get(&of.when)?, of.field.to_owned(), value, seen.time.0, seen.packet, of.ambiguous))
+            Some((
+                of.host,
+                *whens.places.get(&of.when)?,
+                of.field.to_owned(),
+                value,
+                seen.time.0,
+                seen.packet,
+                of.ambiguous,
+            ))
         });
         let names = gathered.names.iter().map(|(&(client, address), told)| {
             let mut few = Few::default();
