@@ -31,7 +31,7 @@ fn client(port: u16) -> Endpoint {
 }
 
 fn server() -> Endpoint {
-    Endpoint::new([2, 0, 0, 0, 0, 2], "173.243.132.10", 443)
+    Endpoint::new([2, 0, 0, 0, 0, 2], "95.216.10.20", 443)
 }
 
 /// A flow that begins with this number; its first payload has the next.
