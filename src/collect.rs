@@ -14,15 +14,15 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::fact::{Facts, Flag, Seen, Side, value};
+use crate::fact::{Fact, Facts, Flag, Seen, Side, value};
 use crate::flow::key::{link_local, protocol};
 use crate::merge::{self, By, Few, First, Map, Merge, Rows, Span, Tally};
-use crate::parse::{dhcp, dns, http, socks, tls};
+use crate::parse::{dhcp, dns, http, quic, socks, tls};
 use crate::policy::Location;
 use crate::record::spool::Spool;
 use crate::record::{
     EvidenceKey, FlowRecord, Gist, HostTraits, NAME_FIELDS, Rare, Rollup, RollupKey, Starts, Unseen, Volume, digest,
-    normal_name,
+    is_one_domain, normal_name,
 };
 use crate::signature::{FlowValues, Scratch};
 use crate::time::Time;
@@ -38,6 +38,8 @@ pub use turn::{Desk, Judging, Part};
 
 /// Rollups kept by one worker; flows beyond it are counted in the ledger and not judged.
 pub const ROLLUPS_MAX: usize = 1 << 20;
+/// As many of them may be of flows in which a side was silent: a flood of attempts leaves room for those that talked.
+pub const ROLLUPS_SILENT_MAX: usize = ROLLUPS_MAX / 2;
 /// (client, address) pairs whose names are kept by one worker.
 pub const NAMED_ADDRESSES_MAX: usize = 1 << 20;
 /// Names kept of one address told to one client.
@@ -333,7 +335,7 @@ impl Collector {
     /// Writes down all that decides what a flow comes to; whether that is all.
     fn decides(&mut self, record: &FlowRecord, ends: &Ends) -> bool {
         let values = self.flow_values(record, ends);
-        if self.judging.signatures.look_at_ends(&values) {
+        if self.judging.signatures.look_at_ends(&values) || !other_certificate(record).is_empty() {
             return false;
         }
         let key = &mut self.remembered.key;
@@ -466,7 +468,7 @@ impl Collector {
         };
         let gist = self.number(gist);
         if gist != 0 {
-            self.roll_up(RollupKey { host: client, remote: None, gist }, rollup);
+            self.roll_up(RollupKey { host: client, remote: None, gist }, rollup, ROLLUPS_MAX);
         }
     }
 
@@ -506,12 +508,14 @@ impl Collector {
             starts: if new { Starts::of(record.first) } else { Starts::default() },
         };
         let key = RollupKey { host: record.address(host), remote: Some(record.address(remote)), gist };
-        self.roll_up(key, rollup);
+        let most = if record.payload == [true; 2] { ROLLUPS_MAX } else { ROLLUPS_SILENT_MAX };
+        self.roll_up(key, rollup, most);
     }
 
-    fn roll_up(&mut self, key: RollupKey, rollup: Rollup) {
+    /// Adds to a sum, or makes it where there are fewer than `most`.
+    fn roll_up(&mut self, key: RollupKey, rollup: Rollup, most: usize) {
         let mut rollup = Some(rollup);
-        let make = |len| if len < ROLLUPS_MAX { rollup.take() } else { None };
+        let make = |len| if len < most { rollup.take() } else { None };
         match self.rollups.rows.entry(key, make) {
             merge::Entry::There(sum) => sum.merge(rollup.unwrap_or_default()),
             merge::Entry::Made => {}
@@ -584,6 +588,7 @@ fn gist(
     candidates: Vec<u32>,
 ) -> Gist {
     let ours = ends.ours();
+    let by_hello = own_name.as_ref().is_some_and(|(_, field)| is_in_hello(field));
     let ambiguous = record.facts.flags.are_ambiguous();
     let own = own_name.as_ref().map(|(name, _)| name);
     let other_names = if ambiguous { other_names(&record.facts, own.into_iter().cloned()) } else { Box::default() };
@@ -599,9 +604,49 @@ fn gist(
         ambiguous,
         other_names,
         tls: has_tls(record),
+        certificate: if by_hello { other_certificate(record) } else { Box::default() },
         whens: whens.into(),
         candidates: candidates.into(),
     }
+}
+
+/// Names of a certificate that are kept.
+const CERTIFICATE_NAMES_MAX: usize = 4;
+
+/// Whether a name in this field stood in a hello.
+pub fn is_in_hello(field: &str) -> bool {
+    [&tls::SNI, &quic::SNI].iter().any(|sni| sni.name == field)
+}
+
+/// Host names of the server's certificate, when there are some and none is of the domain that the hello asked for.
+fn other_certificate(record: &FlowRecord) -> Box<[Box<str>]> {
+    let none = Box::default;
+    let Some(asked) = record.facts.first(&tls::SNI) else { return none() };
+    let server = asked.side.other();
+    let is_server = |fact: &Fact<'_>| fact.side == server;
+    let mut names: Vec<Arc<str>> =
+        record.facts.of(&tls::X509_SAN).filter(is_server).filter_map(|fact| host_name(fact.value)).collect();
+    if names.is_empty() {
+        // Its own subject comes before those of whoever signed it.
+        let subject = record.facts.of(&tls::X509_SUBJECT).find(is_server);
+        let subject = subject.as_ref().and_then(|fact| fact.value.strip_prefix(b"CN="));
+        let common = subject.map(|rest| rest.split(|byte| *byte == b',').next().unwrap_or_default());
+        names.extend(common.and_then(host_name));
+    }
+    let Some(name) = compared(asked.value).filter(|_| !names.is_empty()) else { return none() };
+    if names.iter().any(|other| is_one_domain(other, &name)) {
+        return none();
+    }
+    names.sort_unstable();
+    names.dedup();
+    names.iter().take(CERTIFICATE_NAMES_MAX).map(|name| Box::from(&**name)).collect()
+}
+
+/// The host name in a name of a certificate, a wildcard without its star; none in an address of any kind.
+fn host_name(raw: &[u8]) -> Option<Arc<str>> {
+    let name = compared(raw.strip_prefix(b"*.").unwrap_or(raw))?;
+    let is_host = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    (is_host && name.contains('.') && name.parse::<IpAddr>().is_err()).then_some(name)
 }
 
 /// What facts name the destination beside names that are known.

@@ -283,6 +283,7 @@ impl Counts {
         };
         ledger.add_reasons(&self.reasons);
         ledger.note("flow.evicted", counters.evicted);
+        ledger.note("quic.unread", counters.unread);
         (ledger, self.inputs)
     }
 }

@@ -141,8 +141,9 @@ impl Scan {
         for (name, count) in &gathered.limits {
             ledger.note(name, count.0);
         }
+        source.settle();
         let mut damage = source.damage().to_vec();
-        damage.extend(silent(&by_input));
+        damage.extend(silent(&by_input).chain(without(&self.judging.places)));
         let seen = Seen::of(&gathered);
         let mut header = header(&self.judging, seen, inputs, &damage, self.filter.as_deref());
         let threads = Threads::new(self.workers);
@@ -319,6 +320,16 @@ pub fn digest(path: &Path) -> io::Result<String> {
             len => digest.update(piece.get(..len).unwrap_or_default()),
         }
     }
+}
+
+/// Databases of places that were wanted and could not be used.
+pub(crate) fn without(places: &Places) -> impl Iterator<Item = Damage> + '_ {
+    places.refused().iter().map(|(path, reason)| Damage {
+        input: path.clone(),
+        offset: 0,
+        reason: format!("goes without: {reason}"),
+        fatal: false,
+    })
 }
 
 /// Inputs whose packets were all refused: nobody should take that for an empty network.

@@ -5,6 +5,7 @@
 
 mod cold;
 mod long;
+mod ration;
 mod reading;
 mod sequence;
 
@@ -17,10 +18,12 @@ use crate::record::{Edges, FlowRecord};
 use crate::watch::{Stage, Watch};
 use cold::{Cold, Spare};
 use long::Long;
+use ration::Ration;
 use reading::Verdict;
 use sequence::{Lost, begins, follow};
 
 pub use long::{TELL_SECONDS, Told};
+pub use ration::{FLOWS_PER_SECOND_MAX, FLOWS_PER_SHARE_MAX};
 pub use sequence::is_data;
 
 /// Takes the flows of one worker.
@@ -75,6 +78,8 @@ pub struct Counters {
     pub segments: u64,
     /// Flows that were given up because memory ran out.
     pub evicted: u64,
+    /// Flows of a costly protocol that were not read because too many began at once.
+    pub unread: u64,
     /// Payload that was skipped over or acknowledged and never came by.
     pub missing_bytes: u64,
     /// TCP payload bytes seen.
@@ -88,6 +93,7 @@ pub struct Worker<G, W = ()> {
     cold_bytes: usize,
     spare: Spare,
     long: Long,
+    ration: Ration,
     hashes: Vec<(u64, Option<u32>)>,
     /// What it counted.
     pub counters: Counters,
@@ -106,6 +112,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             cold_bytes: 0,
             spare: Spare::default(),
             long: Long::default(),
+            ration: Ration::default(),
             hashes: Vec::with_capacity(LOOKAHEAD),
             counters: Counters::default(),
             gather,
@@ -247,11 +254,11 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         }
     }
 
-    /// Memory ran out: the flow that was quiet for longest goes, but never the newest.
+    /// Memory ran out: a flow that carried little and was quiet for long goes, but never the newest.
     #[cold]
     fn evict(&mut self, newest: u32) {
         while self.table.len() > 1 && self.heap_bytes() > self.memory {
-            let Some(id) = self.table.oldest_near_hand().filter(|&id| id != newest) else { return };
+            let Some(id) = self.table.least_near_hand(newest) else { return };
             self.table.hot_mut(id).state |= state::EVICTED;
             self.counters.evicted += 1;
             self.end(id);
@@ -425,7 +432,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         }
         cold.gist = contradicted.map(|(_, other)| other).or(cold.gist);
         cold.facts.flags.set(Flag::OverlapConflict);
-        if cold.facts.len() > 0 {
+        if !cold.facts.is_empty() {
             cold.facts.merge(&told);
         }
         self.cold_bytes = (self.cold_bytes + cold.heap_bytes()).saturating_sub(before);
@@ -492,11 +499,22 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         };
         let end = segment.payload + segment.payload_len as usize;
         let payload = bytes.get(segment.payload..end).unwrap_or_default();
-        if self.table.cold(id).is_none() && parse::nobody_claims(transport, ports, side, payload) {
-            if tries >= reading::DATAGRAM_TRIES_MAX {
-                self.table.hot_mut(id).state |= state::DONE;
+        if self.table.cold(id).is_none() {
+            let claimed = parse::claim(transport, ports, side, payload).ok();
+            let costly = claimed.is_some_and(parse::is_costly);
+            let unread = costly && !self.ration.takes(&segment.key, segment.time);
+            let hot = self.table.hot_mut(id);
+            if unread {
+                hot.state |= state::UNREAD;
+            } else if costly {
+                hot.state &= !state::UNREAD;
             }
-            return;
+            if unread || claimed.is_none() {
+                if tries >= reading::DATAGRAM_TRIES_MAX {
+                    hot.state |= state::DONE;
+                }
+                return;
+            }
         }
         let cold = self.table.attach(id);
         let before = cold.heap_bytes();
@@ -562,6 +580,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         }
         let record = self.record(id, cold.facts, cold.protocol);
         self.counters.missing_bytes += record.missing.iter().sum::<u64>();
+        self.counters.unread += u64::from(self.table.hot(id).is(state::UNREAD));
         let gist = match cold.gist {
             Some(gist) => gist,
             None => self.judge(&record).gist,
@@ -590,6 +609,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             (state::CUT, Flag::Truncated),
             (state::FRAGMENTED, Flag::Fragmented),
             (state::FRAG_CONFLICT, Flag::FragConflict),
+            (state::UNREAD, Flag::LimitReached),
             (two_starts(hot), Flag::OverlapConflict),
         ] {
             if hot.is(bit) {

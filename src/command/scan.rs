@@ -10,10 +10,10 @@ use bordertap::report::{Report, text};
 use bordertap::scan::{Scan, Scanned};
 
 use super::outputs::write_all;
-use super::{Failure, Log, conclude, judge_beside, progress_bar, verify, workers};
+use super::{Failure, Log, conclude, judge_to_run, progress_bar, verify, workers};
 
 pub(crate) fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
-    let judge = judge_beside(&args.run)?;
+    let judge = judge_to_run(&args.run)?;
     let wish = verify::wish(&args.run, &args.inputs, &judge)?;
     let filter = args.run.filter.as_deref();
     let mut inputs = Inputs::open(&args.inputs, filter).map_err(|e| Failure::Usage(e.to_string()))?;

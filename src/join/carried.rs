@@ -53,6 +53,9 @@ struct Rows {
     /// Keys of conditions; rows name them by their place here.
     whens: Vec<String>,
     gists: Vec<GistRow>,
+    /// Of those that have any: place of the gist, names of the certificate.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    certificates: Vec<(u32, Box<[Box<str>]>)>,
     rollups: Vec<RollupRow>,
     /// Host, condition, field, value in hex, time, packet, of a flow that can be read in more than one way.
     evidence: Vec<(IpAddr, u32, String, String, i64, u64, bool)>,
@@ -209,6 +212,10 @@ impl Rows {
             tcp_flows: gathered.tcp_flows.map(|tally| tally.0),
             span: (!gathered.span.is_empty()).then_some([gathered.span.first.0, gathered.span.last.0]),
             gists: gists.keys().map(|gist| gist_row(gist, &whens)).collect(),
+            certificates: {
+                let other = gists.iter().filter(|(gist, _)| !gist.certificate.is_empty());
+                other.map(|(gist, place)| (*place, gist.certificate.clone())).collect()
+            },
             rollups: rows.collect(),
             evidence: sorted(evidence),
             hosts: sorted_by_key(gathered.hosts.iter().map(|(host, traits)| (*host, traits.clone()))),
@@ -246,7 +253,11 @@ impl Rows {
             let names = gathered.names.entry((client, address)).or_default();
             told.iter().for_each(|(time, packet, name)| names.add((seen(*time, *packet), Arc::from(name.as_str()))));
         }
-        let gists: Vec<Gist> = self.gists.into_iter().map(|row| gist_of(row, when)).collect();
+        let mut gists: Vec<Gist> = self.gists.into_iter().map(|row| gist_of(row, when)).collect();
+        for (place, names) in self.certificates {
+            let gist = gists.get_mut(place as usize).ok_or("`sums`: a certificate of a gist that is not there")?;
+            gist.certificate = names;
+        }
         let mut rollups = Rollups::default();
         for row in self.rollups {
             let gist = gists.get(row.2 as usize).ok_or("`sums`: a row names a gist that is not there")?;
@@ -336,6 +347,7 @@ fn gist_of(row: GistRow, when: impl Fn(u32) -> Option<u32>) -> Gist {
         ambiguous,
         other_names: others.into_iter().map(Arc::from).collect(),
         tls,
+        certificate: Box::default(),
         whens: numbers(all),
         candidates: numbers(channels),
     }

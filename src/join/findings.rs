@@ -11,20 +11,21 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::assets::{ByChannel, Identified, Vendorship};
 use super::neighbours::Neighbours;
 use super::{CONFIDENCE_ENOUGH, Context, NameBook, assets};
-use crate::collect::{OTHER_NAMES_MAX, Rollups};
+use crate::collect::{OTHER_NAMES_MAX, Rollups, is_in_hello};
 use crate::fact::{Facts, Seen, Side, value};
 use crate::merge::{Map, Merge, Tally};
 use crate::parse::dns;
 use crate::place::Place;
 use crate::policy::{Case, CrossingInput, Direction, Location, crossing, exemption_text};
 use crate::record::{
-    AsNumber, Channel, CountryBytes, Destination, Evidence, Finding, FindingAsset, Gist, Loss, Rollup, RollupKey,
-    Schedule, Starts, Volume,
+    AsNumber, Channel, CountryBytes, Destination, Evidence, Finding, FindingAsset, Gist, Loss, Mismatch, Rollup,
+    RollupKey, Schedule, Starts, Volume, is_one_domain,
 };
 use crate::signature::words::Function;
 use crate::signature::{FlowValues, Scratch};
@@ -64,6 +65,18 @@ impl Group {
 /// How a name is known that only a DNS answer gave.
 pub(super) const NAME_FROM_DNS: &str = "dns";
 
+/// Names told of one address that are printed.
+const NAMES_TOLD_MAX: usize = 8;
+
+/// What does not fit together of a flow.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Mismatched {
+    name: String,
+    address: IpAddr,
+    told: BTreeSet<String>,
+    certificate: Box<[Box<str>]>,
+}
+
 /// The rollups of one finding, added up.
 #[derive(Clone)]
 pub(super) struct Sum {
@@ -71,6 +84,7 @@ pub(super) struct Sum {
     pub(super) rollup: Rollup,
     pub(super) addresses: BTreeSet<IpAddr>,
     pub(super) domain_basis: BTreeSet<&'static str>,
+    pub(super) mismatched: Option<Mismatched>,
     pub(super) via_proxy: bool,
     pub(super) hidden: bool,
     pub(super) ambiguous: bool,
@@ -243,6 +257,7 @@ impl<'a> Finder<'a> {
             rollup: rollup.clone(),
             addresses,
             domain_basis: domain_basis.into_iter().collect(),
+            mismatched: self.mismatched(key, gist),
             via_proxy: gist.via_proxy,
             hidden: gist.hidden && !self.asked_for(key, gist),
             ambiguous: gist.ambiguous,
@@ -288,6 +303,22 @@ impl<'a> Finder<'a> {
     /// it was given: then that is the name it wanted, and its ECH extension is a placeholder.
     fn asked_for(&self, key: &RollupKey, gist: &Gist) -> bool {
         matches!((&gist.name, key.remote), (Some(name), Some(remote)) if self.view.names.was_told(key.host, remote, name))
+    }
+
+    /// What contradicts the name in the hello: names for which the client was given the address it went to, or the
+    /// certificate there. A name that ECH shows is known to be another.
+    fn mismatched(&self, key: &RollupKey, gist: &Gist) -> Option<Mismatched> {
+        let (name, address) = (gist.name.as_deref()?, key.remote?);
+        if gist.via_proxy || gist.hidden || !gist.name_field.is_some_and(is_in_hello) {
+            return None;
+        }
+        let told = || self.view.names.told(key.host, address);
+        let fits = told().next().is_none() || told().any(|other| is_one_domain(other, name));
+        if fits && gist.certificate.is_empty() {
+            return None;
+        }
+        let told = told().map(str::to_owned).collect::<BTreeSet<_>>().into_iter().take(NAMES_TOLD_MAX).collect();
+        Some(Mismatched { name: name.to_owned(), address, told, certificate: gist.certificate.clone() })
     }
 
     /// The name of the other end: from the flow itself, else from a DNS answer.
@@ -357,7 +388,7 @@ impl<'a> Finder<'a> {
             name_only: sum.name_only,
             via_proxy: sum.via_proxy,
             hidden_name: sum.hidden,
-            sources_disagree: sum.ambiguous,
+            sources_disagree: sum.ambiguous || sum.mismatched.is_some(),
         };
         let (crossing, mut why) = crossing(&input);
         let attempted_only = input.attempted_only();
@@ -367,6 +398,8 @@ impl<'a> Finder<'a> {
         if sum.domain_basis.contains(NAME_FROM_DNS) {
             why.push("The name comes from a DNS answer before the flow, not from the flow itself.".to_owned());
         }
+        let mismatch = sum.mismatched.as_ref().map(|mismatched| self.mismatch(mismatched));
+        why.extend(mismatch.as_ref().map(mismatch_text));
         why.extend(ambiguity(sum));
         let data: Vec<&str> = channel.data.iter().map(String::as_str).collect();
         let months = rollup.by_month.iter().map(|(_, volume)| volume.bytes_out.0);
@@ -382,10 +415,7 @@ impl<'a> Finder<'a> {
             month_bytes_out: months.max().unwrap_or(0),
         });
         why.extend(judged.exemption.as_ref().map(exemption_text));
-        let first = sum.addresses.iter().next();
-        let as_ = first
-            .and_then(|address| self.view.context.places.asn(*address))
-            .map(|(number, organization)| AsNumber { number, organization });
+        let as_ = sum.addresses.iter().next().and_then(|&address| self.as_number(address));
         let id = group.id();
         let finding = Finding {
             new: self.view.context.baseline.map(|baseline| !baseline.has_finding(&id)),
@@ -403,6 +433,7 @@ impl<'a> Finder<'a> {
                 country_confidence: place.confidence,
                 as_,
             },
+            mismatch,
             direction,
             crossing,
             attempted_only,
@@ -434,6 +465,25 @@ impl<'a> Finder<'a> {
             why,
         };
         (finding, known)
+    }
+
+    fn as_number(&self, address: IpAddr) -> Option<AsNumber> {
+        let (number, organization) = self.view.context.places.asn(address)?;
+        Some(AsNumber { number, organization })
+    }
+
+    /// As it is printed, with what databases say of the address.
+    fn mismatch(&self, mismatched: &Mismatched) -> Mismatch {
+        let Mismatched { name, address, told, certificate } = mismatched;
+        let homes = self.view.context.policy.homes();
+        Mismatch {
+            server_name: name.clone(),
+            dns: told.iter().cloned().collect(),
+            certificate: certificate.iter().map(|name| name.to_string()).collect(),
+            ip: address.to_string(),
+            country: self.view.context.places.decide(None, Some(*address), homes).country_text(homes),
+            as_: self.as_number(*address),
+        }
     }
 
     /// Where it went: of several addresses the most doubtful one counts.
@@ -515,6 +565,23 @@ impl<'a> Finder<'a> {
     }
 }
 
+/// What does not fit together, in a sentence.
+fn mismatch_text(mismatch: &Mismatch) -> String {
+    let Mismatch { server_name, dns, certificate, ip, country, as_ } = mismatch;
+    let mut text = format!("A hello asks for {server_name} at {ip}");
+    if !dns.is_empty() {
+        text.push_str(&format!(", which the host was given for {}", dns.join(", ")));
+    }
+    if !certificate.is_empty() {
+        text.push_str(&format!("; the certificate there is for {}", certificate.join(", ")));
+    }
+    text.push_str(&format!("; the address is in {}", country.as_deref().unwrap_or("no known country")));
+    if let Some(AsNumber { number, organization }) = as_ {
+        text.push_str(&format!(", AS{number} {organization}"));
+    }
+    text + "."
+}
+
 fn schedule(starts: &Starts) -> Schedule {
     Schedule {
         bucket_seconds: starts.seconds(),
@@ -550,6 +617,10 @@ impl Merge for Sum {
             self.addresses.pop_last();
         }
         self.domain_basis.extend(other.domain_basis);
+        self.mismatched = match (self.mismatched.take(), other.mismatched) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
         self.via_proxy &= other.via_proxy;
         self.hidden &= other.hidden;
         self.ambiguous &= other.ambiguous;

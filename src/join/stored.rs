@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Context;
 use super::assets::Total;
 use super::carried::sorted;
-use super::findings::{Group, NAME_FROM_DNS, Sum};
+use super::findings::{Group, Mismatched, NAME_FROM_DNS, Sum};
 use super::knowledge::{Knowledge, Seen};
 use crate::fact::{self, value};
 use crate::merge::{By, First, Merge, Span, Tally};
@@ -63,6 +63,8 @@ struct StoredSum {
     whens: Vec<String>,
     addresses: Vec<IpAddr>,
     domain_basis: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    mismatched: Option<Mismatched>,
     via_proxy: bool,
     hidden: bool,
     #[serde(default)]
@@ -196,6 +198,7 @@ fn stored_sum(group: &Group, sum: &Sum, key: impl Fn(u32) -> Option<String>) -> 
         whens: sum.whens.iter().filter_map(|&when| key(when)).collect(),
         addresses: sum.addresses.iter().copied().collect(),
         domain_basis: sum.domain_basis.iter().map(|&basis| basis.to_owned()).collect(),
+        mismatched: sum.mismatched.clone(),
         via_proxy: sum.via_proxy,
         hidden: sum.hidden,
         ambiguous: sum.ambiguous,
@@ -236,6 +239,7 @@ fn restored_sum(stored: StoredSum, translator: &Translator) -> (Group, Sum) {
         rollup,
         addresses: stored.addresses.into_iter().collect(),
         domain_basis: stored.domain_basis.iter().filter_map(|name| name_basis(name)).collect(),
+        mismatched: stored.mismatched,
         via_proxy: stored.via_proxy,
         hidden: stored.hidden,
         ambiguous: stored.ambiguous,

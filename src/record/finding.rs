@@ -207,6 +207,25 @@ pub struct Destination {
     pub as_: Option<AsNumber>,
 }
 
+/// A hello for one name, to an address that was given for another, or where somebody answers with the certificate of a
+/// third: whether it went to the name in the hello is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mismatch {
+    /// The name in the hello.
+    pub server_name: String,
+    /// Names for which the host was given the address; none when no answer was seen.
+    pub dns: Vec<String>,
+    /// Names in the certificate, unless one is of the domain of the name in the hello; none when it was sealed.
+    pub certificate: Vec<String>,
+    /// The address.
+    pub ip: String,
+    /// Its country, as the database says.
+    pub country: Option<String>,
+    /// Its autonomous system, when a database knows it.
+    #[serde(rename = "as")]
+    pub as_: Option<AsNumber>,
+}
+
 /// When flows began: how many in each piece of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
@@ -255,6 +274,9 @@ pub struct Finding {
     pub channel: Channel,
     /// Where.
     pub destination: Destination,
+    /// What does not fit together, of one of its flows.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mismatch: Option<Mismatch>,
     /// Who opened the flows.
     pub direction: Direction,
     /// How sure it is that data left.

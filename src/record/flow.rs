@@ -44,6 +44,11 @@ fn bare(name: &str) -> &str {
     name.trim_end_matches('.')
 }
 
+/// Whether two names in the form of [`normal_name`] belong to one registrable domain, as publicsuffix.org has them.
+pub fn is_one_domain(one: &str, other: &str) -> bool {
+    one == other || psl::domain_str(one).is_some_and(|domain| psl::domain_str(other) == Some(domain))
+}
+
 /// A flow that ended. Arrays of two are by side: source, destination.
 #[derive(Clone, Debug)]
 pub struct FlowRecord {

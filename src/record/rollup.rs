@@ -41,6 +41,8 @@ pub struct Gist {
     pub other_names: Box<[Arc<str>]>,
     /// TLS shakes hands in it: only what comes behind that is traffic.
     pub tls: bool,
+    /// Host names of the server's certificate, where none is of the domain that the hello asked for.
+    pub certificate: Box<[Box<str>]>,
     /// Conditions that hold, by dense number, sorted.
     pub whens: Box<[u32]>,
     /// Those of them that are channels.
