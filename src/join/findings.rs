@@ -425,6 +425,7 @@ impl<'a> Finder<'a> {
             destination: Destination {
                 domain: group.domain.clone(),
                 other_domains: sum.other_names.iter().map(|name| (**name).to_owned()).collect(),
+                domain_is_outer: sum.hidden && sum.domain_basis.iter().any(|basis| *basis != NAME_FROM_DNS),
                 domain_basis: sum.domain_basis.first().map(|basis| (*basis).to_owned()),
                 ip: sum.addresses.iter().take(ADDRESSES_MAX).map(ToString::to_string).collect(),
                 country: group.country.clone(),

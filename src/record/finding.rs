@@ -189,6 +189,9 @@ pub struct Destination {
     /// What the name was in other copies of the same bytes, which contradicted those that came first; at most 16.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub other_domains: Vec<String>,
+    /// The name is the outer one of encrypted client hellos: the inner one is hidden.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub domain_is_outer: bool,
     /// How the name is known: a field, or `dns` for the answer that gave the address.
     pub domain_basis: Option<String>,
     /// The addresses, at most 64.

@@ -188,7 +188,8 @@ impl Reading {
         half.segments += 1;
         half.last_seen = half.last_seen.max(seen);
         // The whole message in one segment, in place: nothing is copied.
-        if half.segments == 1 && half.stream.is_anchored() && half.stream.offset(seq) == 0 {
+        let whole = half.segments == 1 && half.urgent.is_empty();
+        if whole && half.stream.is_anchored() && half.stream.offset(seq) == 0 {
             let verdict = self.offer(side, Some(payload), cut, ports, facts);
             let half = &mut self.halves[side.index()];
             if verdict == Verdict::Reading {
@@ -206,7 +207,8 @@ impl Reading {
         if inserted.rebased {
             half.wanted = 0;
         }
-        let stuck = inserted.limited && half.stream.has_hole();
+        // A few segments that no window has room for may be a stranger's.
+        let stuck = inserted.limited && half.stream.has_hole() && half.segments > LATE_PACKETS_MAX;
         if stuck {
             facts.flags.set(Flag::Gap);
         }
@@ -282,6 +284,14 @@ impl Reading {
                 }
                 Err(_) => {
                     let half = &mut self.halves[side.index()];
+                    // Somebody may know another reading of it, when all of that is there.
+                    for bytes in half.others() {
+                        match parse::claim(Transport::Tcp, ports, side, &bytes) {
+                            Err(None) => {}
+                            _ if !last => return Verdict::Reading,
+                            _ => facts.merge(&read_alone(side, &bytes, ports, after(half.last_seen))),
+                        }
+                    }
                     if last || half.stream.is_anchored() || half.segments >= UNANCHORED_SEGMENTS_MAX {
                         half.done = true;
                         half.stream = Stream::default();

@@ -121,7 +121,7 @@ impl Source for Flood {
     }
 }
 
-/// Segments of a flood, in the environment: `.ci/flood` wants twenty million, of a build that is optimised.
+/// Segments of a flood, in the environment: `.ci/flood` wants twenty million.
 const FLOOD: &str = "BORDERTAP_FLOOD";
 /// Segments where nothing is said.
 const FLOOD_SEGMENTS: u64 = 2_000_000;

@@ -31,7 +31,7 @@ fn client(port: u16) -> Endpoint {
 }
 
 fn server() -> Endpoint {
-    Endpoint::new([2, 0, 0, 0, 0, 2], "173.243.132.10", 443)
+    Endpoint::new([2, 0, 0, 0, 0, 2], "95.216.10.20", 443)
 }
 
 /// A flow that begins with this number; its first payload has the next.
@@ -87,8 +87,13 @@ fn names(flow: &Value) -> Vec<&str> {
 }
 
 fn facts<'a>(flow: &'a Value, field: &str) -> Vec<&'a str> {
-    let facts = flow["bordertap"]["facts"].as_array().unwrap();
-    facts.iter().filter(|fact| fact["field"] == field).map(|fact| fact["value"].as_str().unwrap()).collect()
+    let facts = flow["bordertap"]["facts"].as_array();
+    facts
+        .into_iter()
+        .flatten()
+        .filter(|fact| fact["field"] == field)
+        .map(|fact| fact["value"].as_str().unwrap())
+        .collect()
 }
 
 /// Name and fingerprints of a flow are those of the hello as it left the client.
@@ -190,10 +195,10 @@ fn row_02_a_hello_byte_by_byte() {
     }
 }
 
-/// A hello of 6,000 bytes, byte by byte at random, is more pieces than are kept: the flow says that something is missing.
+/// A hello of 3,000 bytes, byte by byte at random, is more pieces than are kept: the flow says that something is missing.
 #[test]
 fn row_02b_more_pieces_than_are_kept() {
-    let hello = long_hello(6_000);
+    let hello = long_hello(2_600);
     let bytes = hellos::cut_bytewise(&hello);
     let mut packets = Vec::new();
     (0..4).for_each(|seed| {
@@ -437,15 +442,14 @@ fn row_06b_decoys_outside_the_window() {
             &[70_000, 10_000, 80_000],
             &[10_000, 70_000],
         ];
-        for (number, places) in places.iter().enumerate() {
-            let port = 50_000 + number as u16;
+        let mut packets = Vec::new();
+        for (places, port) in places.iter().zip(50_000..) {
             let mut segments: Vec<Packet> =
                 places.iter().zip(1..).map(|(&offset, n)| raw(port, then(n), at(offset), &decoy)).collect();
             segments.push(raw(port, then(9), at(0), &whole(version, NAME).bytes));
-            let read = read(&between(version, port, segments));
-            assert_eq!(names(read.flow()), [NAME], "{places:?}");
-            assert_eq!(read.flow()["tls"]["client"]["server_name"], NAME);
+            packets.extend(between(version, port, segments));
         }
+        all_plain(&read(&packets), version, places.len());
     }
 }
 
@@ -459,28 +463,30 @@ fn row_06c_a_reset_that_never_arrives() {
     is_plain(read.flow(), Version::Tls13);
 }
 
+fn syn(port: u16, time: u64, sequence: u32) -> Packet {
+    raw(port, time, Tcp { sequence, flags: SYN, window: 64_240, ..Tcp::default() }, &[])
+}
+
 /// SYNs with other numbers: before the answer, after it, between two pieces of the hello.
 #[test]
 fn row_07_a_syn_with_another_number() {
     for (version, ..) in PRINTS {
-        let port = 50_000;
+        let mut packets = Vec::new();
+        let mut ports = 50_000..;
         let others = [FIRST.wrapping_add(1 << 31), FIRST + 12_345, FIRST - 12_345, FIRST + 100_000_000, FIRST - 1];
-        let syn = |time, sequence| raw(port, time, Tcp { sequence, flags: SYN, window: 64_240, ..Tcp::default() }, &[]);
         for other in others {
             let pieces = hellos::cut(&whole(version, NAME).bytes, &[100]);
-            let packets = told(version, port, &pieces);
             // Before the first SYN, between it and its answer, after the handshake, between the pieces.
             for place in [0, 1, 2, 3, 4] {
-                let mut packets = packets.clone();
-                let time = packets[place].time - 500;
-                packets.insert(place, syn(time, other));
-                let read = read(&packets);
-                let flows: Vec<&Value> = read.flows.iter().filter(|flow| !names(flow).is_empty()).collect();
-                assert_eq!(flows.len(), 1, "{other} at {place}: {:#?}", read.flows);
-                is_plain(flows[0], version);
-                is_sure(&read);
+                let port = ports.next().unwrap();
+                let mut flow = told(version, port, &pieces);
+                flow.insert(place, syn(port, flow[place].time - 500, other));
+                packets.extend(flow);
             }
         }
+        let read = read(&packets);
+        all_plain(&read, version, 5 * others.len());
+        is_sure(&read);
     }
 }
 
@@ -488,10 +494,12 @@ fn row_07_a_syn_with_another_number() {
 #[test]
 fn row_07b_two_beginnings_and_no_answer() {
     let port = 50_000;
-    let syn = |time, sequence| raw(port, time, Tcp { sequence, flags: SYN, window: 64_240, ..Tcp::default() }, &[]);
     for [first, second] in [[FIRST, 1_000], [1_000, FIRST]] {
-        let packets =
-            [syn(then(0), first), syn(then(1), second), raw(port, then(2), at(0), &whole(Version::Tls13, NAME).bytes)];
+        let packets = [
+            syn(port, then(0), first),
+            syn(port, then(1), second),
+            raw(port, then(2), at(0), &whole(Version::Tls13, NAME).bytes),
+        ];
         let read = read(&packets);
         is_plain(read.flow(), Version::Tls13);
         assert_eq!(flags(read.flow()), ["one-sided", "overlap-conflict"]);
@@ -505,23 +513,26 @@ fn row_07b_two_beginnings_and_no_answer() {
 fn row_07c_data_in_the_syn() {
     for (version, ..) in PRINTS {
         let hello = whole(version, NAME).bytes;
-        let port = 50_000;
+        let mut packets = Vec::new();
+        let mut ports = 50_000..;
         // Kind 34, length 10, a cookie of eight bytes; padding.
         let fast_open = [34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1];
         for options in [&[][..], &fast_open] {
             for part in [hello.len(), 50, 3] {
                 for again in [0, part] {
                     let header = Tcp { sequence: FIRST, flags: SYN, window: 64_240, options, ..Tcp::default() };
-                    let mut packets = told(version, port, &[whole(version, NAME)]);
-                    packets[0] = raw(port, START, header, &hello[..part]);
+                    let port = ports.next().unwrap();
+                    let mut flow = told(version, port, &[whole(version, NAME)]);
+                    flow[0] = raw(port, START, header, &hello[..part]);
                     // What comes after it: all again when the server refused the data, else the rest.
-                    packets[3] = raw(port, packets[3].time, at(again as i64), &hello[again..]);
-                    let read = read(&packets);
-                    is_plain(read.flow(), version);
-                    is_sure(&read);
+                    flow[3] = raw(port, flow[3].time, at(again as i64), &hello[again..]);
+                    packets.extend(flow);
                 }
             }
         }
+        let read = read(&packets);
+        all_plain(&read, version, 12);
+        is_sure(&read);
     }
 }
 
@@ -529,7 +540,8 @@ fn row_07c_data_in_the_syn() {
 #[test]
 fn row_08_an_urgent_byte_in_the_hello() {
     for (version, ..) in PRINTS {
-        let port = 50_000;
+        let mut packets = Vec::new();
+        let mut ports = 50_000..;
         let hello = whole(version, NAME).bytes;
         let name = hello.windows(NAME.len()).position(|at| at == NAME.as_bytes()).unwrap();
         // In the record header, in the lengths, before the name, in it, after it; in one segment, and in two.
@@ -537,6 +549,7 @@ fn row_08_an_urgent_byte_in_the_hello() {
             let mut sent = hello.clone();
             sent.insert(place, b'x');
             for cut in [sent.len(), place + 1, place + 2, 1.max(place - 1)] {
+                let port = ports.next().unwrap();
                 let (front, back) = sent.split_at(cut.min(sent.len()));
                 let mut segments = Vec::new();
                 for (n, (from, part)) in [(0, front), (cut, back)].into_iter().enumerate() {
@@ -546,13 +559,18 @@ fn row_08_an_urgent_byte_in_the_hello() {
                         segments.push(raw(port, then(1 + n as u64), header, part));
                     }
                 }
-                let read = read(&between(version, port, segments));
-                let flow = read.flow();
-                assert!(flags(flow).iter().any(|flag| flag == "urgent"), "{place} {cut}: {:?}", flags(flow));
-                assert!(names(flow).contains(&NAME), "{place} {cut}: {:?}", names(flow));
-                assert_eq!(finding(&read)["ambiguous"], true, "{place} {cut}");
-                assert!(finding(&read)["channel"]["confidence"].as_u64().unwrap() <= WEAK);
+                packets.extend(between(version, port, segments));
             }
+        }
+        let read = read(&packets);
+        assert_eq!(read.flows.len(), 32);
+        for flow in &read.flows {
+            assert!(flags(flow).iter().any(|flag| flag == "urgent"), "{flow}");
+            assert!(names(flow).contains(&NAME), "{flow}");
+        }
+        for finding in read.report["findings"].as_array().unwrap() {
+            assert_eq!(finding["ambiguous"], true, "{finding}");
+            assert!(finding["channel"]["confidence"].as_u64().unwrap() <= WEAK, "{finding}");
         }
     }
 }
@@ -565,7 +583,7 @@ fn row_09_numbers_that_wrap_in_the_hello() {
         let mut packets = Vec::new();
         let mut count = 0;
         for before in (0..12).chain((12..hello.len() as u32).step_by(7)) {
-            for (pieces, turned) in [(vec![], false), (vec![100], false), (vec![100, 200], true)] {
+            for (pieces, turned) in [(vec![], false), (vec![100], false), (vec![100, 150], true)] {
                 let pieces = hellos::cut(&hello, &pieces);
                 let pieces = if turned { hellos::backwards(pieces) } else { pieces };
                 let mut talk = Conversation::new(client(2000 + count), server(), START, 20 * MILLISECOND)
@@ -618,8 +636,8 @@ fn row_10_one_direction_only() {
 #[test]
 fn row_11_from_the_middle_of_a_flow() {
     for (version, ..) in PRINTS {
-        let all = told(version, 50_000, &hellos::cut(&whole(version, NAME).bytes, &[200]));
-        for left_out in 1..all.len() {
+        let all = told(version, 50_000, &hellos::cut(&whole(version, NAME).bytes, &[100]));
+        for left_out in (1..all.len()).step_by(if version == Version::Tls12 { 1 } else { 3 }) {
             let packets = &all[left_out..];
             let read = read(packets);
             let flow = read.flow();
