@@ -22,6 +22,7 @@ use bordertap::cli::{
     Cli, DatabaseArgs, EndingArgs, JudgeArgs, LogFormat, OutputArgs, RunArgs, SignatureArgs, TalkArgs, When,
 };
 use bordertap::collect::Judging;
+use bordertap::fact::value;
 use bordertap::ledger::Ledger;
 use bordertap::place::Places;
 use bordertap::policy::Policy;
@@ -107,7 +108,11 @@ impl Log {
 
     fn write(&self, level: &str, text: &str) {
         match self.format {
-            LogFormat::Text => eprintln!("bordertap: {level}: {text}"),
+            LogFormat::Text => {
+                // What somebody else wrote may stand in it: a key of a report, the name of a file.
+                let lines: Vec<String> = text.split('\n').map(value::harmless).collect();
+                eprintln!("bordertap: {level}: {}", lines.join("\n"));
+            }
             LogFormat::Json => eprintln!("{}", serde_json::json!({ "log.level": level, "message": text })),
         }
     }

@@ -49,7 +49,8 @@ const ORDER: &[&str] = &[
 ];
 
 /// The files that may have unsafe code: what maps files, and what maps the kernel's rings.
-const FENCED: &[&str] = &["src/capture/mapped.rs", "src/capture/ring.rs", "src/capture/ring/tx.rs"];
+const FENCED: &[&str] =
+    &["src/capture/mapped.rs", "src/capture/mapped/guard.rs", "src/capture/ring.rs", "src/capture/ring/tx.rs"];
 
 /// The files behind `run` that may ask a clock and start threads all the same: who writes records of a sensor.
 const CLOCKED: &[&str] = &["src/output/writer.rs"];
@@ -260,4 +261,27 @@ fn the_map_names_every_module() {
     for stage in ORDER.iter().filter(|s| !["command", "main"].contains(*s)) {
         assert!(map.contains(&format!("[`{stage}`]")), "src/lib.rs does not explain `{stage}`");
     }
+}
+
+/// What every crate is for stands in one place; `.ci/dependencies` keeps the figures there.
+#[test]
+fn every_dependency_is_explained() {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let keys = |table: Option<&toml::Value>| -> Vec<String> {
+        table.and_then(toml::Value::as_table).into_iter().flatten().map(|(name, _)| name.clone()).collect()
+    };
+    let mut wanted: BTreeSet<String> = BTreeSet::new();
+    for part in ["dependencies", "build-dependencies", "dev-dependencies"] {
+        wanted.extend(keys(manifest.get(part)));
+        for target in manifest["target"].as_table().unwrap().values() {
+            wanted.extend(keys(target.get(part)));
+        }
+    }
+    assert!(wanted.len() > 40, "{wanted:?}");
+    let page = fs::read_to_string(root().join("DEPENDENCIES.md")).unwrap();
+    let missing: Vec<&String> = wanted.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "DEPENDENCIES.md does not say what for: {missing:?}");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let gone: Vec<&str> = rows.filter(|name| !wanted.contains(*name)).collect();
+    assert!(gone.is_empty(), "no dependencies: {gone:?}");
 }

@@ -50,6 +50,12 @@ pub mod state {
     pub const FRAG_CONFLICT: u32 = 1 << 20;
     /// The side sent payload that is no mere alert before all that is read of it was read.
     pub const DATA: [u32; 2] = [1 << 21, 1 << 22];
+    /// The other side acknowledged the SYN of the side: that is where it begins, whatever other SYNs say.
+    pub const AGREED: [u32; 2] = [1 << 23, 1 << 24];
+    /// The side sent SYNs with different numbers, and which of them counts is not known.
+    pub const TWO_STARTS: [u32; 2] = [1 << 25, 1 << 26];
+    /// Too many flows of its protocol began at once: it was not read.
+    pub const UNREAD: u32 = 1 << 27;
 }
 
 /// What every packet of a flow touches: one cache line.
@@ -434,7 +440,7 @@ impl<C: Default> Default for Table<C> {
 /// Whether a key fits into two words.
 #[inline]
 fn is_short(key: &Key) -> bool {
-    key.version() == 4 && !key.is_one_way()
+    key.version() == 4 && key.is_plain()
 }
 
 /// An IPv4 key in two words.
