@@ -259,3 +259,19 @@ fn programs_behind_an_address() {
     let (_kept, report) = scanned(&all, &[]);
     assert_eq!(report["assets"][0]["shared_address"], true, "{}", report["assets"][0]);
 }
+
+/// More files than are mapped at a time: those beyond are read, and nothing is missing.
+#[test]
+fn files_that_are_mapped_at_a_time() {
+    const FILES: usize = 1100;
+    let folder = tempfile::tempdir().unwrap();
+    let packets = long_flow("10.1.1.1", START, 0);
+    for (n, packet) in (0..FILES).zip(packets.iter().cycle()) {
+        let packet = Packet::new(START + n as u64 * 1000, packet.bytes.clone());
+        fs::write(folder.path().join(format!("n{n:04}.pcap")), pcap(true, &[packet])).unwrap();
+    }
+    let output = run(&["scan", "-q", folder.path().to_str().unwrap(), "--json", "-"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["ledger"]["decoded"], FILES);
+}
