@@ -7,13 +7,14 @@
 mod edges;
 mod gist;
 mod link;
+mod names;
 mod turn;
 
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::fact::{Facts, Flag, Seen, Side, value};
+use crate::fact::{Facts, Flag, Seen, Side};
 use crate::flow::key::{link_local, protocol};
 use crate::merge::{self, By, Few, First, Map, Merge, Rows, Span, Tally};
 use crate::parse::{dhcp, dns, http, socks, tls};
@@ -21,22 +22,25 @@ use crate::policy::Location;
 use crate::record::spool::Spool;
 use crate::record::{
     EvidenceKey, FlowRecord, Gist, HostTraits, NAME_FIELDS, Rare, Rollup, RollupKey, Starts, Unseen, Volume, digest,
-    normal_name,
 };
 use crate::signature::{FlowValues, Scratch};
 use crate::time::Time;
 use crate::worker::{Gather, Judged, Told};
 use edges::{Full, Held};
 use gist::Remembered;
+use names::{Interned, compared, other_certificate, other_names};
 use turn::Renewal;
 
 pub use edges::{EDGES_MAX, Joiner, judge_held};
 pub use gist::{GISTS_MAX, Gists};
 pub use link::{Behind, MANAGED_MAX, MacHosts, OWN_MAX, SEEN_MAX, is_link_local, is_one_device};
+pub use names::{OTHER_NAMES_MAX, is_in_hello};
 pub use turn::{Desk, Judging, Part};
 
 /// Rollups kept by one worker; flows beyond it are counted in the ledger and not judged.
 pub const ROLLUPS_MAX: usize = 1 << 20;
+/// As many of them may be of flows in which a side was silent: a flood of attempts leaves room for those that talked.
+pub const ROLLUPS_SILENT_MAX: usize = ROLLUPS_MAX / 2;
 /// (client, address) pairs whose names are kept by one worker.
 pub const NAMED_ADDRESSES_MAX: usize = 1 << 20;
 /// Names kept of one address told to one client.
@@ -47,10 +51,6 @@ pub const HOSTS_MAX: usize = 1 << 20;
 pub const MACS_MAX: usize = 1 << 20;
 /// Pieces of evidence kept by one worker.
 pub const EVIDENCE_MAX: usize = 1 << 18;
-/// Names that one worker keeps in the form in which they are compared.
-const INTERNED_MAX: usize = 1 << 16;
-/// The longest of them: a host name has no more (RFC 1035, section 2.3.4).
-const INTERNED_BYTES_MAX: usize = 255;
 
 /// When a name was first told for an address.
 pub type Names = Map<(IpAddr, IpAddr), Few<(Seen, Arc<str>), NAMES_PER_ADDRESS_MAX>>;
@@ -240,6 +240,21 @@ impl Gather for Collector {
     fn tell(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
         self.count(record, gist, before);
     }
+
+    fn contradicted(&mut self, gist: u32, told: &Facts) -> u32 {
+        let Some(known) = self.rollups.gists.get(gist) else { return gist };
+        // A name that nobody asked the flow for contradicts nothing.
+        let Some(name) = &known.name else { return gist };
+        let others = other_names(told, known.other_names.iter().chain([name]).cloned());
+        if others.is_empty() {
+            return gist;
+        }
+        let mut other_names: Vec<Arc<str>> = known.other_names.iter().chain(&*others).cloned().collect();
+        other_names.sort_unstable();
+        other_names.truncate(OTHER_NAMES_MAX);
+        let other = Gist { ambiguous: true, other_names: other_names.into(), ..known.clone() };
+        self.number(other)
+    }
 }
 
 impl Collector {
@@ -315,14 +330,15 @@ impl Collector {
     /// Writes down all that decides what a flow comes to; whether that is all.
     fn decides(&mut self, record: &FlowRecord, ends: &Ends) -> bool {
         let values = self.flow_values(record, ends);
-        if self.judging.signatures.look_at_ends(&values) {
+        if self.judging.signatures.look_at_ends(&values) || !other_certificate(record).is_empty() {
             return false;
         }
         let key = &mut self.remembered.key;
         key.clear();
         let inside = [Side::Source, Side::Destination].map(|side| u8::from(ends.is_inside(side)));
-        let hidden = u8::from(record.facts.flags.has(Flag::Ech));
-        key.extend_from_slice(&[values.protocol, inside[0], inside[1], hidden, u8::from(has_tls(record))]);
+        let flags = record.facts.flags;
+        let (hidden, ambiguous) = (u8::from(flags.has(Flag::Ech)), u8::from(flags.are_ambiguous()));
+        key.extend_from_slice(&[values.protocol, inside[0], inside[1], hidden, ambiguous, u8::from(has_tls(record))]);
         key.extend_from_slice(&values.port.to_le_bytes());
         let mut named = [false; NAME_FIELDS.len()];
         for fact in record.facts.iter() {
@@ -402,7 +418,9 @@ impl Collector {
             let host = nameless.unwrap_or_else(|| ends.address(hit.side));
             for piece in verdicts.evidence(hit) {
                 let seen = piece.seen.unwrap_or(first);
-                evidence(&mut self.gathered, host, hit.when, piece.field.name, piece.value, seen);
+                let (field, value) = (piece.field.name, piece.value.into());
+                let ambiguous = record.facts.flags.are_ambiguous();
+                evidence(&mut self.gathered, EvidenceKey { host, when: hit.when, field, value, ambiguous }, seen);
             }
         }
         matched.all.dedup();
@@ -445,7 +463,7 @@ impl Collector {
         };
         let gist = self.number(gist);
         if gist != 0 {
-            self.roll_up(RollupKey { host: client, remote: None, gist }, rollup);
+            self.roll_up(RollupKey { host: client, remote: None, gist }, rollup, ROLLUPS_MAX);
         }
     }
 
@@ -485,12 +503,14 @@ impl Collector {
             starts: if new { Starts::of(record.first) } else { Starts::default() },
         };
         let key = RollupKey { host: record.address(host), remote: Some(record.address(remote)), gist };
-        self.roll_up(key, rollup);
+        let most = if record.payload == [true; 2] { ROLLUPS_MAX } else { ROLLUPS_SILENT_MAX };
+        self.roll_up(key, rollup, most);
     }
 
-    fn roll_up(&mut self, key: RollupKey, rollup: Rollup) {
+    /// Adds to a sum, or makes it where there are fewer than `most`.
+    fn roll_up(&mut self, key: RollupKey, rollup: Rollup, most: usize) {
         let mut rollup = Some(rollup);
-        let make = |len| if len < ROLLUPS_MAX { rollup.take() } else { None };
+        let make = |len| if len < most { rollup.take() } else { None };
         match self.rollups.rows.entry(key, make) {
             merge::Entry::There(sum) => sum.merge(rollup.unwrap_or_default()),
             merge::Entry::Made => {}
@@ -563,6 +583,10 @@ fn gist(
     candidates: Vec<u32>,
 ) -> Gist {
     let ours = ends.ours();
+    let by_hello = own_name.as_ref().is_some_and(|(_, field)| is_in_hello(field));
+    let ambiguous = record.facts.flags.are_ambiguous();
+    let own = own_name.as_ref().map(|(name, _)| name);
+    let other_names = if ambiguous { other_names(&record.facts, own.into_iter().cloned()) } else { Box::default() };
     Gist {
         name_field: own_name.as_ref().map(|(_, field)| *field),
         name: own_name.map(|(name, _)| name),
@@ -572,20 +596,18 @@ fn gist(
         remote_inside: ours.is_some_and(|side| ends.is_inside(side.other())),
         via_proxy: record.facts.has(&http::CONNECT_HOST) || record.facts.has(&socks::HOST),
         hidden: record.facts.flags.has(Flag::Ech),
+        ambiguous,
+        other_names,
         tls: has_tls(record),
+        certificate: if by_hello { other_certificate(record) } else { Box::default() },
         whens: whens.into(),
         candidates: candidates.into(),
     }
 }
 
-/// A name as it stood on the wire as names are compared; `None` when nothing is left of it.
-fn compared(raw: &[u8]) -> Option<Arc<str>> {
-    Some(normal_name(&value::name(raw))).filter(|name| !name.is_empty()).map(Arc::from)
-}
-
-fn evidence(gathered: &mut Gathered, host: IpAddr, when: u32, field: &'static str, value: &[u8], seen: Seen) {
+fn evidence(gathered: &mut Gathered, key: EvidenceKey, seen: Seen) {
     let full = gathered.evidence.len() >= EVIDENCE_MAX;
-    match gathered.evidence.entry(EvidenceKey { host, when, field, value: value.into() }) {
+    match gathered.evidence.entry(key) {
         Entry::Occupied(mut there) => there.get_mut().merge(First::of(seen, ())),
         Entry::Vacant(free) if !full => {
             free.insert(First::of(seen, ()));
@@ -605,24 +627,6 @@ pub fn resolved(record: &FlowRecord) -> impl Iterator<Item = (Side, IpAddr, &[u8
         let (address, name) = dns::unpack_resolved(fact.value)?;
         Some((fact.side, address, name))
     })
-}
-
-/// Names as they stood on the wire to names as they are compared, each made once.
-#[derive(Default)]
-struct Interned(Map<Box<[u8]>, Option<Arc<str>>>);
-
-impl Interned {
-    /// The name for comparing; `None` when nothing is left of it.
-    fn name(&mut self, raw: &[u8]) -> Option<Arc<str>> {
-        if let Some(name) = self.0.get(raw) {
-            return name.clone();
-        }
-        let name = compared(raw);
-        if self.0.len() < INTERNED_MAX && raw.len() <= INTERNED_BYTES_MAX {
-            self.0.insert(raw.into(), name.clone());
-        }
-        name
-    }
 }
 
 /// The calendar month of a time, UTC. The last one is kept with its bounds: times come nearly in order.

@@ -49,7 +49,8 @@ const ORDER: &[&str] = &[
 ];
 
 /// The files that may have unsafe code: what maps files, and what maps the kernel's rings.
-const FENCED: &[&str] = &["src/capture/mapped.rs", "src/capture/ring.rs", "src/capture/ring/tx.rs"];
+const FENCED: &[&str] =
+    &["src/capture/mapped.rs", "src/capture/mapped/guard.rs", "src/capture/ring.rs", "src/capture/ring/tx.rs"];
 
 /// The files behind `run` that may ask a clock and start threads all the same: who writes records of a sensor.
 const CLOCKED: &[&str] = &["src/output/writer.rs"];

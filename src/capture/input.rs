@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::compressed::{Counted, Decompressed, NESTING_MAX, Peek};
 use super::walk::{Flaw, Flaws, Found, KIND_BYTES, Kind, Place, Stop, Walker, kind};
-use super::{Bytes, Packet, mapped};
+use super::{Bytes, Map, Packet};
 
 /// Bytes of a piece of a stream.
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
@@ -58,7 +58,7 @@ impl Input {
             return Err("a directory".to_owned());
         }
         if about.is_file()
-            && let Ok(map) = mapped::map(&file)
+            && let Ok(map) = Map::new(&file)
         {
             let kind = kind(map.get(..KIND_BYTES).unwrap_or(&map));
             if let Some(walker) = Walker::new(kind) {
@@ -131,6 +131,13 @@ impl Input {
                 Stop::Need(need) => self.refill(need),
             }
         }
+        if let Bytes::Mapped(map) = &self.bytes
+            && let Some((from, reason)) = map.cut()
+        {
+            self.done = true;
+            packets.retain(|packet| (packet.start as u64).saturating_add(u64::from(packet.captured)) <= from);
+            self.flaws.cut(from, reason);
+        }
         self.release();
         self.packets = self.packets.saturating_add(packets.len() as u64);
         (!packets.is_empty()).then(|| (self.bytes.clone(), packets))
@@ -154,9 +161,25 @@ impl Input {
         }
     }
 
-    /// The flaws that were met.
-    pub(crate) fn into_flaws(self) -> Vec<Flaw> {
-        self.flaws.take()
+    /// The flaws that were met, and the map, where somebody may still look at it.
+    pub(crate) fn into_flaws(mut self) -> (Vec<Flaw>, Option<Arc<Map>>) {
+        let map = self.map();
+        if let Some(map) = &map
+            && let grown @ 1.. = map.grown()
+        {
+            self.flaws.note(map.len() as u64, || {
+                format!("the file grew by {grown} bytes while it was read: they were not read")
+            });
+        }
+        (self.flaws.take(), map)
+    }
+
+    /// The file, where it is mapped.
+    pub(crate) fn map(&self) -> Option<Arc<Map>> {
+        match &self.bytes {
+            Bytes::Mapped(map) => Some(map.clone()),
+            Bytes::Owned(_) => None,
+        }
     }
 
     /// Gets bytes enough for a record of `need` bytes at the position, or ends the input.
@@ -207,7 +230,7 @@ impl Input {
         };
         let behind = self.at.saturating_sub(RESIDENT_BYTES);
         if behind.saturating_sub(self.released) >= RESIDENT_BYTES {
-            mapped::release(map, self.released, behind);
+            map.release(self.released, behind);
             self.released = behind;
         }
     }

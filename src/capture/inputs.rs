@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::filter::{Filter, FilterError};
 use super::input::{Input, STANDARD_INPUT};
-use super::{BLOCK_PACKETS_MAX, Block, Bytes, Damage, LinkType, Packet, Source};
+use super::{BLOCK_PACKETS_MAX, Block, Bytes, Damage, LinkType, Map, Packet, Source};
 use crate::time::Time;
 
 /// Files that are taken from the names and directories given.
@@ -32,6 +32,8 @@ pub struct Inputs {
     filtered: u64,
     finished_bytes: u64,
     total_bytes: Option<u64>,
+    // Files that were read to their end, as long as somebody may look at their packets.
+    read: Vec<(Arc<str>, Arc<Map>)>,
 }
 
 /// What an input gives at a time.
@@ -105,6 +107,7 @@ impl Inputs {
             filtered: 0,
             finished_bytes: 0,
             total_bytes,
+            read: Vec::new(),
         })
     }
 
@@ -138,9 +141,28 @@ impl Inputs {
     fn finish(&mut self, open: Open) {
         self.add_finished(open.size.unwrap_or(open.input.consumed()));
         let fatal = open.input.packets() == 0;
-        for flaw in open.input.into_flaws() {
+        let (flaws, map) = open.input.into_flaws();
+        for flaw in flaws {
             self.damage.push(Damage { input: open.name.to_string(), offset: flaw.offset, reason: flaw.reason, fatal });
         }
+        self.read.extend(map.map(|map| (open.name, map)));
+        self.look_back(|map| Arc::strong_count(map) == 1);
+    }
+
+    /// Looks a last time at files that were read, those that `over` says nobody needs any more: were they cut meanwhile?
+    fn look_back(&mut self, over: impl Fn(&Arc<Map>) -> bool) {
+        let damage = &mut self.damage;
+        self.read.retain(|(name, map)| {
+            if !over(map) {
+                return true;
+            }
+            if let Some((offset, reason)) = map.cut()
+                && !damage.iter().any(|one| one.input == **name && one.reason == reason)
+            {
+                damage.push(Damage { input: name.to_string(), offset, reason, fatal: false });
+            }
+            false
+        });
     }
 }
 
@@ -177,6 +199,13 @@ impl Source for Inputs {
 
     fn damage(&self) -> &[Damage] {
         &self.damage
+    }
+
+    fn settle(&mut self) {
+        if let Some(open) = &self.current {
+            self.read.extend(open.input.map().map(|map| (open.name.clone(), map)));
+        }
+        self.look_back(|_| true);
     }
 
     fn progress(&self) -> (u64, Option<u64>) {

@@ -41,6 +41,7 @@ use crate::time::Time;
 
 pub use filter::FilterError;
 pub use inputs::Inputs;
+pub use mapped::Map;
 pub use replay::{ROUND_PAUSE_SECONDS, Replay};
 
 /// A link-layer header type, as tcpdump.org numbers them (LINKTYPE_ values).
@@ -71,7 +72,7 @@ pub struct Packet {
 #[derive(Clone)]
 pub enum Bytes {
     /// A whole file, mapped.
-    Mapped(Arc<memmap2::Mmap>),
+    Mapped(Arc<Map>),
     /// A piece that was read or decompressed.
     Owned(Arc<Vec<u8>>),
 }
@@ -146,6 +147,8 @@ pub trait Source: Send {
     fn next_block(&mut self) -> Option<Block>;
     /// What could not be read so far.
     fn damage(&self) -> &[Damage];
+    /// Nobody looks at the blocks any more: what became of their bytes meanwhile is a damage, too.
+    fn settle(&mut self) {}
     /// Bytes of input consumed and in all, as far as known, for a progress bar.
     fn progress(&self) -> (u64, Option<u64>);
     /// Packets that were read and that a filter dropped.

@@ -45,7 +45,7 @@ fn drain(mut input: Input, limit: usize) -> (Vec<Got>, Vec<Flaw>) {
     }
     assert!(input.next(limit).is_none(), "the end is the end");
     assert_eq!(input.packets(), all.len() as u64);
-    (all, input.into_flaws())
+    (all, input.into_flaws().0)
 }
 
 /// Gives at most a few bytes at a time.

@@ -118,6 +118,14 @@ impl Flaws {
         self.more = self.more.saturating_add(1);
     }
 
+    /// The input lost what is behind here while it was read: what was thought of zeros is forgotten.
+    #[cold]
+    pub(crate) fn cut(&mut self, offset: u64, reason: String) {
+        self.list.retain(|flaw| flaw.offset < offset);
+        self.more = 0;
+        self.list.push(Flaw { offset, reason });
+    }
+
     /// All of them; those beyond the list as one entry.
     pub(crate) fn take(self) -> Vec<Flaw> {
         let mut list = self.list;

@@ -201,6 +201,7 @@ impl Sample {
             payload: 0,
             payload_len: 0,
             payload_cut: 0,
+            urgent: 0,
             macs: None,
             vlan: None,
             packets: 1,

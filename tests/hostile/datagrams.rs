@@ -1,14 +1,23 @@
 //! QUIC and DTLS that are fragmented, reordered, unknown or too many.
 
-use bordertap::capture::Replay;
-use bordertap::stream::PREFIX_BYTES_MAX;
-use serde_json::Value;
 use std::sync::Arc;
+
+use bordertap::capture::{Block, Bytes, Damage, LinkType, Packet as Captured, Replay, Source};
+use bordertap::fact::{Field, Flag, Side};
+use bordertap::parse;
+use bordertap::record::FlowRecord;
+use bordertap::run::{self, Settings};
+use bordertap::stream::PREFIX_BYTES_MAX;
+use bordertap::time::Time;
+use bordertap::worker::{FLOWS_PER_SHARE_MAX, Gather, Judged, Told};
+use serde_json::Value;
 
 use super::check::{self, Read};
 use super::common::capture::pcap;
+use super::common::conversation::{Conversation, From};
 use super::common::hellos::handshake_bytes;
 use super::common::packets::{Endpoint, Packet, datagram};
+use super::common::pipeline::texts;
 use super::common::quic::{DRAFT_29, GREASE, Initial, Sender, VERSION_1, VERSION_2, crypto};
 use super::common::random::Random;
 use super::common::tls::{self, Version};
@@ -299,4 +308,152 @@ fn row_29_dtls_in_fragments() {
         let read = read_client(4433, &bytewise);
         assert_eq!(meaning(read.flow()), expected, "{legacy:04x} {offered:?} bytes backwards");
     }
+}
+
+/// Initial packets of chance, one to each connection id, between others that are real.
+struct Flood {
+    /// One frame of each host.
+    frames: Vec<Vec<u8>>,
+    random: Random,
+    sent: u32,
+    /// Packets of other flows, in order of time.
+    others: std::iter::Peekable<std::vec::IntoIter<Packet>>,
+    packets: u64,
+}
+
+const FLOOD_DATAGRAMS: u32 = 1_000_000;
+/// Each floods from all its ports, in turn.
+const FLOOD_HOSTS: u32 = 4;
+const FLOOD_PORTS: u32 = 62_500;
+/// A hundred thousand datagrams a second.
+const FLOOD_GAP_NS: u64 = 10_000;
+
+impl Flood {
+    fn new(others: Vec<Packet>) -> Flood {
+        // RFC 9000 section 17.2.2: version 1, a connection id of eight bytes, no token, the length.
+        let mut initial = vec![0xc3, 0, 0, 0, 1, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x44, 0x9e];
+        initial.resize(1200, 0x5a);
+        let of = |host: u32| {
+            let from = Endpoint::new([2, 0, 0, 0, 9, 9], &format!("10.9.9.{}", 1 + host), 0);
+            let mut frame = datagram(0, from, server(443), &[], &initial).bytes;
+            // No checksum, so that what changes does not make it wrong.
+            frame[40..42].fill(0);
+            frame
+        };
+        let frames = (0..FLOOD_HOSTS).map(of).collect();
+        Flood { frames, random: Random::new(28), sent: 0, others: others.into_iter().peekable(), packets: 0 }
+    }
+
+    /// The next one: another connection id, another sealed part.
+    fn datagram(&mut self) -> &[u8] {
+        let frame = &mut self.frames[(self.sent % FLOOD_HOSTS) as usize];
+        let port = 1024 + (self.sent / FLOOD_HOSTS % FLOOD_PORTS) as u16;
+        frame[34..36].copy_from_slice(&port.to_be_bytes());
+        frame[48..56].copy_from_slice(&self.random.next().to_be_bytes());
+        frame[64..72].copy_from_slice(&self.random.next().to_be_bytes());
+        self.sent += 1;
+        frame
+    }
+}
+
+impl Source for Flood {
+    fn next_block(&mut self) -> Option<Block> {
+        let (mut bytes, mut packets) = (Vec::new(), Vec::new());
+        while packets.len() < 1000 && self.sent < FLOOD_DATAGRAMS {
+            let now = START_NS + u64::from(self.sent) * FLOOD_GAP_NS;
+            let other = self.others.next_if(|packet| packet.time <= now);
+            let (time, frame) = match &other {
+                Some(packet) => (packet.time, packet.bytes.as_slice()),
+                None => (now, self.datagram()),
+            };
+            let (start, length) = (bytes.len(), frame.len() as u32);
+            packets.push(Captured {
+                time: Time(time as i64),
+                start,
+                captured: length,
+                original: length,
+                link: LinkType(1),
+                interface: 0,
+            });
+            bytes.extend_from_slice(frame);
+        }
+        let first_number = self.packets + 1;
+        self.packets += packets.len() as u64;
+        let bytes = Bytes::Owned(Arc::new(bytes));
+        (!packets.is_empty()).then(|| Block { input: "flood".into(), bytes, packets, first_number })
+    }
+
+    fn damage(&self) -> &[Damage] {
+        &[]
+    }
+
+    fn progress(&self) -> (u64, Option<u64>) {
+        (0, None)
+    }
+}
+
+/// Keeps the flows that are not of the flood and counts those that are.
+#[derive(Default)]
+struct Kept {
+    flows: Vec<FlowRecord>,
+    read: u64,
+    unread: u64,
+}
+
+impl Gather for Kept {
+    fn judge(&mut self, _: &FlowRecord) -> Judged {
+        Judged::default()
+    }
+
+    fn take(&mut self, record: &FlowRecord, _: u32, _: &Told) {
+        let flagged = record.facts.flags.has(Flag::LimitReached);
+        match record.address(Side::Source).to_string().starts_with("10.9.9.") {
+            true if record.protocol.is_some() => self.read += 1,
+            true => self.unread += u64::from(flagged),
+            false => self.flows.push(record.clone()),
+        }
+    }
+}
+
+/// A million Initial packets with connection ids of chance, in ten seconds: keys are derived for so many in a second, the
+/// rest is flagged and counted, and other flows of QUIC and of TLS are read as ever.
+#[test]
+fn row_28_a_flood_of_connection_ids() {
+    const OTHERS: u16 = 20;
+    let mut others = Vec::new();
+    for n in 0..OTHERS {
+        // All in the middle of the flood.
+        let shift = 5_000_000_000 + u64::from(n) * 3_000_000;
+        let name = format!("quiet{n}.vendor.example");
+        let hello = tls::client_hello(Version::Tls13, Some(&name));
+        let ends = [server(443), Endpoint::new([2, 0, 0, 0, 0, 3], &format!("10.20.1.{n}"), 50_000)];
+        let initial = Initial::to(&TO, 0).datagram(&crypto(0, &handshake_bytes(&hello)));
+        others.push(datagram(START_NS + shift, ends[1], ends[0], &[], &initial));
+        let mut talk = Conversation::new(ends[1], ends[0], START_NS + shift, 20_000_000);
+        talk.open().send(From::Client, &hello).close();
+        others.extend(talk.packets());
+    }
+    others.sort_by_key(|packet| packet.time);
+    let sent = others.len() as u64 + u64::from(FLOOD_DATAGRAMS);
+    let mut flood = Flood::new(others);
+    let memory = 256 << 20;
+    let settings = Settings { workers: 1, memory, packets_max: u64::MAX, vlans_apart: false, progress: &|_, _| {} };
+    let done = run::run(&mut flood, &settings, Kept::default);
+    assert!(done.ledger.adds_up() && done.ledger.received == sent, "{:?}", done.ledger);
+    assert_eq!(done.ledger.later.get("flow.evicted"), None);
+    let [kept] = done.gathered.as_slice() else { panic!("one worker") };
+    // Two shares a second for each host, over a little more than ten seconds.
+    let most = u64::from(FLOOD_HOSTS) * 2 * u64::from(FLOWS_PER_SHARE_MAX) * 11;
+    let flows = u64::from(FLOOD_HOSTS * FLOOD_PORTS);
+    assert!(kept.read > 0 && kept.read <= most, "{} flows were read", kept.read);
+    assert_eq!(kept.read + kept.unread, flows);
+    assert_eq!(done.ledger.later["quic.unread"], kept.unread);
+
+    let names = |field: &'static Field| {
+        let texts = kept.flows.iter().flat_map(|flow| texts(flow, field));
+        texts.filter(|name| name.starts_with("quiet")).count() as u16
+    };
+    assert_eq!((kept.flows.len(), names(&parse::tls::SNI)), (2 * usize::from(OTHERS), OTHERS));
+    // Chance may give one or two of them both shares of the flood.
+    assert!(names(&parse::quic::SNI) >= OTHERS - 2, "{}", names(&parse::quic::SNI));
 }
