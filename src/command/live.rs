@@ -131,6 +131,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
             workers: workers(run),
             memory: usize::try_from(run.memory).unwrap_or(usize::MAX),
             packets_max: run.count.unwrap_or(u64::MAX),
+            vlans_apart: run.vlans == cli::Vlans::Apart,
             progress: &|_, _| {},
         },
         pace: Pace { turn: TURN, window_seconds: WINDOW_SECONDS, clock: &service::wall_clock },

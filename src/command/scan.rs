@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bordertap::capture::{Inputs, Source};
-use bordertap::cli::{RunArgs, ScanArgs};
+use bordertap::cli::{RunArgs, ScanArgs, Vlans};
 use bordertap::collect::Judging;
 use bordertap::evidence::Wish;
 use bordertap::report::{Report, text};
@@ -35,6 +35,7 @@ fn read(
         workers: workers(args),
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
         packets_max: args.count.unwrap_or(u64::MAX),
+        vlans_apart: args.vlans == Vlans::Apart,
         keep_flows: args.outputs.needs_flows() || wish.is_some(),
         mergeable: args.outputs.json.is_some(),
         digests: args.outputs.report.is_some() || wish.is_some(),

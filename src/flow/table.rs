@@ -440,7 +440,7 @@ impl<C: Default> Default for Table<C> {
 /// Whether a key fits into two words.
 #[inline]
 fn is_short(key: &Key) -> bool {
-    key.version() == 4 && !key.is_one_way()
+    key.version() == 4 && key.is_plain()
 }
 
 /// An IPv4 key in two words.

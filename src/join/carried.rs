@@ -38,6 +38,9 @@ pub struct Carried {
     /// Flows that may go on in another capture: they are in no sum.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     edges: Vec<EdgeRow>,
+    /// They were told apart by their VLANs.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    vlans_apart: bool,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     settled: Option<Stored>,
 }
@@ -131,7 +134,8 @@ impl Carried {
     /// Of what was gathered, of the flows that are not in it, and of what was settled beside it.
     pub fn new(gathered: &Gathered, edges: &[FlowRecord], settled: Option<Stored>, signatures: &Signatures) -> Carried {
         let gathered = Some(Box::new(Rows::of(gathered, signatures)));
-        Carried { format: FORMAT, gathered, edges: edges.iter().map(edge_row).collect(), settled }
+        let vlans_apart = edges.iter().any(|record| record.key.vlan().is_some());
+        Carried { format: FORMAT, gathered, edges: edges.iter().map(edge_row).collect(), vlans_apart, settled }
     }
 
     /// As it stands in a report.
@@ -161,8 +165,11 @@ impl Carried {
             Some(rows) => rows.into_gathered(&translator, packets)?,
             None => Gathered::default(),
         };
-        let edges =
+        let mut edges: Vec<FlowRecord> =
             self.edges.into_iter().map(edge_of).collect::<Option<_>>().ok_or("`sums`: a flow cannot be read")?;
+        if self.vlans_apart {
+            edges.iter_mut().for_each(|record| record.key = record.key.in_vlan(record.vlan));
+        }
         let settled = self.settled.map(|mut stored| {
             stored.number_from(packets);
             stored

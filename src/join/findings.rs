@@ -399,7 +399,7 @@ impl<'a> Finder<'a> {
             why.push("The name comes from a DNS answer before the flow, not from the flow itself.".to_owned());
         }
         let mismatch = sum.mismatched.as_ref().map(|mismatched| self.mismatch(mismatched));
-        why.extend(mismatch.as_ref().map(mismatch_text));
+        why.extend(mismatch.iter().flat_map(mismatch_text));
         why.extend(ambiguity(sum));
         let data: Vec<&str> = channel.data.iter().map(String::as_str).collect();
         let months = rollup.by_month.iter().map(|(_, volume)| volume.bytes_out.0);
@@ -565,21 +565,20 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// What does not fit together, in a sentence.
-fn mismatch_text(mismatch: &Mismatch) -> String {
-    let Mismatch { server_name, dns, certificate, ip, country, as_ } = mismatch;
-    let mut text = format!("A hello asks for {server_name} at {ip}");
+/// What does not fit together, in sentences.
+fn mismatch_text(mismatch: &Mismatch) -> Vec<String> {
+    let Mismatch { server_name, dns, certificate, ip, as_, .. } = mismatch;
+    let mut lines = vec![format!("A hello asks for {server_name} at {ip}.")];
     if !dns.is_empty() {
-        text.push_str(&format!(", which the host was given for {}", dns.join(", ")));
+        lines.push(format!("DNS gave that address for {}.", dns.join(", ")));
     }
     if !certificate.is_empty() {
-        text.push_str(&format!("; the certificate there is for {}", certificate.join(", ")));
+        lines.push(format!("The certificate there is for {}.", certificate.join(", ")));
     }
-    text.push_str(&format!("; the address is in {}", country.as_deref().unwrap_or("no known country")));
     if let Some(AsNumber { number, organization }) = as_ {
-        text.push_str(&format!(", AS{number} {organization}"));
+        lines.push(format!("That address belongs to AS{number}, {organization}."));
     }
-    text + "."
+    lines
 }
 
 fn schedule(starts: &Starts) -> Schedule {

@@ -22,7 +22,7 @@ pub const HELLO_NAMES: &[&Field] = &[&tls::SNI, &quic::SNI];
 /// Whether a name is an IP address, with or without brackets.
 fn is_address(name: &[u8]) -> bool {
     // No top-level domain ends in a digit, and no host name has a colon.
-    let may_be = name.iter().any(|byte| *byte == b':') || name.last().is_some_and(u8::is_ascii_digit);
+    let may_be = name.contains(&b':') || name.last().is_some_and(u8::is_ascii_digit);
     may_be && str::from_utf8(name).is_ok_and(|text| text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok())
 }
 

@@ -392,7 +392,8 @@ pub fn capture(data: &[u8]) {
     let file = Scratch::new(data);
     let name = file.0.display().to_string();
     let mut inputs = Inputs::open(std::slice::from_ref(&name), None).unwrap();
-    let settings = Settings { workers: 1, memory: MEMORY, packets_max: PACKETS_MAX, progress: &|_, _| {} };
+    let settings =
+        Settings { workers: 1, memory: MEMORY, packets_max: PACKETS_MAX, vlans_apart: false, progress: &|_, _| {} };
     let done = run(&mut inputs, &settings, Vec::new);
     assert!(done.ledger.adds_up(), "the ledger does not add up: {:?}", done.ledger);
     for damage in bordertap::capture::Source::damage(&inputs) {

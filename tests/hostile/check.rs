@@ -63,6 +63,7 @@ pub fn scan(workers: usize) -> Scan {
         workers,
         memory: MEMORY_BYTES_USUAL,
         packets_max: u64::MAX,
+        vlans_apart: false,
         keep_flows: true,
         mergeable: true,
         digests: false,

@@ -28,7 +28,7 @@ fn said(output: &Output) -> String {
 }
 
 /// A database in MaxMind format: nodes of two records of 24 bits, and data (<https://maxmind.github.io/MaxMind-DB/>).
-fn mmdb(nodes: &[[u32; 2]], data: &[u8]) -> Vec<u8> {
+pub fn mmdb(nodes: &[[u32; 2]], data: &[u8]) -> Vec<u8> {
     let word = |text: &str| [&[2 << 5 | text.len() as u8][..], text.as_bytes()].concat();
     let long = |text: &str| [&[2 << 5 | 29, (text.len() - 29) as u8][..], text.as_bytes()].concat();
     let mut file: Vec<u8> = nodes.iter().flatten().flat_map(|record| record.to_be_bytes()[1..].to_vec()).collect();

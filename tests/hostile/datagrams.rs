@@ -437,7 +437,7 @@ fn row_28_a_flood_of_connection_ids() {
     let sent = others.len() as u64 + u64::from(FLOOD_DATAGRAMS);
     let mut flood = Flood::new(others);
     let memory = 256 << 20;
-    let settings = Settings { workers: 1, memory, packets_max: u64::MAX, progress: &|_, _| {} };
+    let settings = Settings { workers: 1, memory, packets_max: u64::MAX, vlans_apart: false, progress: &|_, _| {} };
     let done = run::run(&mut flood, &settings, Kept::default);
     assert!(done.ledger.adds_up() && done.ledger.received == sent, "{:?}", done.ledger);
     assert_eq!(done.ledger.later.get("flow.evicted"), None);

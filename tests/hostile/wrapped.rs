@@ -1,10 +1,12 @@
 //! What is wrapped around a flow: proxies, fragments, tags and tunnels.
 
 use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
 
 use serde_json::Value;
 
 use super::check::{self, Read};
+use super::common::capture::pcap;
 use super::common::conversation::{Conversation, From};
 use super::common::messages::{http_request, http_tunnel_ready};
 use super::common::packets::{self, ETHERTYPE_IPV6, Endpoint, Mac, Packet};
@@ -628,12 +630,71 @@ fn legs(up: u16, down: u16) -> Vec<Packet> {
     packets
 }
 
-/// Directions in VLANs of their own are one flow with both hellos in it.
+/// Directions in VLANs of their own are one flow with both hellos in it, unless VLANs are to be told apart.
 #[test]
 fn row_33_legs_in_two_vlans() {
-    let read = check::read(&legs(10, 20));
+    let both = pcap(true, &legs(10, 20));
+    let read = check::read_capture(both.clone());
     let flow = read.flow();
     assert_eq!(meaning(flow), reference());
     assert!(flow["tls"]["server"]["ja3s"].is_string());
     assert_eq!(check::flags(flow), <[&str; 0]>::default());
+    // Of the first packet.
+    assert_eq!(flow["network"]["vlan"]["id"], "10");
+
+    let read = check::read_with(both, |scan| scan.vlans_apart = true);
+    let [up, down] = read.flows.as_slice() else { panic!("{:#?}", read.flows) };
+    assert_eq!((&up["network"]["vlan"]["id"], &down["network"]["vlan"]["id"]), (&"10".into(), &"20".into()));
+    assert_eq!((meaning(up), &up["tls"]["server"]["ja3s"]), (reference(), &Value::Null));
+    assert!(down["tls"]["server"]["ja3s"].is_string());
+    assert!([up, down].iter().all(|flow| check::flags(flow).contains(&"one-sided".to_owned())));
+}
+
+/// The same addresses and ports in two VLANs at once, whole and in fragments: told apart they are two flows, each with its
+/// own name, for any number of workers; and one in one VLAN stays one.
+#[test]
+fn row_33b_the_same_addresses_in_two_vlans() {
+    let in_vlan = |vlan: u16, name: &str, torn: bool| {
+        let packets = handshake(talk(50_000, 443), name);
+        let frames = packets.into_iter().flat_map(|packet| {
+            let is_large = torn && payload_bytes(&packet.bytes) > 200;
+            let frames = if is_large { self::torn(&packet.bytes, 160, 0) } else { vec![packet.bytes] };
+            frames.into_iter().zip(packet.time..).map(|(bytes, time)| Packet::new(time, bytes))
+        });
+        let tag = move |packet: Packet| Packet { bytes: tagged(&packet.bytes, &[(0x8100, vlan)]), ..packet };
+        frames.map(tag).collect::<Vec<_>>()
+    };
+    for torn in [false, true] {
+        let mut packets = [in_vlan(0, "first.vendor.example", torn), in_vlan(7, "other.vendor.example", torn)].concat();
+        packets.sort_by_key(|packet| packet.time);
+        let read = check::read_with(pcap(true, &packets), |scan| scan.vlans_apart = true);
+        let mut found: Vec<[String; 2]> = read
+            .flows
+            .iter()
+            .map(|flow| {
+                [&flow["network"]["vlan"]["id"], &flow["tls"]["client"]["server_name"]]
+                    .map(|value| value.as_str().unwrap().to_owned())
+            })
+            .collect();
+        found.sort();
+        assert_eq!(found, [["0", "first.vendor.example"], ["7", "other.vendor.example"]], "in fragments: {torn}");
+        let one = check::read_with(pcap(true, &in_vlan(7, NAME, torn)), |scan| scan.vlans_apart = true);
+        assert_eq!(meaning(one.flow()), reference(), "in fragments: {torn}");
+    }
+}
+
+/// The option of the program.
+#[test]
+fn row_33c_the_option() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("legs.pcap");
+    std::fs::write(&file, pcap(true, &legs(10, 20))).unwrap();
+    for (option, flows) in [(None, 1), (Some("joined"), 1), (Some("apart"), 2)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bordertap"));
+        command.arg("scan").arg(&file).args(["--json", "-", "--quiet"]);
+        command.args(option.iter().flat_map(|how| ["--vlans", how]));
+        let output = command.output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["header"]["flows"], flows, "{option:?}");
+    }
 }
