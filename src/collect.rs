@@ -9,6 +9,7 @@ mod gist;
 mod link;
 mod turn;
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -215,6 +216,7 @@ impl Ends {
 
 impl Gather for Collector {
     fn judge(&mut self, record: &FlowRecord) -> Judged {
+        let record = &*self.shown(record);
         match &mut self.held {
             // At its end.
             Some(held) => {
@@ -226,6 +228,7 @@ impl Gather for Collector {
     }
 
     fn take(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
+        let record = &*self.shown(record);
         match self.held.as_mut().map(|held| held.hold(record)) {
             None => self.take_flow(record, gist, before),
             Some(Ok(true)) => {}
@@ -238,7 +241,18 @@ impl Gather for Collector {
     }
 
     fn tell(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
+        let record = &*self.shown(record);
         self.count(record, gist, before);
+    }
+}
+
+impl Collector {
+    /// A flow as everything from here on sees it.
+    fn shown<'a>(&self, record: &'a FlowRecord) -> Cow<'a, FlowRecord> {
+        match self.judging.policy.anonymiser() {
+            None => Cow::Borrowed(record),
+            Some(anonymiser) => Cow::Owned(anonymiser.record(record, &self.judging.signatures)),
+        }
     }
 }
 

@@ -25,9 +25,9 @@ struct Slot {
     lost: AtomicUsize,
 }
 
-static SLOTS: [Slot; MAPS_MAX] = [const {
-    Slot { start: AtomicUsize::new(FREE), end: AtomicUsize::new(0), lost: AtomicUsize::new(WHOLE) }
-}; MAPS_MAX];
+static SLOTS: [Slot; MAPS_MAX] =
+    [const { Slot { start: AtomicUsize::new(FREE), end: AtomicUsize::new(0), lost: AtomicUsize::new(WHOLE) } };
+        MAPS_MAX];
 
 /// Who took the signal before, and the size of a page; set once and before the first map.
 static BEFORE: OnceLock<Option<(libc::sigaction, usize)>> = OnceLock::new();
@@ -44,9 +44,8 @@ impl Guard {
         if BEFORE.get_or_init(install).is_none() {
             return Err(io::Error::other("no handler for lost pages"));
         }
-        let free = |slot: &&Slot| {
-            slot.start.compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed).is_ok()
-        };
+        let free =
+            |slot: &&Slot| slot.start.compare_exchange(FREE, TAKEN, Ordering::Acquire, Ordering::Relaxed).is_ok();
         let slot = SLOTS.iter().find(free).ok_or_else(|| io::Error::other("too many files are mapped"))?;
         let start = bytes.as_ptr().addr();
         slot.end.store(start.saturating_add(bytes.len()), Ordering::Relaxed);
