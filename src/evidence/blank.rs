@@ -180,7 +180,7 @@ fn words(kept: &Kept, fine: bool) -> impl Iterator<Item = Range<usize>> + use<> 
     let in_word = |byte: u8| match is_text {
         // Numbers of a protocol that begins as text hold it together.
         true => !SEPARATORS.contains(&byte) && !byte.is_ascii_control(),
-        false => matches!(byte, b'!'..=b'~') && !(fine && SEPARATORS.contains(&byte)),
+        false => matches!(byte, b'!'..=b'~') && !(fine && (byte == b'.' || SEPARATORS.contains(&byte))),
     };
     let least = if is_text { 1 } else { WORD_BYTES_MIN };
     let mut found = Vec::new();
