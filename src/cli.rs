@@ -126,6 +126,11 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "N")]
     pub count: Option<u64>,
 
+    /// Whether VLANs tell flows apart: joined, the two directions of a flow may be in different ones; apart, the same
+    /// addresses and ports in another VLAN are another flow
+    #[arg(long, value_enum, default_value_t = Vlans::Joined, value_name = "HOW")]
+    pub vlans: Vlans,
+
     /// Worker threads [default: one per core]
     #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
@@ -153,6 +158,15 @@ pub struct RunArgs {
     /// How much is said
     #[command(flatten)]
     pub talk: TalkArgs,
+}
+
+/// Whether VLANs tell flows apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Vlans {
+    /// They do not.
+    Joined,
+    /// They do.
+    Apart,
 }
 
 /// What is home, what is inside, and what is known.

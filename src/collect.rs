@@ -10,19 +10,20 @@ mod link;
 mod turn;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::fact::{Facts, Flag, Seen, Side, value};
+use crate::fact::{Fact, Facts, Flag, Seen, Side, value};
 use crate::flow::key::{link_local, protocol};
 use crate::merge::{self, By, Few, First, Map, Merge, Rows, Span, Tally};
-use crate::parse::{dhcp, dns, http, socks, tls};
+use crate::parse::{dhcp, dns, http, quic, socks, tls};
 use crate::policy::Location;
 use crate::record::spool::Spool;
 use crate::record::{
     EvidenceKey, FlowRecord, Gist, HostTraits, NAME_FIELDS, Rare, Rollup, RollupKey, Starts, Unseen, Volume, digest,
-    normal_name,
+    is_one_domain, normal_name,
 };
 use crate::signature::{FlowValues, Scratch};
 use crate::time::Time;
@@ -38,6 +39,8 @@ pub use turn::{Desk, Judging, Part};
 
 /// Rollups kept by one worker; flows beyond it are counted in the ledger and not judged.
 pub const ROLLUPS_MAX: usize = 1 << 20;
+/// As many of them may be of flows in which a side was silent: a flood of attempts leaves room for those that talked.
+pub const ROLLUPS_SILENT_MAX: usize = ROLLUPS_MAX / 2;
 /// (client, address) pairs whose names are kept by one worker.
 pub const NAMED_ADDRESSES_MAX: usize = 1 << 20;
 /// Names kept of one address told to one client.
@@ -48,6 +51,8 @@ pub const HOSTS_MAX: usize = 1 << 20;
 pub const MACS_MAX: usize = 1 << 20;
 /// Pieces of evidence kept by one worker.
 pub const EVIDENCE_MAX: usize = 1 << 18;
+/// Names kept of a flow that can be read in more than one way, beside the first.
+pub const OTHER_NAMES_MAX: usize = 16;
 /// Names that one worker keeps in the form in which they are compared.
 const INTERNED_MAX: usize = 1 << 16;
 /// The longest of them: a host name has no more (RFC 1035, section 2.3.4).
@@ -244,6 +249,25 @@ impl Gather for Collector {
         let record = &*self.shown(record);
         self.count(record, gist, before);
     }
+
+    fn contradicted(&mut self, gist: u32, told: &Facts) -> u32 {
+        let Some(known) = self.rollups.gists.get(gist) else { return gist };
+        // A name that nobody asked the flow for contradicts nothing.
+        let Some(name) = &known.name else { return gist };
+        let told = match self.judging.policy.anonymiser() {
+            None => Cow::Borrowed(told),
+            Some(a) => Cow::Owned(a.names(told, known.remote_inside && !known.via_proxy, &self.judging.signatures)),
+        };
+        let others = other_names(&told, known.other_names.iter().chain([name]).cloned());
+        if others.is_empty() {
+            return gist;
+        }
+        let mut other_names: Vec<Arc<str>> = known.other_names.iter().chain(&*others).cloned().collect();
+        other_names.sort_unstable();
+        other_names.truncate(OTHER_NAMES_MAX);
+        let other = Gist { ambiguous: true, other_names: other_names.into(), ..known.clone() };
+        self.number(other)
+    }
 }
 
 impl Collector {
@@ -329,14 +353,15 @@ impl Collector {
     /// Writes down all that decides what a flow comes to; whether that is all.
     fn decides(&mut self, record: &FlowRecord, ends: &Ends) -> bool {
         let values = self.flow_values(record, ends);
-        if self.judging.signatures.look_at_ends(&values) {
+        if self.judging.signatures.look_at_ends(&values) || !other_certificate(record).is_empty() {
             return false;
         }
         let key = &mut self.remembered.key;
         key.clear();
         let inside = [Side::Source, Side::Destination].map(|side| u8::from(ends.is_inside(side)));
-        let hidden = u8::from(record.facts.flags.has(Flag::Ech));
-        key.extend_from_slice(&[values.protocol, inside[0], inside[1], hidden, u8::from(has_tls(record))]);
+        let flags = record.facts.flags;
+        let (hidden, ambiguous) = (u8::from(flags.has(Flag::Ech)), u8::from(flags.are_ambiguous()));
+        key.extend_from_slice(&[values.protocol, inside[0], inside[1], hidden, ambiguous, u8::from(has_tls(record))]);
         key.extend_from_slice(&values.port.to_le_bytes());
         let mut named = [false; NAME_FIELDS.len()];
         for fact in record.facts.iter() {
@@ -416,7 +441,9 @@ impl Collector {
             let host = nameless.unwrap_or_else(|| ends.address(hit.side));
             for piece in verdicts.evidence(hit) {
                 let seen = piece.seen.unwrap_or(first);
-                evidence(&mut self.gathered, host, hit.when, piece.field.name, piece.value, seen);
+                let (field, value) = (piece.field.name, piece.value.into());
+                let ambiguous = record.facts.flags.are_ambiguous();
+                evidence(&mut self.gathered, EvidenceKey { host, when: hit.when, field, value, ambiguous }, seen);
             }
         }
         matched.all.dedup();
@@ -459,7 +486,7 @@ impl Collector {
         };
         let gist = self.number(gist);
         if gist != 0 {
-            self.roll_up(RollupKey { host: client, remote: None, gist }, rollup);
+            self.roll_up(RollupKey { host: client, remote: None, gist }, rollup, ROLLUPS_MAX);
         }
     }
 
@@ -499,12 +526,14 @@ impl Collector {
             starts: if new { Starts::of(record.first) } else { Starts::default() },
         };
         let key = RollupKey { host: record.address(host), remote: Some(record.address(remote)), gist };
-        self.roll_up(key, rollup);
+        let most = if record.payload == [true; 2] { ROLLUPS_MAX } else { ROLLUPS_SILENT_MAX };
+        self.roll_up(key, rollup, most);
     }
 
-    fn roll_up(&mut self, key: RollupKey, rollup: Rollup) {
+    /// Adds to a sum, or makes it where there are fewer than `most`.
+    fn roll_up(&mut self, key: RollupKey, rollup: Rollup, most: usize) {
         let mut rollup = Some(rollup);
-        let make = |len| if len < ROLLUPS_MAX { rollup.take() } else { None };
+        let make = |len| if len < most { rollup.take() } else { None };
         match self.rollups.rows.entry(key, make) {
             merge::Entry::There(sum) => sum.merge(rollup.unwrap_or_default()),
             merge::Entry::Made => {}
@@ -577,6 +606,10 @@ fn gist(
     candidates: Vec<u32>,
 ) -> Gist {
     let ours = ends.ours();
+    let by_hello = own_name.as_ref().is_some_and(|(_, field)| is_in_hello(field));
+    let ambiguous = record.facts.flags.are_ambiguous();
+    let own = own_name.as_ref().map(|(name, _)| name);
+    let other_names = if ambiguous { other_names(&record.facts, own.into_iter().cloned()) } else { Box::default() };
     Gist {
         name_field: own_name.as_ref().map(|(_, field)| *field),
         name: own_name.map(|(name, _)| name),
@@ -586,10 +619,60 @@ fn gist(
         remote_inside: ours.is_some_and(|side| ends.is_inside(side.other())),
         via_proxy: record.facts.has(&http::CONNECT_HOST) || record.facts.has(&socks::HOST),
         hidden: record.facts.flags.has(Flag::Ech),
+        ambiguous,
+        other_names,
         tls: has_tls(record),
+        certificate: if by_hello { other_certificate(record) } else { Box::default() },
         whens: whens.into(),
         candidates: candidates.into(),
     }
+}
+
+/// Names of a certificate that are kept.
+const CERTIFICATE_NAMES_MAX: usize = 4;
+
+/// Whether a name in this field stood in a hello.
+pub fn is_in_hello(field: &str) -> bool {
+    [&tls::SNI, &quic::SNI].iter().any(|sni| sni.name == field)
+}
+
+/// Host names of the server's certificate, when there are some and none is of the domain that the hello asked for.
+fn other_certificate(record: &FlowRecord) -> Box<[Box<str>]> {
+    let none = Box::default;
+    let Some(asked) = record.facts.first(&tls::SNI) else { return none() };
+    let server = asked.side.other();
+    let is_server = |fact: &Fact<'_>| fact.side == server;
+    let mut names: Vec<Arc<str>> =
+        record.facts.of(&tls::X509_SAN).filter(is_server).filter_map(|fact| host_name(fact.value)).collect();
+    if names.is_empty() {
+        // Its own subject comes before those of whoever signed it.
+        let subject = record.facts.of(&tls::X509_SUBJECT).find(is_server);
+        let subject = subject.as_ref().and_then(|fact| fact.value.strip_prefix(b"CN="));
+        let common = subject.map(|rest| rest.split(|byte| *byte == b',').next().unwrap_or_default());
+        names.extend(common.and_then(host_name));
+    }
+    let Some(name) = compared(asked.value).filter(|_| !names.is_empty()) else { return none() };
+    if names.iter().any(|other| is_one_domain(other, &name)) {
+        return none();
+    }
+    names.sort_unstable();
+    names.dedup();
+    names.iter().take(CERTIFICATE_NAMES_MAX).map(|name| Box::from(&**name)).collect()
+}
+
+/// The host name in a name of a certificate, a wildcard without its star; none in an address of any kind.
+fn host_name(raw: &[u8]) -> Option<Arc<str>> {
+    let name = compared(raw.strip_prefix(b"*.").unwrap_or(raw))?;
+    let is_host = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    (is_host && name.contains('.') && name.parse::<IpAddr>().is_err()).then_some(name)
+}
+
+/// What facts name the destination beside names that are known.
+fn other_names(facts: &Facts, known: impl Iterator<Item = Arc<str>>) -> Box<[Arc<str>]> {
+    let known: Vec<Arc<str>> = known.collect();
+    let names = NAME_FIELDS.iter().flat_map(|field| facts.of(field)).filter_map(|fact| compared(fact.value));
+    let others: BTreeSet<Arc<str>> = names.filter(|name| !known.contains(name)).collect();
+    others.into_iter().take(OTHER_NAMES_MAX).collect()
 }
 
 /// A name as it stood on the wire as names are compared; `None` when nothing is left of it.
@@ -597,9 +680,9 @@ fn compared(raw: &[u8]) -> Option<Arc<str>> {
     Some(normal_name(&value::name(raw))).filter(|name| !name.is_empty()).map(Arc::from)
 }
 
-fn evidence(gathered: &mut Gathered, host: IpAddr, when: u32, field: &'static str, value: &[u8], seen: Seen) {
+fn evidence(gathered: &mut Gathered, key: EvidenceKey, seen: Seen) {
     let full = gathered.evidence.len() >= EVIDENCE_MAX;
-    match gathered.evidence.entry(EvidenceKey { host, when, field, value: value.into() }) {
+    match gathered.evidence.entry(key) {
         Entry::Occupied(mut there) => there.get_mut().merge(First::of(seen, ())),
         Entry::Vacant(free) if !full => {
             free.insert(First::of(seen, ()));

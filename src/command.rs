@@ -23,6 +23,7 @@ use bordertap::cli::{
     Cli, DatabaseArgs, EndingArgs, JudgeArgs, LogFormat, OutputArgs, RunArgs, SignatureArgs, TalkArgs, When,
 };
 use bordertap::collect::Judging;
+use bordertap::fact::value;
 use bordertap::ledger::Ledger;
 use bordertap::place::Places;
 use bordertap::policy::Policy;
@@ -108,7 +109,11 @@ impl Log {
 
     fn write(&self, level: &str, text: &str) {
         match self.format {
-            LogFormat::Text => eprintln!("bordertap: {level}: {text}"),
+            LogFormat::Text => {
+                // What somebody else wrote may stand in it: a key of a report, the name of a file.
+                let lines: Vec<String> = text.split('\n').map(value::harmless).collect();
+                eprintln!("bordertap: {level}: {}", lines.join("\n"));
+            }
             LogFormat::Json => eprintln!("{}", serde_json::json!({ "log.level": level, "message": text })),
         }
     }
@@ -116,9 +121,27 @@ impl Log {
 
 /// As [`judge`], and beside what was known before.
 pub(crate) fn judge_beside(args: &RunArgs) -> Result<Judging, Failure> {
+    beside(args, places(&args.judge.databases)?)
+}
+
+/// As [`judge_beside`], but a run does not fail for a database of places: it goes on without, and tells it as damage.
+pub(crate) fn judge_to_run(args: &RunArgs) -> Result<Judging, Failure> {
+    let DatabaseArgs { country_db, asn_db } = &args.judge.databases;
+    let mut places = Places::builtin();
+    if let Some(path) = country_db {
+        places = places.clone().with_country_db(path).unwrap_or_else(|error| places.without(path, &error));
+    }
+    if let Some(path) = asn_db {
+        places = places.clone().with_asn_db(path).unwrap_or_else(|error| places.without(path, &error));
+    }
+    beside(args, places)
+}
+
+fn beside(args: &RunArgs, places: Places) -> Result<Judging, Failure> {
     let baseline = args.baseline.as_deref().map(read::baseline).transpose();
     let baseline = baseline.map_err(|error| Failure::Useless(error.to_string()))?;
-    let judging = Judging { baseline: baseline.map(Arc::new), ..judge(&args.judge)? };
+    let judging = judge_by(&args.judge, &args.judge.home, &args.judge.inside, places)?;
+    let judging = Judging { baseline: baseline.map(Arc::new), ..judging };
     let ours = judging.policy.anonymiser().map(|anonymiser| anonymiser.id());
     match &judging.baseline {
         Some(baseline) if baseline.anonymised.as_deref() != ours => {
@@ -144,6 +167,15 @@ pub(crate) fn judge_with(
     home: &Option<Vec<String>>,
     inside: &Option<Vec<String>>,
 ) -> Result<Judging, Failure> {
+    judge_by(args, home, inside, places(&args.databases)?)
+}
+
+fn judge_by(
+    args: &JudgeArgs,
+    home: &Option<Vec<String>>,
+    inside: &Option<Vec<String>>,
+    places: Places,
+) -> Result<Judging, Failure> {
     let policy = Policy::new(args.policy.as_deref(), home.as_deref(), inside.as_deref())
         .map_err(|e| Failure::Usage(e.to_string()))?;
     let policy = match &args.anonymise {
@@ -155,7 +187,6 @@ pub(crate) fn judge_with(
         None => policy,
     };
     let signatures = load_signatures(&args.signatures)?;
-    let places = places(&args.databases)?;
     Ok(Judging { signatures: Arc::new(signatures), places: Arc::new(places), policy: Arc::new(policy), baseline: None })
 }
 

@@ -114,6 +114,8 @@ pub struct Wish {
     pub options: Options,
     /// Packets that were read at most.
     pub packets_max: u64,
+    /// Flows were told apart by their VLANs too.
+    pub vlans_apart: bool,
 }
 
 /// What was written.

@@ -201,12 +201,14 @@ pub enum Flag {
     Midstream,
     /// Packets of one side only.
     OneSided,
-    /// The same stream range came twice with different bytes.
+    /// The same stream range came twice with different bytes, or two SYNs told different beginnings of it.
     OverlapConflict,
     /// A message claimed by a protocol could not be read.
     ParseError,
     /// The capture cut packets short.
     Truncated,
+    /// A byte of what parsers read was marked urgent: some receivers take it out of the stream.
+    Urgent,
 }
 
 /// Every flag with its word, in the order of the words.
@@ -225,6 +227,7 @@ pub const FLAGS: &[(Flag, &str)] = &[
     (Flag::OverlapConflict, "overlap-conflict"),
     (Flag::ParseError, "parse-error"),
     (Flag::Truncated, "truncated"),
+    (Flag::Urgent, "urgent"),
 ];
 
 /// A set of flags.
@@ -245,6 +248,11 @@ impl Flags {
     /// Whether it is there.
     pub fn has(self, flag: Flag) -> bool {
         self.0 & (1 << flag as u8) != 0
+    }
+
+    /// Whether what was sent can be read in more than one way: nobody can tell which one the other end read.
+    pub fn are_ambiguous(self) -> bool {
+        [Flag::OverlapConflict, Flag::FragConflict, Flag::Urgent].into_iter().any(|flag| self.has(flag))
     }
 
     /// The words, sorted.

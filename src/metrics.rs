@@ -18,7 +18,7 @@ use crate::view::View;
 
 pub use exposition::CONTENT_TYPE;
 use exposition::{Kind, Page};
-pub use server::{HEALTHY_SECONDS_MAX, Server, serve};
+pub use server::{HEALTHY_SECONDS_MAX, Server, reply, serve};
 
 /// Countries with samples of their own, those with most bytes; the rest are added up as `other`.
 pub const COUNTRIES_MAX: usize = 64;

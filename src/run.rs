@@ -48,6 +48,8 @@ pub struct Settings<'a> {
     pub memory: usize,
     /// Stop after this many packets.
     pub packets_max: u64,
+    /// Flows are told apart by their VLANs too.
+    pub vlans_apart: bool,
     /// Told the bytes read and the packets so far, now and then.
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
 }
@@ -82,7 +84,7 @@ impl State {
 /// Reads a source to its end.
 pub fn run<G: Gather>(source: &mut dyn Source, settings: &Settings<'_>, gather: impl Fn() -> G + Sync) -> Done<G> {
     let left = AtomicU64::new(settings.packets_max);
-    let reader = Reader::new(source, &left, settings.progress);
+    let reader = Reader::new(source, &left, settings);
     match settings.workers {
         0 | 1 => alone(reader, settings.memory, gather(), (), ()),
         workers => together(reader, workers, settings.memory / workers, &gather, &|_| ()),
@@ -97,7 +99,7 @@ pub fn run_watched<G: Gather, W: Watch>(
     watch: W,
 ) -> Done<G> {
     let left = AtomicU64::new(settings.packets_max);
-    alone(Reader::new(source, &left, settings.progress), settings.memory, gather, watch, ())
+    alone(Reader::new(source, &left, settings), settings.memory, gather, watch, ())
 }
 
 /// Reads sources until all are over or so many packets were read, and hands over what was gathered at every turn. One
@@ -119,7 +121,7 @@ pub fn run_turns<G: Turned, T>(
         let memory = settings.memory / sources.len().max(1);
         let dealt = sources.len() == 1 && settings.workers > 1;
         for (me, source) in sources.iter_mut().enumerate() {
-            let reader = Reader::new(source.as_mut(), left, settings.progress);
+            let reader = Reader::new(source.as_mut(), left, settings);
             if dealt {
                 let (workers, share, turner) = (settings.workers, memory / settings.workers, turner.clone());
                 scope.spawn(move || {
@@ -163,12 +165,14 @@ struct Reader<'a> {
     left: &'a AtomicU64,
     packets: u64,
     blocks: u64,
+    vlans_apart: bool,
     progress: &'a (dyn Fn(u64, u64) + Sync),
 }
 
 impl<'a> Reader<'a> {
-    fn new(source: &'a mut dyn Source, left: &'a AtomicU64, progress: &'a (dyn Fn(u64, u64) + Sync)) -> Reader<'a> {
-        Reader { source, left, packets: 0, blocks: 0, progress }
+    fn new(source: &'a mut dyn Source, left: &'a AtomicU64, settings: &Settings<'a>) -> Reader<'a> {
+        let Settings { vlans_apart, progress, .. } = *settings;
+        Reader { source, left, packets: 0, blocks: 0, vlans_apart, progress }
     }
 
     /// The next block and its number in the run.
@@ -195,6 +199,14 @@ impl<'a> Reader<'a> {
             losses: self.source.losses(),
             damage: self.source.damage().to_vec(),
         }
+    }
+}
+
+/// Where VLANs are apart, the key of a flow has its VLAN.
+#[inline]
+fn tell_apart(vlans_apart: bool, segment: &mut Segment) {
+    if vlans_apart {
+        segment.key = segment.key.in_vlan(segment.vlan);
     }
 }
 
@@ -283,6 +295,7 @@ impl Counts {
         };
         ledger.add_reasons(&self.reasons);
         ledger.note("flow.evicted", counters.evicted);
+        ledger.note("quic.unread", counters.unread);
         (ledger, self.inputs)
     }
 }
@@ -298,6 +311,7 @@ fn alone<G: Gather, W: Watch>(
     let mut worker = Worker::new(memory, gather, watch);
     let mut counts = Counts::new();
     let mut joining = Joining::default();
+    let vlans_apart = reader.vlans_apart;
     let mut segments = Vec::with_capacity(STRIDE_PACKETS);
     while let Some((_, block)) = reader.next() {
         worker.watch.lap(Stage::Capture);
@@ -307,8 +321,12 @@ fn alone<G: Gather, W: Watch>(
         let numbers = (block.first_number..).step_by(STRIDE_PACKETS);
         for (packets, first_number) in block.packets.chunks(STRIDE_PACKETS).zip(numbers) {
             segments.clear();
-            counts.decode(bytes, packets, first_number, |segment| segments.push(segment));
-            let wholes = joining.join(&block.input, &mut counts.pieces, bytes);
+            counts.decode(bytes, packets, first_number, |mut segment| {
+                tell_apart(vlans_apart, &mut segment);
+                segments.push(segment);
+            });
+            let mut wholes = joining.join(&block.input, &mut counts.pieces, bytes);
+            wholes.iter_mut().for_each(|whole| tell_apart(vlans_apart, &mut whole.segment));
             worker.watch.lap(Stage::Decode);
             take(&mut worker, &segments, bytes, &wholes);
             worker.watch.lap(Stage::Flow);
@@ -318,7 +336,9 @@ fn alone<G: Gather, W: Watch>(
         let time = block.packets.last().map(|packet| packet.time).unwrap_or_default();
         between.look(&mut worker, &mut counts, time, || Some(joining.common(reader.read())));
     }
-    take(&mut worker, &[], &[], &joining.end());
+    let mut wholes = joining.end();
+    wholes.iter_mut().for_each(|whole| tell_apart(vlans_apart, &mut whole.segment));
+    take(&mut worker, &[], &[], &wholes);
     let state = State::of(&worker);
     worker.finish();
     between.end(&mut worker, &mut counts, || Some(joining.common(reader.read())));
@@ -346,6 +366,7 @@ struct Share {
 /// What all workers of a run can see.
 struct Shared<'a> {
     reader: Mutex<Reader<'a>>,
+    vlans_apart: bool,
     /// How far it was when the last block was taken, where that is asked: whoever waits for a block holds the reader.
     read: Option<Mutex<Read>>,
     hasher: RandomState,
@@ -364,6 +385,7 @@ fn together<G: Gather, B: Between<G, ()> + Send>(
 ) -> Done<G> {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| unbounded()).unzip();
     let shared = Shared {
+        vlans_apart: reader.vlans_apart,
         reader: Mutex::new(reader),
         read: B::ASKS.then(Mutex::default),
         hasher: RandomState::new(),
@@ -418,7 +440,8 @@ fn work<G: Gather>(
     let mut end = u64::MAX;
     while next < end {
         let arrived = match waiting.remove(&next) {
-            Some(share) => {
+            Some(mut share) => {
+                share.wholes.iter_mut().for_each(|whole| tell_apart(shared.vlans_apart, &mut whole.segment));
                 take(&mut worker, &share.segments, share.bytes.as_slice(), &share.wholes);
                 next += 1;
                 shared.finished[me].store(next, Ordering::Release);
@@ -482,7 +505,8 @@ impl Shared<'_> {
         let mut parts: Vec<Vec<Segment>> =
             (0..shards).map(|_| Vec::with_capacity(block.packets.len() / shards + 16)).collect();
         let refused = counts.refused();
-        counts.decode(block.bytes.as_slice(), &block.packets, block.first_number, |segment| {
+        counts.decode(block.bytes.as_slice(), &block.packets, block.first_number, |mut segment| {
+            tell_apart(self.vlans_apart, &mut segment);
             parts[self.shard(&segment)].push(segment);
         });
         counts.finish_block(&block, refused);

@@ -46,6 +46,8 @@ pub struct Scan {
     pub memory: usize,
     /// Stop after this many packets.
     pub packets_max: u64,
+    /// Flows are told apart by their VLANs too.
+    pub vlans_apart: bool,
     /// Keep flow records.
     pub keep_flows: bool,
     /// The report is to be merged with others: it carries the sums that it was made of.
@@ -81,6 +83,7 @@ impl Scan {
             workers: 1,
             memory: MEMORY_BYTES_USUAL,
             packets_max: u64::MAX,
+            vlans_apart: false,
             keep_flows: false,
             mergeable: false,
             digests: false,
@@ -108,7 +111,8 @@ impl Scan {
     }
 
     fn settings<'a>(&self, progress: &'a (dyn Fn(u64, u64) + Sync)) -> Settings<'a> {
-        Settings { workers: self.workers, memory: self.memory, packets_max: self.packets_max, progress }
+        let Scan { workers, memory, packets_max, vlans_apart, .. } = *self;
+        Settings { workers, memory, packets_max, vlans_apart, progress }
     }
 
     fn desk(&self) -> Arc<Desk> {
@@ -143,7 +147,7 @@ impl Scan {
         }
         source.settle();
         let mut damage = source.damage().to_vec();
-        damage.extend(silent(&by_input));
+        damage.extend(silent(&by_input).chain(without(&self.judging.places)));
         let seen = Seen::of(&gathered);
         let mut header = header(&self.judging, seen, inputs, &damage, self.filter.as_deref());
         let threads = Threads::new(self.workers);
@@ -323,6 +327,16 @@ pub fn digest(path: &Path) -> io::Result<String> {
             len => digest.update(piece.get(..len).unwrap_or_default()),
         }
     }
+}
+
+/// Databases of places that were wanted and could not be used.
+pub(crate) fn without(places: &Places) -> impl Iterator<Item = Damage> + '_ {
+    places.refused().iter().map(|(path, reason)| Damage {
+        input: path.clone(),
+        offset: 0,
+        reason: format!("goes without: {reason}"),
+        fatal: false,
+    })
 }
 
 /// Inputs whose packets were all refused: nobody should take that for an empty network.

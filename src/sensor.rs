@@ -22,7 +22,7 @@ use crate::merge::{Map, Merge};
 use crate::record::spool::Spool;
 use crate::report::Report;
 use crate::run::{ByInput, Hand, Read, Settings, State, Threads, Turns, run_turns};
-use crate::scan::{Flows, gaps, header, silent, sources};
+use crate::scan::{Flows, gaps, header, silent, sources, without};
 use crate::time::{SECOND, Time};
 use crate::view::{HISTORY_SECONDS, NEWEST_MAX, Newest, Rates, View};
 
@@ -338,7 +338,8 @@ impl Leader<'_> {
     }
 
     fn damage(&self) -> Vec<Damage> {
-        self.reads.iter().flat_map(|read| read.damage.iter().cloned()).collect()
+        let read = self.reads.iter().flat_map(|read| read.damage.iter().cloned());
+        read.chain(without(&self.judging.places)).collect()
     }
 
     /// What became of every packet until now; of one that is on its way, that.

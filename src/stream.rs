@@ -2,7 +2,7 @@
 //!
 //! In: segments with sequence numbers. Out: the contiguous prefix from the side's first byte.
 //! At most [`PREFIX_BYTES_MAX`] a side; the first copy of a byte wins, a second one that differs is
-//! reported; a hole stays a hole and is said to be one. Sources: RFC 9293 section 3.4 (sequence
+//! reported and kept as another reading; a hole stays a hole and is said to be one. Sources: RFC 9293 section 3.4 (sequence
 //! numbers are compared modulo 2^32).
 #![deny(
     clippy::indexing_slicing,
@@ -19,6 +19,8 @@ mod tests;
 pub const PREFIX_BYTES_MAX: usize = 64 * 1024;
 /// Separate pieces kept behind a hole; a segment that would make one more is dropped.
 pub const PIECES_MAX: usize = 512;
+/// Other readings kept of a side; the last of them takes in what would make one more.
+pub const OTHERS_MAX: usize = 4;
 
 /// What a segment did to the prefix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +44,10 @@ pub struct Stream {
     bytes: Vec<u8>,
     /// Ranges of `bytes` that arrived: sorted, disjoint, not touching.
     pieces: Vec<(usize, usize)>,
+    /// As `bytes`, but as if later copies that differed had won, up to one such copy each.
+    others: Vec<Vec<u8>>,
+    /// Nothing is taken in from here on.
+    end: Option<usize>,
 }
 
 impl Stream {
@@ -50,7 +56,7 @@ impl Stream {
         if self.base.is_none() {
             self.base = Some(first_byte);
         }
-        self.anchored = self.base == Some(first_byte);
+        self.anchored |= self.base == Some(first_byte);
     }
 
     /// Whether nothing can come before the first byte.
@@ -72,6 +78,22 @@ impl Stream {
         }
     }
 
+    /// What the contiguous bytes are when later copies of them count: nothing as long as all copies were the same.
+    pub fn others(&self) -> impl Iterator<Item = &[u8]> {
+        let length = self.prefix().len();
+        self.others.iter().map(move |other| other.get(..length).unwrap_or(other))
+    }
+
+    /// No more is wanted than is there, and `more` bytes. What is there stays, so that copies of it can be compared.
+    pub fn stop(&mut self, more: usize) {
+        let length = self.prefix().len();
+        for bytes in self.others.iter_mut().chain([&mut self.bytes]) {
+            bytes.truncate(length);
+        }
+        self.pieces.truncate(usize::from(length > 0));
+        self.end = Some(length.saturating_add(more));
+    }
+
     /// Bytes wait behind a hole.
     pub fn has_hole(&self) -> bool {
         match self.pieces.first() {
@@ -89,7 +111,8 @@ impl Stream {
     /// Bytes of memory behind it.
     pub fn heap_bytes(&self) -> usize {
         let pieces = self.pieces.capacity().saturating_mul(size_of::<(usize, usize)>());
-        self.bytes.capacity().saturating_add(pieces)
+        let others: usize = self.others.iter().map(Vec::capacity).sum();
+        self.bytes.capacity().saturating_add(pieces).saturating_add(others)
     }
 
     /// Adds a segment. The prefix may grow by more than this segment when it closes a hole.
@@ -107,7 +130,7 @@ impl Stream {
             }
         }
         let start = if done.rebased { 0 } else { usize::try_from(offset).unwrap_or(0) };
-        let room = PREFIX_BYTES_MAX.saturating_sub(start);
+        let room = self.end.unwrap_or(PREFIX_BYTES_MAX).min(PREFIX_BYTES_MAX).saturating_sub(start);
         if segment.len() > room {
             done.limited = true;
             segment = segment.get(..room).unwrap_or_default();
@@ -124,10 +147,12 @@ impl Stream {
         if self.pieces.is_empty() {
             return;
         }
-        let mut moved = vec![0; before];
-        moved.append(&mut self.bytes);
-        moved.truncate(PREFIX_BYTES_MAX);
-        self.bytes = moved;
+        for bytes in self.others.iter_mut().chain([&mut self.bytes]) {
+            let mut moved = vec![0; before];
+            moved.append(bytes);
+            moved.truncate(PREFIX_BYTES_MAX);
+            *bytes = moved;
+        }
         let end = self.bytes.len();
         for piece in &mut self.pieces {
             piece.0 = piece.0.saturating_add(before).min(end);
@@ -145,22 +170,49 @@ impl Stream {
             done.limited = true;
             return;
         }
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
         let touched = self.pieces.get(first..after).unwrap_or_default();
-        let mut at = start;
         let mut merged = (start, end);
         for &(piece_start, piece_end) in touched {
-            copy(&mut self.bytes, segment, start, at, piece_start.min(end));
             let (low, high) = (piece_start.max(start), piece_end.min(end));
             done.conflict |= low < high && self.bytes.get(low..high) != segment_range(segment, start, low, high);
-            at = at.max(piece_end);
             merged = (merged.0.min(piece_start), merged.1.max(piece_end));
         }
-        copy(&mut self.bytes, segment, start, at, end);
+        for bytes in self.others.iter_mut().chain([&mut self.bytes]) {
+            fill(bytes, segment, start, touched);
+        }
+        if done.conflict {
+            self.read_otherwise(start, segment);
+        }
         self.pieces.splice(first..after, [merged]);
     }
+
+    /// A copy that differs from what was there is another reading of it, unless there is one that says so.
+    fn read_otherwise(&mut self, start: usize, segment: &[u8]) {
+        let end = start.saturating_add(segment.len());
+        if self.others.iter().any(|other| other.get(start..end) == Some(segment)) {
+            return;
+        }
+        if self.others.len() < OTHERS_MAX {
+            self.others.push(self.others.last().unwrap_or(&self.bytes).clone());
+        }
+        if let Some(other) = self.others.last_mut() {
+            copy(other, segment, start, start, end);
+        }
+    }
+}
+
+/// Puts in of a segment at `start` what is not there: `pieces` are what it touches of that which is.
+fn fill(bytes: &mut Vec<u8>, segment: &[u8], start: usize, pieces: &[(usize, usize)]) {
+    let end = start.saturating_add(segment.len());
+    if bytes.len() < end {
+        bytes.resize(end, 0);
+    }
+    let mut at = start;
+    for &(piece_start, piece_end) in pieces {
+        copy(bytes, segment, start, at, piece_start.min(end));
+        at = at.max(piece_end);
+    }
+    copy(bytes, segment, start, at, end);
 }
 
 /// The part of a segment that covers stream bytes `low..high`.

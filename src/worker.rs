@@ -5,6 +5,7 @@
 
 mod cold;
 mod long;
+mod ration;
 mod reading;
 mod sequence;
 
@@ -12,15 +13,17 @@ use crate::decode::{Fragmented, Segment, tcp};
 use crate::fact::{Facts, Flag, Seen, Side};
 use crate::flow::key::protocol;
 use crate::flow::table::{Found, Hot, Rest, Table, state};
-use crate::parse::{self, Transport};
+use crate::parse::{self, Transport, tls};
 use crate::record::{Edges, FlowRecord};
 use crate::watch::{Stage, Watch};
 use cold::{Cold, Spare};
 use long::Long;
+use ration::Ration;
 use reading::Verdict;
-use sequence::{Lost, follow};
+use sequence::{Lost, begins, follow};
 
 pub use long::{TELL_SECONDS, Told};
+pub use ration::{FLOWS_PER_SECOND_MAX, FLOWS_PER_SHARE_MAX};
 pub use sequence::is_data;
 
 /// Takes the flows of one worker.
@@ -31,6 +34,11 @@ pub trait Gather: Send {
     /// A flow ended; it was judged to be this, and so much was told of it before. Of one that is settled the facts are
     /// gone.
     fn take(&mut self, record: &FlowRecord, gist: u32, before: &Told);
+
+    /// A flow of this gist showed these facts too, which contradict what it was judged by: its gist from here on.
+    fn contradicted(&mut self, gist: u32, _told: &Facts) -> u32 {
+        gist
+    }
 
     /// A flow goes on; it carried this so far.
     fn tell(&mut self, _record: &FlowRecord, _gist: u32, _before: &Told) {}
@@ -70,6 +78,8 @@ pub struct Counters {
     pub segments: u64,
     /// Flows that were given up because memory ran out.
     pub evicted: u64,
+    /// Flows of a costly protocol that were not read because too many began at once.
+    pub unread: u64,
     /// Payload that was skipped over or acknowledged and never came by.
     pub missing_bytes: u64,
     /// TCP payload bytes seen.
@@ -83,6 +93,7 @@ pub struct Worker<G, W = ()> {
     cold_bytes: usize,
     spare: Spare,
     long: Long,
+    ration: Ration,
     hashes: Vec<(u64, Option<u32>)>,
     /// What it counted.
     pub counters: Counters,
@@ -101,6 +112,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             cold_bytes: 0,
             spare: Spare::default(),
             long: Long::default(),
+            ration: Ration::default(),
             hashes: Vec::with_capacity(LOOKAHEAD),
             counters: Counters::default(),
             gather,
@@ -242,11 +254,11 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         }
     }
 
-    /// Memory ran out: the flow that was quiet for longest goes, but never the newest.
+    /// Memory ran out: a flow that carried little and was quiet for long goes, but never the newest.
     #[cold]
     fn evict(&mut self, newest: u32) {
         while self.table.len() > 1 && self.heap_bytes() > self.memory {
-            let Some(id) = self.table.oldest_near_hand().filter(|&id| id != newest) else { return };
+            let Some(id) = self.table.least_near_hand(newest) else { return };
             self.table.hot_mut(id).state |= state::EVICTED;
             self.counters.evicted += 1;
             self.end(id);
@@ -269,7 +281,10 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         let s = hot.side(segment.from_low).index();
         let far = segment.seq.wrapping_add(1).wrapping_sub(hot.next_seq[s]) as i32;
         // Payload was exchanged and this number is ahead of all of it, or far behind: not a repetition.
-        hot.is(state::PAYLOAD[s]) && hot.is(state::SEQ[s]) && !(-(1 << 20)..=0).contains(&far)
+        let elsewhere = !(-sequence::REPEATED_WITHIN..=0).contains(&far);
+        // While it is read such a SYN is nothing that the other side would take, after it agreed to where it begins.
+        let read = hot.is(state::AGREED[s]) && !hot.is(state::DONE | state::FIN[s]);
+        hot.is(state::PAYLOAD[s]) && hot.is(state::SEQ[s]) && elsewhere && !read
     }
 
     #[inline]
@@ -282,15 +297,16 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         let hot = self.table.hot_mut(id);
         let done = hot.is(state::DONE);
         let mut start_known = None;
+        self.counters.tcp_payload_bytes += u64::from(payload_len);
         if syn {
-            if !hot.is(state::PAYLOAD[s]) {
-                hot.next_seq[s] = first_byte;
-                hot.state |= state::SEQ[s] | state::SYN[s];
+            if !begins(hot, s, segment, first_byte) {
+                return;
             }
-            hot.state &= !state::MIDSTREAM;
             start_known = (payload_len > 0).then_some(first_byte);
         } else if hot.is(state::SYN[s]) && !hot.is(state::PAYLOAD[s]) {
             start_known = Some(hot.next_seq[s]);
+        } else if hot.is(state::TWO_STARTS[s]) && !hot.is(state::PAYLOAD[s]) {
+            hot.next_seq[s] = first_byte;
         }
         let lost = match flags & tcp::RST {
             0 => follow(hot, s, segment, first_byte, payload_len),
@@ -312,11 +328,17 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         if flags & tcp::RST != 0 || hot.state & state::FIN[0] != 0 && hot.state & state::FIN[1] != 0 {
             hot.state |= state::CLOSED;
         }
-        self.counters.tcp_payload_bytes += u64::from(payload_len);
+        let two_starts = hot.is(state::TWO_STARTS[s]);
         if lost != Lost::default() {
             lost.note(&mut self.table.rest_mut(id).missing, s);
+            if done && lost.is_repeated() {
+                self.repeated(id, side, segment, bytes);
+            }
         }
-        if syn && let Some(reading) = self.table.cold_mut(id).and_then(|c| c.reading.as_mut()) {
+        if syn
+            && !two_starts
+            && let Some(reading) = self.table.cold_mut(id).and_then(|c| c.reading.as_mut())
+        {
             reading.anchor(side, first_byte);
         }
         if payload_len > 0 && !done {
@@ -324,6 +346,9 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             let seen = Seen { time: segment.time, packet: segment.number };
             if is_data(payload, payload_len) {
                 self.table.hot_mut(id).state |= state::DATA[s];
+            }
+            if segment.urgent > 0 {
+                self.urgent(id, side, first_byte, segment);
             }
             self.read(id, side, start_known, first_byte, payload, segment.payload_cut > 0, seen);
         }
@@ -347,6 +372,9 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         let Some(reading) = &mut cold.reading else { return };
         self.watch.lap(Stage::Flow);
         let verdict = reading.tcp(side, start, seq, payload, cut, ports, seen, &mut cold.facts);
+        if verdict == Verdict::Done {
+            reading.read_otherwise(ports, &mut cold.facts);
+        }
         self.watch.lap(Stage::Parse);
         cold.protocol = reading.protocol_name();
         let after = cold.heap_bytes();
@@ -362,6 +390,52 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             }
             Verdict::Reading => {}
         }
+    }
+
+    /// A byte of a segment that will be read is urgent: the one before that which the pointer names, as all systems do it
+    /// (RFC 6093, section 3.1).
+    #[cold]
+    fn urgent(&mut self, id: u32, side: Side, first_byte: u32, segment: &Segment) {
+        let offset = u32::from(segment.urgent) - 1;
+        if offset >= segment.payload_len {
+            return;
+        }
+        let cold = self.table.attach(id);
+        let before = cold.heap_bytes();
+        self.spare.lend(cold);
+        if let Some(reading) = &mut cold.reading {
+            reading.note_urgent(side, first_byte.wrapping_add(offset), &mut cold.facts);
+        }
+        self.cold_bytes = (self.cold_bytes + cold.heap_bytes()).saturating_sub(before);
+    }
+
+    /// Bytes came again after all was read. When it is another hello than the one before, the flow says so; the first,
+    /// which was answered, counts.
+    #[cold]
+    fn repeated(&mut self, id: u32, side: Side, segment: &Segment, bytes: &[u8]) {
+        let end = segment.payload + segment.payload_len as usize;
+        let payload = bytes.get(segment.payload..end).unwrap_or_default();
+        let seen = Seen { time: segment.time, packet: segment.number };
+        let told = reading::read_alone(side, payload, self.ports(id), seen);
+        let Some(cold) = self.table.cold_mut(id).filter(|_| told.has(&tls::SNI)) else { return };
+        let before = cold.heap_bytes();
+        let contradicted = cold.gist.map(|gist| (gist, self.gather.contradicted(gist, &told)));
+        let differs = match contradicted {
+            Some((gist, other)) if other != gist => true,
+            _ => {
+                let known = |value: &[u8]| cold.facts.of(&tls::SNI).any(|name| name.value == value);
+                cold.facts.has(&tls::SNI) && told.of(&tls::SNI).any(|name| !known(name.value))
+            }
+        };
+        if !differs {
+            return;
+        }
+        cold.gist = contradicted.map(|(_, other)| other).or(cold.gist);
+        cold.facts.flags.set(Flag::OverlapConflict);
+        if !cold.facts.is_empty() {
+            cold.facts.merge(&told);
+        }
+        self.cold_bytes = (self.cold_bytes + cold.heap_bytes()).saturating_sub(before);
     }
 
     /// Nobody knew the first bytes of this side. Whether a protocol begins with this segment.
@@ -425,11 +499,22 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         };
         let end = segment.payload + segment.payload_len as usize;
         let payload = bytes.get(segment.payload..end).unwrap_or_default();
-        if self.table.cold(id).is_none() && parse::nobody_claims(transport, ports, side, payload) {
-            if tries >= reading::DATAGRAM_TRIES_MAX {
-                self.table.hot_mut(id).state |= state::DONE;
+        if self.table.cold(id).is_none() {
+            let claimed = parse::claim(transport, ports, side, payload).ok();
+            let costly = claimed.is_some_and(parse::is_costly);
+            let unread = costly && !self.ration.takes(&segment.key, segment.time);
+            let hot = self.table.hot_mut(id);
+            if unread {
+                hot.state |= state::UNREAD;
+            } else if costly {
+                hot.state &= !state::UNREAD;
             }
-            return;
+            if unread || claimed.is_none() {
+                if tries >= reading::DATAGRAM_TRIES_MAX {
+                    hot.state |= state::DONE;
+                }
+                return;
+            }
         }
         let cold = self.table.attach(id);
         let before = cold.heap_bytes();
@@ -495,6 +580,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         }
         let record = self.record(id, cold.facts, cold.protocol);
         self.counters.missing_bytes += record.missing.iter().sum::<u64>();
+        self.counters.unread += u64::from(self.table.hot(id).is(state::UNREAD));
         let gist = match cold.gist {
             Some(gist) => gist,
             None => self.judge(&record).gist,
@@ -523,6 +609,8 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             (state::CUT, Flag::Truncated),
             (state::FRAGMENTED, Flag::Fragmented),
             (state::FRAG_CONFLICT, Flag::FragConflict),
+            (state::UNREAD, Flag::LimitReached),
+            (two_starts(hot), Flag::OverlapConflict),
         ] {
             if hot.is(bit) {
                 facts.flags.set(flag);
@@ -540,7 +628,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             payload: [0, 1].map(|s| hot.is(state::PAYLOAD[s])),
             more: [0, 1].map(|s| hot.is(state::MORE[s])),
             edges: Edges {
-                opened: hot.is(state::SYN[Side::Source.index()]),
+                opened: hot.is(state::SYN[Side::Source.index()] | state::TWO_STARTS[Side::Source.index()]),
                 fin: [0, 1].map(|s| hot.is(state::FIN[s])),
                 closed: hot.is(state::CLOSED),
                 done: hot.is(state::DONE),
@@ -555,6 +643,13 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         record.finish();
         record
     }
+}
+
+/// The sides that begin at two places and went on from one of them.
+#[inline]
+fn two_starts(hot: &Hot) -> u32 {
+    let of = |s: usize| if hot.is(state::PAYLOAD[s]) { state::TWO_STARTS[s] } else { 0 };
+    of(0) | of(1)
 }
 
 /// A datagram that was put together counts all its packets.

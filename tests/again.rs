@@ -323,3 +323,17 @@ fn lines_that_are_no_records_are_named_and_the_others_kept() {
     let output = run(dir.path(), &["recheck", "absent.jsonl"]);
     assert_eq!(status(&output), 1);
 }
+
+/// What somebody else wrote into a report or a record moves no terminal when it is refused.
+#[test]
+fn a_message_about_a_file_moves_no_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let report = String::from_utf8(good(root(), &["scan", "-q", DEMO, "--json", "-"])).unwrap();
+    let at = report.find("\"sums\": {").unwrap() + "\"sums\": {".len();
+    let (front, back) = report.split_at(at);
+    fs::write(dir.path().join("hostile.json"), format!("{front}\"\\u001b[2Jgone\\u202e\":1,{back}")).unwrap();
+    let refused = run(dir.path(), &["merge", "hostile.json"]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("gone") && said.contains("hostile.json"), "{said}");
+    assert!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
+}

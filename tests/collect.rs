@@ -17,7 +17,8 @@ use bordertap::worker::{Gather, Told};
 fn records() -> Vec<FlowRecord> {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let mut source = Inputs::open(&[fixtures.display().to_string()], None).unwrap();
-    let settings = Settings { workers: 1, memory: 1 << 30, packets_max: u64::MAX, progress: &|_, _| {} };
+    let settings =
+        Settings { workers: 1, memory: 1 << 30, packets_max: u64::MAX, vlans_apart: false, progress: &|_, _| {} };
     run(&mut source, &settings, Vec::new).gathered.concat()
 }
 

@@ -10,9 +10,16 @@ use std::fs;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, LazyLock};
 
+use bordertap::capture::Inputs;
+use bordertap::collect::{Collector, Desk};
+use bordertap::join::Knowledge;
 use bordertap::parse::PROTOCOLS;
-use common::entries::{ENTRIES, Talk};
+use bordertap::report::{flow, jsonl};
+use bordertap::scan::Scan;
+use common::entries::{ENTRIES, Talk, written};
 use common::random::Random;
 use common::sample::{self, Sample};
 
@@ -20,6 +27,12 @@ use common::sample::{self, Sample};
 const INPUTS: usize = 3000;
 /// Longest capture that is a seed.
 const CAPTURE_BYTES_MAX: usize = 16 * 1024;
+/// Longest report, and longest file of flow records, that is a seed.
+const WRITTEN_BYTES_MAX: usize = 24 * 1024;
+/// Captures of which reports are seeds.
+const REPORTS: usize = 30;
+/// Flows of the fixtures that are chosen for a script.
+const SCRIPTS: u32 = 400;
 /// Packets of one capture that are one seed.
 const PACKETS_MAX: usize = 8;
 /// Where seeds are written: a folder.
@@ -74,6 +87,9 @@ fn wrapped(name: &str, capture: &[u8], seeds: &mut Seeds) {
     seeds.push((format!("{name}.xz"), xz.finish().unwrap()));
 }
 
+/// Made once for all tests.
+static SEEDS: LazyLock<BTreeMap<&str, Seeds>> = LazyLock::new(seeds);
+
 /// Seeds of every entry, each with a name for its file.
 fn seeds() -> BTreeMap<&'static str, Seeds> {
     let mut all: BTreeMap<&str, Seeds> = BTreeMap::new();
@@ -102,7 +118,138 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
     }
     all.entry("signatures").or_default().sort();
     all.entry("policy").or_default().push(("example".into(), read(&repository("fixtures/policy/example.toml"))));
+    of_written(&mut all);
+    let mut random = Random::new(1);
+    let scripts = (0..SCRIPTS).map(|n| {
+        let steps = 4 * random.below(12);
+        (format!("script-{n}"), [&n.to_be_bytes()[..], &random.bytes(steps)].concat())
+    });
+    all.insert("flow", scripts.collect());
+    all.insert("places", databases());
+    all.insert("evidence", bundles());
+    let pack = |name: &str| read(&repository("fixtures/signatures/packs").join(name));
+    let packs = ["first.pack", "second.pack"]
+        .into_iter()
+        .filter(|name| repository("fixtures/signatures/packs").join(name).exists());
+    let packs = packs.map(|name: &str| {
+        let parts = [pack("maker.pub"), pack(&format!("{name}.minisig")), pack(name)];
+        (name.to_owned(), written(&parts.each_ref().map(Vec::as_slice)))
+    });
+    all.insert("pack", packs.collect());
+    let requests = [
+        "GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n",
+        "HEAD /healthz?x HTTP/1.0\r\n\r\n",
+        "POST / HTTP/1.1\r\n\r\n",
+    ];
+    all.insert("request", (0..).zip(requests).map(|(n, text): (u8, _)| (n.to_string(), text.into())).collect());
     all
+}
+
+/// Reports, flow records and what a sensor would keep of them, of small captures.
+fn of_written(all: &mut BTreeMap<&'static str, Seeds>) {
+    let scan = Scan { workers: 1, keep_flows: true, mergeable: true, ..Scan::builtin().unwrap() };
+    let mut reports: Vec<(String, Vec<u8>)> = Vec::new();
+    for path in sample::fixture_files(&["pcap", "pcapng"]) {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if fs::metadata(&path).unwrap().len() > CAPTURE_BYTES_MAX as u64 {
+            continue;
+        }
+        let inputs = [path.display().to_string()];
+        let mut source = Inputs::open(&inputs, None).unwrap();
+        let scanned = scan.run(&mut source, &[name.clone()], &|_, _| {});
+        let mut report = Vec::new();
+        jsonl::document(&scanned.report, &mut report).unwrap();
+        let mut flows = Vec::new();
+        scanned.flows.write(&mut flows).unwrap();
+        let mut collector = Collector::new(Arc::new(Desk::new(scan.judging.clone())), false);
+        for line in flows.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            collector.add_flow(&flow::read(line).unwrap());
+        }
+        let mut knowledge = Knowledge::default();
+        knowledge.add(collector.into_parts().0);
+        let state = serde_json::to_vec(&knowledge.store(scan.judging.context())).unwrap();
+        all.entry("state").or_default().push((name.clone(), state));
+        if flows.len() <= WRITTEN_BYTES_MAX {
+            all.entry("records").or_default().push((name.clone(), flows));
+        }
+        if report.len() <= WRITTEN_BYTES_MAX && reports.len() < REPORTS {
+            reports.push((name, report));
+        }
+    }
+    let pairs = reports.windows(2).map(|pair| (pair[0].0.clone(), written(&[&pair[0].1, &pair[1].1])));
+    all.insert("reports", pairs.collect());
+}
+
+/// A bundle of evidence of the demonstration: its manifest with a single file.
+fn bundles() -> Seeds {
+    let folder = tempfile::tempdir().unwrap();
+    let mut scan = Command::new(env!("CARGO_BIN_EXE_bordertap"));
+    scan.args(["scan", "-q", "--evidence"])
+        .arg(folder.path().join("bundle"))
+        .arg(repository("fixtures/demo/four-vendors.pcapng"));
+    assert!(scan.output().unwrap().status.success());
+    let bundle = folder.path().join("bundle");
+    let manifest: serde_json::Value = serde_json::from_slice(&read(&bundle.join("manifest.json"))).unwrap();
+    let proofs = manifest["files"].as_array().unwrap().iter().enumerate();
+    let seeds = proofs.map(|(n, proof)| {
+        let mut alone = manifest.clone();
+        alone["files"] = serde_json::json!([proof]);
+        let packets = read(&bundle.join(proof["file"].as_str().unwrap()));
+        (
+            n.to_string(),
+            written(&[&serde_json::to_vec_pretty(&alone).unwrap(), &read(&bundle.join("SHA256SUMS")), b"", &packets]),
+        )
+    });
+    seeds.filter(|(_, seed)| seed.len() <= WRITTEN_BYTES_MAX).collect()
+}
+
+/// Databases with one node, half of all addresses, for every size of records (<https://maxmind.github.io/MaxMind-DB/>).
+fn databases() -> Seeds {
+    let text = |text: &str| [&[0x40 | text.len() as u8], text.as_bytes()].concat();
+    let number = |kind: u8, bytes: &[u8]| match kind {
+        0..=7 => [&[kind << 5 | bytes.len() as u8], bytes].concat(),
+        _ => [&[bytes.len() as u8, kind - 7], bytes].concat(),
+    };
+    let map = |pairs: &[(&str, Vec<u8>)]| {
+        let pairs_of = pairs.iter().map(|(key, value)| [text(key), value.clone()].concat());
+        [vec![0xe0 | pairs.len() as u8], pairs_of.collect::<Vec<_>>().concat()].concat()
+    };
+    let (short, long, huge) = (5, 6, 9);
+    let country =
+        map(&[("country", map(&[("iso_code", text("DE"))])), ("registered_country", map(&[("iso_code", text("US"))]))]);
+    let asn = map(&[
+        ("autonomous_system_number", number(long, &[64_500_u32.to_be_bytes()].concat())),
+        ("autonomous_system_organization", text("Example")),
+    ]);
+    let mut seeds = Seeds::new();
+    for (wanted, record) in [(0, country), (1, asn)] {
+        for (bits, node) in
+            [(24_u16, vec![0, 0, 17, 0, 0, 1]), (28, vec![0, 0, 17, 0, 0, 0, 1]), (32, vec![0, 0, 0, 17, 0, 0, 0, 1])]
+        {
+            for version in [4_u16, 6] {
+                let about = map(&[
+                    ("binary_format_major_version", number(short, &2_u16.to_be_bytes())),
+                    ("binary_format_minor_version", number(short, &[])),
+                    ("build_epoch", number(huge, &1_790_000_000_u64.to_be_bytes())),
+                    ("database_type", text("Example")),
+                    ("description", map(&[("en", text("Example"))])),
+                    ("ip_version", number(short, &version.to_be_bytes())),
+                    ("languages", vec![0x01, 0x04, 0x42, b'e', b'n']),
+                    ("node_count", number(long, &1_u32.to_be_bytes())),
+                    ("record_size", number(short, &bits.to_be_bytes())),
+                ]);
+                let file = [&[wanted][..], &node, &[0; 16], &record, b"\xab\xcd\xefMaxMind.com", &about].concat();
+                seeds.push((format!("{wanted}-{bits}-{version}"), file));
+            }
+        }
+    }
+    seeds
+}
+
+/// Inputs that once broke a promise.
+fn kept(name: &str) -> Vec<Vec<u8>> {
+    let Ok(folder) = fs::read_dir(repository("fixtures/fuzz").join(name)) else { return Vec::new() };
+    folder.flatten().map(|entry| read(&entry.path())).collect()
 }
 
 /// A seed with a few things done to it.
@@ -140,9 +287,9 @@ fn changed(seed: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
 /// Runs an entry over its seeds and changes of them; what made it panic is shown in hex.
 fn smoke(name: &str) {
     let (_, entry) = ENTRIES.iter().find(|(entry, _)| *entry == name).unwrap();
-    let seeds = seeds().remove(name).unwrap();
+    let seeds = &SEEDS[name];
     let mut random = Random::new(name.len() as u64);
-    let mut inputs: Vec<Vec<u8>> = seeds.iter().map(|(_, seed)| seed.clone()).collect();
+    let mut inputs: Vec<Vec<u8>> = seeds.iter().map(|(_, seed)| seed.clone()).chain(kept(name)).collect();
     for n in 0..INPUTS.saturating_sub(seeds.len()) {
         let other = random.below(seeds.len());
         inputs.push(changed(&seeds[n % seeds.len()].1, &seeds[other].1, &mut random));
@@ -182,6 +329,46 @@ fn policy() {
 }
 
 #[test]
+fn flow() {
+    smoke("flow");
+}
+
+#[test]
+fn places() {
+    smoke("places");
+}
+
+#[test]
+fn reports() {
+    smoke("reports");
+}
+
+#[test]
+fn records() {
+    smoke("records");
+}
+
+#[test]
+fn state() {
+    smoke("state");
+}
+
+#[test]
+fn evidence() {
+    smoke("evidence");
+}
+
+#[test]
+fn pack() {
+    smoke("pack");
+}
+
+#[test]
+fn request() {
+    smoke("request");
+}
+
+#[test]
 fn a_talk_comes_back_as_it_was_written() {
     let pieces = vec![(true, vec![1; 5]), (false, vec![2; 126]), (true, vec![3; 127]), (false, Vec::new())];
     let talk = Talk { protocol: 1, transport: 1, syn: true, ports: (1, 65_535), pieces };
@@ -194,9 +381,9 @@ fn a_talk_comes_back_as_it_was_written() {
 fn seeds_are_written_for_every_entry_and_protocol() {
     let passing = tempfile::tempdir().unwrap();
     let folder = std::env::var_os(SEEDS_VARIABLE).map_or(passing.path().to_owned(), PathBuf::from);
-    for (entry, seeds) in seeds() {
+    for (entry, seeds) in SEEDS.iter() {
         for (name, seed) in seeds {
-            let folder = match name.rsplit_once('-').filter(|_| entry == "protocol") {
+            let folder = match name.rsplit_once('-').filter(|_| *entry == "protocol") {
                 Some((protocol, _)) => folder.join(entry).join(protocol),
                 None => folder.join(entry),
             };

@@ -26,7 +26,8 @@ const IPV4_BYTES: usize = 20;
 /// The flows of a capture, sorted, and its ledger.
 fn scan(packets: &[Packet], workers: usize) -> (Vec<FlowRecord>, Ledger) {
     let mut replay = Replay::new(vec![("image".into(), Arc::new(pcap(true, packets)))], 1);
-    let settings = Settings { workers, memory: 1 << 30, packets_max: u64::MAX, progress: &|_, _| {} };
+    let settings =
+        Settings { workers, memory: 1 << 30, packets_max: u64::MAX, vlans_apart: false, progress: &|_, _| {} };
     let done = run::run(&mut replay, &settings, Vec::new);
     assert_eq!(done.ledger.received, packets.len() as u64);
     assert!(done.ledger.adds_up(), "{:?}", done.ledger);

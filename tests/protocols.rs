@@ -32,31 +32,6 @@ const NEEDS_ORDER: &[(&str, &str)] = &[
     ("radius", "the EAP in it"),
 ];
 
-/// Fields that one side repeats after the other, told of the second only when the first was not seen: only the value
-/// counts. Field and reason.
-const REPEATED: &[(&str, &str)] =
-    &[("dns.qname", "an answer repeats its question"), ("dns.qtype", "an answer repeats its question")];
-
-/// Flows that are one thing to who sees all of it and rightly another to who sees a part: what the sample is read as,
-/// what its parts are read as, and the reason.
-const PARTS: &[(&str, &str, &str)] = &[
-    ("tls", "http", "a web server answers a hello with its complaint in plain text"),
-    ("http", "tls", "behind CONNECT"),
-    ("smtp", "tls", "behind STARTTLS"),
-    ("pop3", "tls", "behind STLS"),
-    ("imap", "tls", "behind STARTTLS"),
-    ("ftp", "tls", "behind AUTH TLS"),
-    ("ldap", "tls", "behind StartTLS"),
-    ("xmpp", "tls", "behind STARTTLS"),
-    ("proxy", "tls", "behind the header"),
-    ("proxy", "http", "behind the header"),
-    ("mysql", "tls", "behind the request for encryption"),
-    ("postgresql", "tls", "behind the request for encryption"),
-    ("socks", "tls", "behind the request"),
-    ("openvpn", "tls", "TLS goes on in segments of its own when a control packet is longer than one"),
-    ("socks", "http", "behind the request"),
-];
-
 /// First payloads that two protocols claim, for a reason: the earlier in the registry, the later, and the reason.
 const AMBIGUOUS: &[(&str, &str, &str)] = &[
     ("vmware-authd", "smtp", "on a port of mail any greeting with 220 is one of mail"),
@@ -184,28 +159,6 @@ fn reads_from_the_start(sample: &Sample) -> bool {
     }
 }
 
-/// What may be read in parts of a sample: what is read in the whole, and in one side alone where that is something else.
-fn readable(sample: &Sample, whole: &Read) -> Read {
-    let mut all = whole.clone();
-    for (_, part, _) in PARTS.iter().filter(|(whole, _, _)| *whole == sample.protocol) {
-        all.protocols.insert(part);
-        for low in [true, false] {
-            let pieces: Vec<_> = sample.pieces.iter().filter(|piece| piece.low == low).cloned().collect();
-            all.facts.extend(sample.read(&pieces, sample.syn).facts);
-        }
-    }
-    all
-}
-
-/// Whether a fact is among those of some other reading, or cannot be compared with them.
-fn is_in(fact: &Fact, other: &Read) -> bool {
-    let (field, low, value) = fact;
-    let repeated = REPEATED.iter().any(|(name, _)| name == field);
-    other.facts.contains(fact)
-        || other.full.contains(field)
-        || repeated && other.facts.contains(&(*field, !low, value.clone()))
-}
-
 /// What is wrong with what was read of a changed sample.
 fn wrong(whole: &Read, readable: &Read, read: &Read, equal: bool) -> Option<String> {
     if !read.protocols.is_subset(&readable.protocols) {
@@ -215,7 +168,7 @@ fn wrong(whole: &Read, readable: &Read, read: &Read, equal: bool) -> Option<Stri
         let one = |(field, low, value): &Fact| {
             format!("{field} of {} {:?}", if *low { "low" } else { "high" }, String::from_utf8_lossy(value))
         };
-        some.facts.iter().filter(|fact| !is_in(fact, other)).map(one).take(SHOWN_MAX).collect()
+        some.facts.iter().filter(|fact| !other.has(fact)).map(one).take(SHOWN_MAX).collect()
     };
     let (new, lost) = (missing(read, readable), missing(whole, read));
     if !new.is_empty() {
@@ -230,7 +183,7 @@ fn cutting_and_reordering_never_give_a_wrong_fact() {
     let mut runs = 0;
     for (number, sample) in (0..).zip(samples()) {
         let whole = sample.read_whole();
-        let readable = readable(sample, &whole);
+        let readable = sample.readable(&whole);
         let from_start = reads_from_the_start(sample);
         for round in 0..ROUNDS {
             let mut random = Random::new(number << 32 | round);
@@ -264,7 +217,7 @@ fn nobody_claims_what_is_anothers() {
                     continue;
                 }
                 let own_too = (own.claim)(ports, side, payload) == Claim::Yes;
-                if !own_too && PARTS.iter().any(|(whole, part, _)| (*whole, *part) == (own.name, other.name)) {
+                if !own_too && sample::PARTS.iter().any(|(whole, part, _)| (*whole, *part) == (own.name, other.name)) {
                     continue;
                 }
                 let pair = (own.name, other.name);

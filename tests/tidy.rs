@@ -263,3 +263,26 @@ fn the_map_names_every_module() {
         assert!(map.contains(&format!("[`{stage}`]")), "src/lib.rs does not explain `{stage}`");
     }
 }
+
+/// What every crate is for stands in one place; `.ci/dependencies` keeps the figures there.
+#[test]
+fn every_dependency_is_explained() {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let keys = |table: Option<&toml::Value>| -> Vec<String> {
+        table.and_then(toml::Value::as_table).into_iter().flatten().map(|(name, _)| name.clone()).collect()
+    };
+    let mut wanted: BTreeSet<String> = BTreeSet::new();
+    for part in ["dependencies", "build-dependencies", "dev-dependencies"] {
+        wanted.extend(keys(manifest.get(part)));
+        for target in manifest["target"].as_table().unwrap().values() {
+            wanted.extend(keys(target.get(part)));
+        }
+    }
+    assert!(wanted.len() > 40, "{wanted:?}");
+    let page = fs::read_to_string(root().join("DEPENDENCIES.md")).unwrap();
+    let missing: Vec<&String> = wanted.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "DEPENDENCIES.md does not say what for: {missing:?}");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let gone: Vec<&str> = rows.filter(|name| !wanted.contains(*name)).collect();
+    assert!(gone.is_empty(), "no dependencies: {gone:?}");
+}

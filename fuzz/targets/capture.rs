@@ -1,8 +1,4 @@
 //! A whole capture file, in any wrapping, through the reader of a scan.
 #![no_main]
 
-#[allow(dead_code)]
-#[path = "../../tests/common/entries.rs"]
-mod entries;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::capture(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bordertap_fuzz::entries::capture(data));

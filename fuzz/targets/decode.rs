@@ -1,8 +1,4 @@
 //! A link type and packets.
 #![no_main]
 
-#[allow(dead_code)]
-#[path = "../../tests/common/entries.rs"]
-mod entries;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::decode(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bordertap_fuzz::entries::decode(data));

@@ -1,8 +1,4 @@
 //! The text of a signature file.
 #![no_main]
 
-#[allow(dead_code)]
-#[path = "../../tests/common/entries.rs"]
-mod entries;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::signatures(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bordertap_fuzz::entries::signatures(data));

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::Anonymiser;
-use crate::fact::{Fact, Field, Side, value};
+use crate::fact::{Fact, Facts, Field, Side, value};
 use crate::parse::{arp, dhcp, dns, http, socks};
 use crate::record::FlowRecord;
 use crate::signature::Signatures;
@@ -283,6 +283,16 @@ impl Anonymiser {
             },
         };
         Cow::Owned(made)
+    }
+
+    /// Names that a flow told later, without the rest of it. `ours`: they are of a host of ours.
+    pub fn names(&self, told: &Facts, ours: bool, signatures: &Signatures) -> Facts {
+        let mut facts = Facts::from(told.flags);
+        for fact in told.iter().filter(|fact| rule(fact.field) == Some(Rule::Name)) {
+            let other = self.unless_known(&String::from_utf8_lossy(fact.value), ours, signatures);
+            facts.add(fact.field, fact.side, fact.seen, other.as_deref().map_or(fact.value, str::as_bytes));
+        }
+        facts
     }
 
     /// What stands for a name; `None` when it stays.

@@ -24,7 +24,7 @@ use bordertap::service::{self, Grave, Service, Wishes};
 use bordertap::tui;
 use bordertap::view::{self, Board};
 
-use super::{Failure, Log, conclude, judge_beside, outputs, progress_bar, status, to, verify, workers};
+use super::{Failure, Log, conclude, judge_beside, judge_to_run, outputs, progress_bar, status, to, verify, workers};
 
 /// Time between two turns of a sensor.
 const TURN: Duration = Duration::from_secs(1);
@@ -79,7 +79,10 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         return Err(Failure::Usage("--tui has the terminal: records cannot go to standard output".to_owned()));
     }
     outputs::check_live(&run.outputs.formats)?;
-    let judging = judge_beside(run)?;
+    let judging = judge_to_run(run)?;
+    for (path, reason) in judging.places.refused() {
+        log.warn(&format!("{path}: goes without: {reason}"));
+    }
     let wish = verify::wish(run, &[], &judging)?;
     if let Some(wish) = &wish {
         std::fs::create_dir_all(&wish.folder.path)?;
@@ -128,6 +131,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
             workers: workers(run),
             memory: usize::try_from(run.memory).unwrap_or(usize::MAX),
             packets_max: run.count.unwrap_or(u64::MAX),
+            vlans_apart: run.vlans == cli::Vlans::Apart,
             progress: &|_, _| {},
         },
         pace: Pace { turn: TURN, window_seconds: WINDOW_SECONDS, clock: &service::wall_clock },

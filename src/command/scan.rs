@@ -3,17 +3,17 @@
 use std::time::Instant;
 
 use bordertap::capture::{Inputs, Source};
-use bordertap::cli::{RunArgs, ScanArgs};
+use bordertap::cli::{RunArgs, ScanArgs, Vlans};
 use bordertap::collect::Judging;
 use bordertap::evidence::Wish;
 use bordertap::report::{Report, text};
 use bordertap::scan::{Scan, Scanned};
 
 use super::outputs::write_all;
-use super::{Failure, Log, conclude, judge_beside, progress_bar, verify, workers};
+use super::{Failure, Log, conclude, judge_to_run, progress_bar, verify, workers};
 
 pub(crate) fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
-    let judge = judge_beside(&args.run)?;
+    let judge = judge_to_run(&args.run)?;
     let wish = verify::wish(&args.run, &args.inputs, &judge)?;
     let filter = args.run.filter.as_deref();
     let mut inputs = Inputs::open(&args.inputs, filter).map_err(|e| Failure::Usage(e.to_string()))?;
@@ -35,6 +35,7 @@ fn read(
         workers: workers(args),
         memory: usize::try_from(args.memory).unwrap_or(usize::MAX),
         packets_max: args.count.unwrap_or(u64::MAX),
+        vlans_apart: args.vlans == Vlans::Apart,
         keep_flows: args.outputs.needs_flows() || wish.is_some(),
         mergeable: args.outputs.json.is_some(),
         digests: args.outputs.report.is_some() || wish.is_some(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bordertap::capture::Inputs;
-use bordertap::cli::{RunArgs, VerifyArgs};
+use bordertap::cli::{RunArgs, VerifyArgs, Vlans};
 use bordertap::collect::Judging;
 use bordertap::evidence::{
     self, Bundle, Checked, EvidenceError, FileVerdict, Folder, Keeper, Options, SignKey, Standing, VerifyKey, Wish,
@@ -53,6 +53,7 @@ pub(crate) fn wish(args: &RunArgs, inputs: &[String], judging: &Judging) -> Resu
         key: args.evidence.evidence_key.as_deref().map(SignKey::read).transpose()?,
         options,
         packets_max: args.count.unwrap_or(u64::MAX),
+        vlans_apart: args.vlans == Vlans::Apart,
     }))
 }
 

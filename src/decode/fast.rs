@@ -5,7 +5,7 @@
 //! layers one by one then say what it is. For a plain packet both give the same segment: a test
 //! compares them on every fixture and on mutated packets.
 
-use super::{Fragmented, Segment, link, tunnel};
+use super::{Fragmented, Segment, link, transport, tunnel};
 use crate::capture::Packet;
 use crate::flow::key::{Key, protocol};
 use crate::flow::tunnels::Tunnels;
@@ -100,13 +100,14 @@ pub(super) fn decode(block: &[u8], packet: &Packet, number: u64) -> Option<Segme
             Key::from_octets(from, from_port, to, to_port, number_of_protocol, 6)
         }
     };
-    let (seq, ack, tcp_flags) = match tcp {
+    let (seq, ack, tcp_flags, urgent) = match tcp {
         Some(tcp) => (
             u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]),
             u32::from_be_bytes([tcp[8], tcp[9], tcp[10], tcp[11]]),
             tcp[13],
+            transport::urgent(tcp),
         ),
-        None => (0, 0, 0),
+        None => (0, 0, 0, 0),
     };
     let payload = at.checked_add(upper)?.checked_add(header)?;
     Some(Segment {
@@ -117,6 +118,7 @@ pub(super) fn decode(block: &[u8], packet: &Packet, number: u64) -> Option<Segme
         tcp_flags,
         seq,
         ack,
+        urgent,
         ip_bytes: total as u32,
         payload: packet.start.checked_add(payload)?,
         payload_len: body.len().checked_sub(header)? as u32,

@@ -53,6 +53,8 @@ pub struct Segment {
     pub seq: u32,
     /// TCP acknowledgement number.
     pub ack: u32,
+    /// TCP urgent pointer; 0 without the flag that makes it count.
+    pub urgent: u16,
     /// Bytes of the IP packet, header included, as the header says.
     pub ip_bytes: u32,
     /// Offset of the payload in the block's bytes.
@@ -98,6 +100,8 @@ pub mod tcp {
     pub const RST: u8 = 0x04;
     /// The acknowledgement number counts.
     pub const ACK: u8 = 0x10;
+    /// The urgent pointer counts.
+    pub const URG: u8 = 0x20;
 }
 
 macro_rules! reasons {
@@ -245,6 +249,7 @@ pub fn frame(block: &[u8], packet: &Packet, number: u64) -> Option<Segment> {
         tcp_flags: 0,
         seq: 0,
         ack: 0,
+        urgent: 0,
         ip_bytes: packet.original,
         payload: packet.start.saturating_add(payload.start),
         payload_len: payload.len() as u32,

@@ -24,17 +24,32 @@ pub(super) fn stack(mut frame: Frame<'_>) -> Result<Segment, Refused> {
     Err(Reason::TunnelDepth.into())
 }
 
+/// Whether labels stand here and something certain behind the last, in bytes of which `wire` were there before they were
+/// captured: labels alone are in any bytes.
+pub(super) fn is_stack(bytes: &[u8], wire: usize) -> bool {
+    let labels = bytes.as_chunks::<LABEL_BYTES>().0.iter().take(LABELS_MAX);
+    let Some(above) = labels.into_iter().position(|[_, _, bottom, _]| bottom & 1 == 1) else { return false };
+    let at = above.saturating_add(1).saturating_mul(LABEL_BYTES);
+    let certain = |at: usize, stands: fn(&[u8], usize) -> bool| {
+        stands(bytes.get(at..).unwrap_or_default(), wire.saturating_sub(at))
+    };
+    certain(at, ip_is_certain)
+        || certain(at, ethernet_is_certain)
+        || certain(at.saturating_add(CONTROL_WORD_BYTES), ethernet_is_certain)
+}
+
 fn behind(frame: Frame<'_>) -> Result<Segment, Refused> {
     let rest = frame.rest();
     let version = rest.first().map(|first| first >> 4);
-    if ip_is_certain(rest) {
+    if ip_is_certain(rest, rest.len()) {
         return network::decode(frame);
     }
     let control_word = frame.skip(CONTROL_WORD_BYTES);
-    if version == Some(0) && ethernet_is_certain(control_word.rest()) {
+    let certain = |bytes: &[u8]| ethernet_is_certain(bytes, bytes.len());
+    if version == Some(0) && certain(control_word.rest()) {
         return link::ethernet(control_word);
     }
-    if ethernet_is_certain(rest) {
+    if certain(rest) {
         return link::ethernet(frame);
     }
     match version {

@@ -5,7 +5,7 @@
 //! Sources: RFC 9293, RFC 768, RFC 792, RFC 4443, RFC 9260; Community ID v1 for ICMP.
 
 use super::network::Ip;
-use super::{Fragmented, Frame, Reason, Refused, Segment, tunnel};
+use super::{Fragmented, Frame, Reason, Refused, Segment, tcp as flag, tunnel};
 use crate::flow::key::{Key, protocol};
 
 const TCP_BYTES: usize = 20;
@@ -46,7 +46,14 @@ fn tcp(ip: &Ip, frame: Frame<'_>) -> Result<Segment, Reason> {
     segment.seq = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
     segment.ack = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
     segment.tcp_flags = header[13];
+    segment.urgent = urgent(header);
     Ok(segment)
+}
+
+/// The urgent pointer, when it counts.
+#[inline]
+pub(super) fn urgent(header: &[u8; TCP_BYTES]) -> u16 {
+    if header[13] & flag::URG == 0 { 0 } else { u16::from_be_bytes([header[18], header[19]]) }
 }
 
 #[inline]
@@ -121,6 +128,7 @@ fn segment(ip: &Ip, (from_port, to_port): (u16, u16), frame: Frame<'_>, header_l
         tcp_flags: 0,
         seq: 0,
         ack: 0,
+        urgent: 0,
         ip_bytes: ip.total,
         payload: payload.at.min(frame.bytes.len()),
         payload_len: payload.rest().len() as u32,

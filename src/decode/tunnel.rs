@@ -158,15 +158,15 @@ fn ip_fits(bytes: &[u8], wire: usize) -> bool {
 }
 
 /// As [`ip_fits`], and no other bytes look like that: a right header checksum, or a length that fits to the byte.
-pub(super) fn ip_is_certain(bytes: &[u8]) -> bool {
+pub(super) fn ip_is_certain(bytes: &[u8], wire: usize) -> bool {
     let header = usize::from(bytes.first().map_or(0, |first| first & 0x0f)).saturating_mul(4);
-    ip_fits(bytes, bytes.len())
+    ip_fits(bytes, wire)
         && match bytes.first().map(|first| first >> 4) {
             Some(4) => bytes.get(..header).is_some_and(ipv4_header_is_right),
             _ => bytes
                 .get(4..)
                 .and_then(|rest| rest.first_chunk::<2>())
-                .is_some_and(|two| usize::from(u16::from_be_bytes(*two)).saturating_add(IPV6_BYTES) == bytes.len()),
+                .is_some_and(|two| usize::from(u16::from_be_bytes(*two)).saturating_add(IPV6_BYTES) == wire),
         }
 }
 
@@ -192,6 +192,6 @@ fn ethernet_fits(bytes: &[u8], wire: usize) -> bool {
 }
 
 /// Whether an Ethernet frame stands here: one with an IP packet that nothing else looks like. A short one is padded.
-pub(super) fn ethernet_is_certain(bytes: &[u8]) -> bool {
-    ethernet_ip(bytes).is_some_and(|at| ip_is_certain(bytes.get(at..).unwrap_or_default()))
+pub(super) fn ethernet_is_certain(bytes: &[u8], wire: usize) -> bool {
+    ethernet_ip(bytes).is_some_and(|at| ip_is_certain(bytes.get(at..).unwrap_or_default(), wire.saturating_sub(at)))
 }

@@ -83,6 +83,8 @@ struct Flow {
 
 struct Pass<'a> {
     by_key: HashMap<Key, Vec<Flow>>,
+    /// The run told flows apart by their VLANs.
+    vlans_apart: bool,
     full: bool,
     bytes: usize,
     fragments: Fragments,
@@ -101,6 +103,7 @@ pub(super) fn gather(
 ) -> Gathered {
     let mut pass = Pass {
         by_key: wanted(chosen),
+        vlans_apart: wish.vlans_apart,
         full: wish.payload == Payload::Full,
         bytes: 0,
         fragments: Fragments::default(),
@@ -253,7 +256,8 @@ impl Pass<'_> {
 
     /// A segment, and the packets that it came in when it is wanted.
     fn segment(&mut self, segment: &Segment, bytes: &[u8], packets: impl FnOnce(Side, usize) -> Vec<Raw>) {
-        let Some(flows) = self.by_key.get_mut(&segment.key) else { return };
+        let key = if self.vlans_apart { segment.key.in_vlan(segment.vlan) } else { segment.key };
+        let Some(flows) = self.by_key.get_mut(&key) else { return };
         let of_packet = |flow: &&mut Flow| flow.number <= segment.number && flow.seen < flow.packets;
         let Some(flow) = flows.iter_mut().rev().find(of_packet) else { return };
         flow.seen += u64::from(segment.packets.max(1));

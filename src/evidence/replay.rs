@@ -52,6 +52,7 @@ pub(super) fn scan(source: &mut dyn Source, judging: &Judging) -> Vec<Finding> {
         workers: 1,
         memory: MEMORY_BYTES,
         packets_max: u64::MAX,
+        vlans_apart: false,
         keep_flows: false,
         mergeable: false,
         digests: false,

@@ -35,9 +35,14 @@ pub struct Key {
     high_port: u16,
     protocol: u8,
     version: u8,
-    one_way: bool,
-    spare: u8,
+    /// [`ONE_WAY`], and the VLAN plus one where flows are told apart by it.
+    more: u16,
 }
+
+/// The endpoints keep their direction.
+const ONE_WAY: u16 = 0x8000;
+/// Bits of an 802.1Q VLAN id, plus one.
+const VLAN: u16 = 0x1fff;
 
 impl Key {
     /// Sorts the endpoints. Returns the key and whether `from` is the lower one.
@@ -59,7 +64,7 @@ impl Key {
         let up = (u128::from_be_bytes(from), from_port) <= (u128::from_be_bytes(to), to_port);
         let ((low, low_port), (high, high_port)) =
             if up { ((from, from_port), (to, to_port)) } else { ((to, to_port), (from, from_port)) };
-        (Key { low, high, low_port, high_port, protocol, version, one_way: false, spare: 0 }, up)
+        (Key { low, high, low_port, high_port, protocol, version, more: 0 }, up)
     }
 
     /// As [`Key::new`], for IPv4.
@@ -71,13 +76,13 @@ impl Key {
             if up { ((from, from_port), (to, to_port)) } else { ((to, to_port), (from, from_port)) };
         let wide = |[a, b, c, d]: [u8; 4]| [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d];
         let (low, high) = (wide(low), wide(high));
-        (Key { low, high, low_port, high_port, protocol, version: 4, one_way: false, spare: 0 }, up)
+        (Key { low, high, low_port, high_port, protocol, version: 4, more: 0 }, up)
     }
 
     /// The key of a packet that nobody answers (an ICMP error: "ports" are its type and code).
     /// The endpoints keep their direction: the sender is the lower one.
     pub fn one_way(from: [u8; 16], from_port: u16, to: [u8; 16], to_port: u16, protocol: u8, version: u8) -> Key {
-        Key { low: from, high: to, low_port: from_port, high_port: to_port, protocol, version, one_way: true, spare: 0 }
+        Key { low: from, high: to, low_port: from_port, high_port: to_port, protocol, version, more: ONE_WAY }
     }
 
     /// The key of frames that carry no IP: the sender is the lower endpoint, the EtherType stands in
@@ -113,7 +118,24 @@ impl Key {
 
     /// Whether the endpoints keep their direction.
     pub fn is_one_way(&self) -> bool {
-        self.one_way
+        self.more & ONE_WAY != 0
+    }
+
+    /// The same in this VLAN, of those who tell flows apart by it; `None` is no VLAN.
+    pub fn in_vlan(mut self, vlan: Option<u16>) -> Key {
+        self.more = self.more & ONE_WAY | vlan.map_or(0, |vlan| (vlan & (VLAN >> 1)) + 1);
+        self
+    }
+
+    /// The VLAN, where flows are told apart by it.
+    pub fn vlan(&self) -> Option<u16> {
+        (self.more & VLAN).checked_sub(1)
+    }
+
+    /// Whether nothing but endpoints, protocol and version tells it from others.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.more == 0
     }
 
     /// Address and port of the lower or the higher endpoint.
@@ -152,7 +174,7 @@ impl Key {
             | u64::from(self.high_port) << 16
             | u64::from(self.protocol) << 32
             | u64::from(self.version) << 40
-            | u64::from(self.one_way) << 48;
+            | u64::from(self.more) << 48;
         [a, b, c, d, tail]
     }
 
@@ -166,8 +188,7 @@ impl Key {
             high_port: (tail >> 16) as u16,
             protocol: (tail >> 32) as u8,
             version: (tail >> 40) as u8,
-            one_way: tail >> 48 & 1 == 1,
-            spare: 0,
+            more: (tail >> 48) as u16,
         }
     }
 
@@ -176,7 +197,7 @@ impl Key {
     #[inline]
     pub fn address_words(&self) -> [u64; 4] {
         let [a, b, c, d, _] = self.words();
-        if self.one_way && self.low > self.high { [c, d, a, b] } else { [a, b, c, d] }
+        if self.is_one_way() && self.low > self.high { [c, d, a, b] } else { [a, b, c, d] }
     }
 }
 
@@ -208,6 +229,22 @@ fn octets(address: IpAddr) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_vlan_tells_keys_apart_and_nothing_else() {
+        let plain = Key::v4([192, 0, 2, 1], 443, [10, 0, 0, 1], 50_000, protocol::TCP).0;
+        let all: Vec<Key> = [None, Some(0), Some(1), Some(4095)].map(|vlan| plain.in_vlan(vlan)).to_vec();
+        assert_eq!(all.iter().map(Key::vlan).collect::<Vec<_>>(), [None, Some(0), Some(1), Some(4095)]);
+        assert!(all[0] == plain && all.iter().filter(|key| key.is_plain()).count() == 1);
+        for (at, key) in all.iter().enumerate() {
+            assert_eq!((Key::from_words(key.words()), key.address_words()), (*key, plain.address_words()));
+            assert!(all[..at].iter().all(|other| other != key && other.words() != key.words()));
+            assert_eq!((key.endpoint(true), key.is_one_way()), (plain.endpoint(true), false));
+        }
+        assert_eq!(all[3].in_vlan(None), plain);
+        let frame = Key::frame([2, 0, 0, 0, 0, 1], [0xff; 6], 0x88cc);
+        assert!(frame.in_vlan(Some(7)).is_one_way() && !frame.is_plain());
+    }
 
     #[test]
     fn a_hardware_address_stands_under_its_link_local_address() {

@@ -50,6 +50,12 @@ pub mod state {
     pub const FRAG_CONFLICT: u32 = 1 << 20;
     /// The side sent payload that is no mere alert before all that is read of it was read.
     pub const DATA: [u32; 2] = [1 << 21, 1 << 22];
+    /// The other side acknowledged the SYN of the side: that is where it begins, whatever other SYNs say.
+    pub const AGREED: [u32; 2] = [1 << 23, 1 << 24];
+    /// The side sent SYNs with different numbers, and which of them counts is not known.
+    pub const TWO_STARTS: [u32; 2] = [1 << 25, 1 << 26];
+    /// Too many flows of its protocol began at once: it was not read.
+    pub const UNREAD: u32 = 1 << 27;
 }
 
 /// What every packet of a flow touches: one cache line.
@@ -394,25 +400,27 @@ impl<C: Default> Table<C> {
         self.hot[id].key[1] != 0
     }
 
-    /// The flow to give up when memory runs out: of the next few under the hand the one without
-    /// a packet for longest.
-    pub fn oldest_near_hand(&mut self) -> Option<u32> {
-        let mut best: Option<u32> = None;
+    /// The flow to give up when memory runs out, never `spared`: of the next few under the hand one that carried least, so
+    /// that a flood of attempts gives up attempts; of those the one without a packet for longest.
+    pub fn least_near_hand(&mut self, spared: u32) -> Option<u32> {
+        let mut best: Option<((u8, Time), u32)> = None;
         let mut looked = 0;
         for _ in 0..self.hot.high_water() {
             self.hand = if self.hand + 1 >= self.hot.high_water() { 0 } else { self.hand + 1 };
-            if self.hot[self.hand].key[1] == 0 {
+            let hot = &self.hot[self.hand];
+            if hot.key[1] == 0 || self.hand == spared {
                 continue;
             }
             looked += 1;
-            if best.is_none_or(|b| self.hot[self.hand].last < self.hot[b].last) {
-                best = Some(self.hand);
+            let worth = (state::PAYLOAD.map(|side| u8::from(hot.is(side))).iter().sum(), hot.last);
+            if best.is_none_or(|(least, _)| worth < least) {
+                best = Some((worth, self.hand));
             }
             if looked == EVICTION_CANDIDATES {
                 break;
             }
         }
-        best
+        best.map(|(_, id)| id)
     }
 
     /// Whether a packet at `now` starts a new flow under the same key.
@@ -432,7 +440,7 @@ impl<C: Default> Default for Table<C> {
 /// Whether a key fits into two words.
 #[inline]
 fn is_short(key: &Key) -> bool {
-    key.version() == 4 && !key.is_one_way()
+    key.version() == 4 && key.is_plain()
 }
 
 /// An IPv4 key in two words.

@@ -136,14 +136,14 @@ fn one_host(pieces: &[(&EvidenceKey, Seen)], context: Context<'_>) -> Identified
         // Several conditions of one block are one piece of evidence: its first field counts.
         let leads = leads.get(&key.when) == Some(&key.field);
         if leads {
-            by_identity.entry(&when.entry.id).or_default().push((kind(key.field), when.when.confidence));
+            by_identity.entry(&when.entry.id).or_default().push((kind(key.field), when.when.worth(key.ambiguous)));
         }
         let evidence = Evidence {
             field: key.field.to_owned(),
             value: printed(key),
             signature: when.entry.id.clone(),
             matched: when.matched(),
-            confidence: when.when.confidence,
+            confidence: when.when.worth(key.ambiguous),
             first_seen: seen.time.to_string(),
             packet: seen.packet,
         };
@@ -181,7 +181,10 @@ fn words_read<'a>(pieces: &[(&EvidenceKey, Seen)], context: Context<'a>) -> BTre
             continue;
         }
         let value = printed(key);
-        let read = when.when.read(&value).map(|word| word.map(|word| (when.when.confidence, *seen, word.to_owned())));
+        let read = when
+            .when
+            .read(&value)
+            .map(|word| word.map(|word| (when.when.worth(key.ambiguous), *seen, word.to_owned())));
         for (best, read) in best.entry(&when.file.vendor).or_default().iter_mut().zip(read) {
             *best = best.take().max(read);
         }

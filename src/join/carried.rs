@@ -38,6 +38,9 @@ pub struct Carried {
     /// Flows that may go on in another capture: they are in no sum.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     edges: Vec<EdgeRow>,
+    /// They were told apart by their VLANs.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    vlans_apart: bool,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     settled: Option<Stored>,
 }
@@ -53,9 +56,12 @@ struct Rows {
     /// Keys of conditions; rows name them by their place here.
     whens: Vec<String>,
     gists: Vec<GistRow>,
+    /// Of those that have any: place of the gist, names of the certificate.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    certificates: Vec<(u32, Box<[Box<str>]>)>,
     rollups: Vec<RollupRow>,
-    /// Host, condition, field, value in hex, time, packet.
-    evidence: Vec<(IpAddr, u32, String, String, i64, u64)>,
+    /// Host, condition, field, value in hex, time, packet, of a flow that can be read in more than one way.
+    evidence: Vec<(IpAddr, u32, String, String, i64, u64, bool)>,
     hosts: Vec<(IpAddr, HostTraits)>,
     macs: Vec<([u8; 6], Behind)>,
     /// Client, address, names that it was told.
@@ -64,10 +70,10 @@ struct Rows {
 
 /// Time, packet, name.
 type NameRow = (i64, u64, String);
-/// Name and the field it came from, protocol, port, our side, other flags, conditions, those that are channels.
-type GistRow = (Option<(String, String)>, u8, u16, Option<u8>, GistFlags, Vec<u32>, Vec<u32>);
-/// The remote host is inside; through a proxy; the name is hidden; TLS.
-type GistFlags = [bool; 4];
+/// Name and the field it came from, protocol, port, our side, other flags, conditions, those that are channels, other names.
+type GistRow = (Option<(String, String)>, u8, u16, Option<u8>, GistFlags, Vec<u32>, Vec<u32>, Vec<String>);
+/// The remote host is inside; through a proxy; the name is hidden; TLS; it can be read in more than one way.
+type GistFlags = [bool; 5];
 
 /// One rollup.
 #[derive(Serialize, Deserialize)]
@@ -128,7 +134,8 @@ impl Carried {
     /// Of what was gathered, of the flows that are not in it, and of what was settled beside it.
     pub fn new(gathered: &Gathered, edges: &[FlowRecord], settled: Option<Stored>, signatures: &Signatures) -> Carried {
         let gathered = Some(Box::new(Rows::of(gathered, signatures)));
-        Carried { format: FORMAT, gathered, edges: edges.iter().map(edge_row).collect(), settled }
+        let vlans_apart = edges.iter().any(|record| record.key.vlan().is_some());
+        Carried { format: FORMAT, gathered, edges: edges.iter().map(edge_row).collect(), vlans_apart, settled }
     }
 
     /// As it stands in a report.
@@ -158,8 +165,11 @@ impl Carried {
             Some(rows) => rows.into_gathered(&translator, packets)?,
             None => Gathered::default(),
         };
-        let edges =
+        let mut edges: Vec<FlowRecord> =
             self.edges.into_iter().map(edge_of).collect::<Option<_>>().ok_or("`sums`: a flow cannot be read")?;
+        if self.vlans_apart {
+            edges.iter_mut().for_each(|record| record.key = record.key.in_vlan(record.vlan));
+        }
         let settled = self.settled.map(|mut stored| {
             stored.number_from(packets);
             stored
@@ -188,7 +198,15 @@ impl Rows {
         let evidence = gathered.evidence.iter().filter_map(|(of, first)| {
             let (seen, ()) = first.0?;
             let value = value::hex(&of.value);
-            Some((of.host, *whens.places.get(&of.when)?, of.field.to_owned(), value, seen.time.0, seen.packet))
+            Some((
+                of.host,
+                *whens.places.get(&of.when)?,
+                of.field.to_owned(),
+                value,
+                seen.time.0,
+                seen.packet,
+                of.ambiguous,
+            ))
         });
         let names = gathered.names.iter().map(|(&(client, address), told)| {
             let mut few = Few::default();
@@ -201,6 +219,10 @@ impl Rows {
             tcp_flows: gathered.tcp_flows.map(|tally| tally.0),
             span: (!gathered.span.is_empty()).then_some([gathered.span.first.0, gathered.span.last.0]),
             gists: gists.keys().map(|gist| gist_row(gist, &whens)).collect(),
+            certificates: {
+                let other = gists.iter().filter(|(gist, _)| !gist.certificate.is_empty());
+                other.map(|(gist, place)| (*place, gist.certificate.clone())).collect()
+            },
             rollups: rows.collect(),
             evidence: sorted(evidence),
             hosts: sorted_by_key(gathered.hosts.iter().map(|(host, traits)| (*host, traits.clone()))),
@@ -228,17 +250,21 @@ impl Rows {
             ..Gathered::default()
         };
         let seen = |time, packet: u64| Seen { time: Time(time), packet: packet.saturating_add(packets) };
-        for (host, place, field, value, time, packet) in self.evidence {
+        for (host, place, field, value, time, packet, ambiguous) in self.evidence {
             let (Some(when), Some(field)) = (when(place), parse::field(&field)) else { continue };
             let value = hex_bytes(&value).ok_or_else(|| format!("`sums`: `{value}` is no hex"))?.into();
-            let key = EvidenceKey { host, when, field: field.name, value };
+            let key = EvidenceKey { host, when, field: field.name, value, ambiguous };
             gathered.evidence.entry(key).or_default().merge(First::of(seen(time, packet), ()));
         }
         for (client, address, told) in self.names {
             let names = gathered.names.entry((client, address)).or_default();
             told.iter().for_each(|(time, packet, name)| names.add((seen(*time, *packet), Arc::from(name.as_str()))));
         }
-        let gists: Vec<Gist> = self.gists.into_iter().map(|row| gist_of(row, when)).collect();
+        let mut gists: Vec<Gist> = self.gists.into_iter().map(|row| gist_of(row, when)).collect();
+        for (place, names) in self.certificates {
+            let gist = gists.get_mut(place as usize).ok_or("`sums`: a certificate of a gist that is not there")?;
+            gist.certificate = names;
+        }
         let mut rollups = Rollups::default();
         for row in self.rollups {
             let gist = gists.get(row.2 as usize).ok_or("`sums`: a row names a gist that is not there")?;
@@ -299,14 +325,16 @@ fn sorted_by_key<K: Ord + Copy, V>(items: impl Iterator<Item = (K, V)>) -> Vec<(
 
 fn gist_row(gist: &Gist, whens: &Whens) -> GistRow {
     let name = gist.name.as_ref().map(|name| (name.to_string(), gist.name_field.unwrap_or_default().to_owned()));
-    let flags = [gist.remote_inside, gist.via_proxy, gist.hidden, gist.tls];
+    let flags = [gist.remote_inside, gist.via_proxy, gist.hidden, gist.tls, gist.ambiguous];
     let ours = gist.ours.map(|side| side.index() as u8);
     let [all, channels] = [&gist.whens, &gist.candidates].map(|numbers| whens.places_of(numbers));
-    (name, gist.protocol, gist.port, ours, flags, all, channels)
+    let others = gist.other_names.iter().map(|name| name.to_string()).collect();
+    (name, gist.protocol, gist.port, ours, flags, all, channels, others)
 }
 
-fn gist_of((name, protocol, port, ours, flags, all, channels): GistRow, when: impl Fn(u32) -> Option<u32>) -> Gist {
-    let [remote_inside, via_proxy, hidden, tls] = flags;
+fn gist_of(row: GistRow, when: impl Fn(u32) -> Option<u32>) -> Gist {
+    let (name, protocol, port, ours, flags, all, channels, others) = row;
+    let [remote_inside, via_proxy, hidden, tls, ambiguous] = flags;
     let numbers = |places: Vec<u32>| {
         let mut numbers: Vec<u32> = places.into_iter().filter_map(&when).collect();
         numbers.sort_unstable();
@@ -323,7 +351,10 @@ fn gist_of((name, protocol, port, ours, flags, all, channels): GistRow, when: im
         remote_inside,
         via_proxy,
         hidden,
+        ambiguous,
+        other_names: others.into_iter().map(Arc::from).collect(),
         tls,
+        certificate: Box::default(),
         whens: numbers(all),
         candidates: numbers(channels),
     }

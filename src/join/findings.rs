@@ -8,22 +8,24 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::assets::{ByChannel, Identified, Vendorship};
 use super::neighbours::Neighbours;
 use super::{CONFIDENCE_ENOUGH, Context, NameBook, assets};
-use crate::collect::Rollups;
+use crate::collect::{OTHER_NAMES_MAX, Rollups, is_in_hello};
 use crate::fact::{Facts, Seen, Side, value};
 use crate::merge::{Map, Merge, Tally};
 use crate::parse::dns;
 use crate::place::Place;
 use crate::policy::{Case, CrossingInput, Direction, Location, crossing, exemption_text};
 use crate::record::{
-    AsNumber, Channel, CountryBytes, Destination, Evidence, Finding, FindingAsset, Gist, Loss, Rollup, RollupKey,
-    Schedule, Starts, Volume,
+    AsNumber, Channel, CountryBytes, Destination, Evidence, Finding, FindingAsset, Gist, Loss, Mismatch, Rollup,
+    RollupKey, Schedule, Starts, Volume, is_one_domain,
 };
 use crate::signature::words::Function;
 use crate::signature::{FlowValues, Scratch};
@@ -63,6 +65,18 @@ impl Group {
 /// How a name is known that only a DNS answer gave.
 pub(super) const NAME_FROM_DNS: &str = "dns";
 
+/// Names told of one address that are printed.
+const NAMES_TOLD_MAX: usize = 8;
+
+/// What does not fit together of a flow.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Mismatched {
+    name: String,
+    address: IpAddr,
+    told: BTreeSet<String>,
+    certificate: Box<[Box<str>]>,
+}
+
 /// The rollups of one finding, added up.
 #[derive(Clone)]
 pub(super) struct Sum {
@@ -70,8 +84,11 @@ pub(super) struct Sum {
     pub(super) rollup: Rollup,
     pub(super) addresses: BTreeSet<IpAddr>,
     pub(super) domain_basis: BTreeSet<&'static str>,
+    pub(super) mismatched: Option<Mismatched>,
     pub(super) via_proxy: bool,
     pub(super) hidden: bool,
+    pub(super) ambiguous: bool,
+    pub(super) other_names: BTreeSet<Arc<str>>,
     pub(super) name_only: bool,
 }
 
@@ -240,8 +257,11 @@ impl<'a> Finder<'a> {
             rollup: rollup.clone(),
             addresses,
             domain_basis: domain_basis.into_iter().collect(),
+            mismatched: self.mismatched(key, gist),
             via_proxy: gist.via_proxy,
             hidden: gist.hidden && !self.asked_for(key, gist),
+            ambiguous: gist.ambiguous,
+            other_names: gist.other_names.iter().cloned().collect(),
             name_only,
         };
         self.put(group, part);
@@ -283,6 +303,22 @@ impl<'a> Finder<'a> {
     /// it was given: then that is the name it wanted, and its ECH extension is a placeholder.
     fn asked_for(&self, key: &RollupKey, gist: &Gist) -> bool {
         matches!((&gist.name, key.remote), (Some(name), Some(remote)) if self.view.names.was_told(key.host, remote, name))
+    }
+
+    /// What contradicts the name in the hello: names for which the client was given the address it went to, or the
+    /// certificate there. A name that ECH shows is known to be another.
+    fn mismatched(&self, key: &RollupKey, gist: &Gist) -> Option<Mismatched> {
+        let (name, address) = (gist.name.as_deref()?, key.remote?);
+        if gist.via_proxy || gist.hidden || !gist.name_field.is_some_and(is_in_hello) {
+            return None;
+        }
+        let told = || self.view.names.told(key.host, address);
+        let fits = told().next().is_none() || told().any(|other| is_one_domain(other, name));
+        if fits && gist.certificate.is_empty() {
+            return None;
+        }
+        let told = told().map(str::to_owned).collect::<BTreeSet<_>>().into_iter().take(NAMES_TOLD_MAX).collect();
+        Some(Mismatched { name: name.to_owned(), address, told, certificate: gist.certificate.clone() })
     }
 
     /// The name of the other end: from the flow itself, else from a DNS answer.
@@ -352,7 +388,7 @@ impl<'a> Finder<'a> {
             name_only: sum.name_only,
             via_proxy: sum.via_proxy,
             hidden_name: sum.hidden,
-            sources_disagree: false,
+            sources_disagree: sum.ambiguous || sum.mismatched.is_some(),
         };
         let (crossing, mut why) = crossing(&input);
         let attempted_only = input.attempted_only();
@@ -362,6 +398,9 @@ impl<'a> Finder<'a> {
         if sum.domain_basis.contains(NAME_FROM_DNS) {
             why.push("The name comes from a DNS answer before the flow, not from the flow itself.".to_owned());
         }
+        let mismatch = sum.mismatched.as_ref().map(|mismatched| self.mismatch(mismatched));
+        why.extend(mismatch.iter().flat_map(mismatch_text));
+        why.extend(ambiguity(sum));
         let data: Vec<&str> = channel.data.iter().map(String::as_str).collect();
         let months = rollup.by_month.iter().map(|(_, volume)| volume.bytes_out.0);
         let judged = self.view.context.policy.judge(&Case {
@@ -376,10 +415,7 @@ impl<'a> Finder<'a> {
             month_bytes_out: months.max().unwrap_or(0),
         });
         why.extend(judged.exemption.as_ref().map(exemption_text));
-        let first = sum.addresses.iter().next();
-        let as_ = first
-            .and_then(|address| self.view.context.places.asn(*address))
-            .map(|(number, organization)| AsNumber { number, organization });
+        let as_ = sum.addresses.iter().next().and_then(|&address| self.as_number(address));
         let id = group.id();
         let finding = Finding {
             new: self.view.context.baseline.map(|baseline| !baseline.has_finding(&id)),
@@ -388,6 +424,8 @@ impl<'a> Finder<'a> {
             channel,
             destination: Destination {
                 domain: group.domain.clone(),
+                other_domains: sum.other_names.iter().map(|name| (**name).to_owned()).collect(),
+                domain_is_outer: sum.hidden && sum.domain_basis.iter().any(|basis| *basis != NAME_FROM_DNS),
                 domain_basis: sum.domain_basis.first().map(|basis| (*basis).to_owned()),
                 ip: sum.addresses.iter().take(ADDRESSES_MAX).map(ToString::to_string).collect(),
                 country: group.country.clone(),
@@ -395,6 +433,7 @@ impl<'a> Finder<'a> {
                 country_confidence: place.confidence,
                 as_,
             },
+            mismatch,
             direction,
             crossing,
             attempted_only,
@@ -420,11 +459,31 @@ impl<'a> Finder<'a> {
                 evicted: unseen.evicted.0,
             },
             severity: judged.severity.name().to_owned(),
+            ambiguous: sum.ambiguous,
             alert: judged.alert,
             exemption: judged.exemption,
             why,
         };
         (finding, known)
+    }
+
+    fn as_number(&self, address: IpAddr) -> Option<AsNumber> {
+        let (number, organization) = self.view.context.places.asn(address)?;
+        Some(AsNumber { number, organization })
+    }
+
+    /// As it is printed, with what databases say of the address.
+    fn mismatch(&self, mismatched: &Mismatched) -> Mismatch {
+        let Mismatched { name, address, told, certificate } = mismatched;
+        let homes = self.view.context.policy.homes();
+        Mismatch {
+            server_name: name.clone(),
+            dns: told.iter().cloned().collect(),
+            certificate: certificate.iter().map(|name| name.to_string()).collect(),
+            ip: address.to_string(),
+            country: self.view.context.places.decide(None, Some(*address), homes).country_text(homes),
+            as_: self.as_number(*address),
+        }
     }
 
     /// Where it went: of several addresses the most doubtful one counts.
@@ -469,7 +528,7 @@ impl<'a> Finder<'a> {
             source: entry.source.clone(),
             off_switch: channel.off_switch.clone(),
             matched: whens.iter().map(|w| w.matched()).collect::<BTreeSet<_>>().into_iter().collect(),
-            confidence: best.when.confidence,
+            confidence: best.when.worth(sum.ambiguous),
         }
     }
 
@@ -504,6 +563,22 @@ impl<'a> Finder<'a> {
         let known = channel.confidence >= CONFIDENCE_ENOUGH && !sum.name_only && !by_people;
         (asset, known.then(|| ((group.host, channel.vendor.clone()), ship)))
     }
+}
+
+/// What does not fit together, in sentences.
+fn mismatch_text(mismatch: &Mismatch) -> Vec<String> {
+    let Mismatch { server_name, dns, certificate, ip, as_, .. } = mismatch;
+    let mut lines = vec![format!("A hello asks for {server_name} at {ip}.")];
+    if !dns.is_empty() {
+        lines.push(format!("DNS gave that address for {}.", dns.join(", ")));
+    }
+    if !certificate.is_empty() {
+        lines.push(format!("The certificate there is for {}.", certificate.join(", ")));
+    }
+    if let Some(AsNumber { number, organization }) = as_ {
+        lines.push(format!("That address belongs to AS{number}, {organization}."));
+    }
+    lines
 }
 
 fn schedule(starts: &Starts) -> Schedule {
@@ -541,9 +616,28 @@ impl Merge for Sum {
             self.addresses.pop_last();
         }
         self.domain_basis.extend(other.domain_basis);
+        self.mismatched = match (self.mismatched.take(), other.mismatched) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
         self.via_proxy &= other.via_proxy;
         self.hidden &= other.hidden;
+        self.ambiguous &= other.ambiguous;
+        self.other_names.extend(other.other_names);
+        while self.other_names.len() > OTHER_NAMES_MAX {
+            self.other_names.pop_last();
+        }
         self.name_only &= other.name_only;
+    }
+}
+
+/// That what was sent can be read in more than one way.
+fn ambiguity(sum: &Sum) -> Option<String> {
+    let others: Vec<&str> = sum.other_names.iter().map(|name| &**name).collect();
+    match (others.as_slice(), sum.ambiguous) {
+        ([], false) => None,
+        ([], true) => Some("Copies of the same bytes differ: what arrived may be another message.".to_owned()),
+        (names, _) => Some(format!("Copies of the same bytes differ: the name may also be {}.", names.join(", "))),
     }
 }
 

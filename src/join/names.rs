@@ -79,6 +79,12 @@ impl NameBook {
         self.by_client.get(&(client, address)).is_some_and(|told| told.names.iter().any(|(_, n)| &**n == name))
     }
 
+    /// The names for which this client was given this address.
+    pub fn told(&self, client: IpAddr, address: IpAddr) -> impl Iterator<Item = &str> {
+        let told = self.by_client.get(&(client, address)).map_or(&[][..], |told| &told.names);
+        told.iter().map(|(_, name)| &**name)
+    }
+
     /// The name for `address` as `client` knew it at `time`: the latest answer before, else the
     /// first after it, else the one name that anybody was told.
     pub fn name(&self, client: IpAddr, address: IpAddr, time: Time) -> Option<&str> {

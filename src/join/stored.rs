@@ -5,13 +5,14 @@
 
 use std::collections::btree_map::Entry;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::Context;
 use super::assets::Total;
 use super::carried::sorted;
-use super::findings::{Group, NAME_FROM_DNS, Sum};
+use super::findings::{Group, Mismatched, NAME_FROM_DNS, Sum};
 use super::knowledge::{Knowledge, Seen};
 use crate::fact::{self, value};
 use crate::merge::{By, First, Merge, Span, Tally};
@@ -50,6 +51,8 @@ struct StoredEvidence {
     value: String,
     time: i64,
     packet: u64,
+    #[serde(default)]
+    ambiguous: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -63,8 +66,14 @@ struct StoredSum {
     whens: Vec<String>,
     addresses: Vec<IpAddr>,
     domain_basis: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    mismatched: Option<Mismatched>,
     via_proxy: bool,
     hidden: bool,
+    #[serde(default)]
+    ambiguous: bool,
+    #[serde(default)]
+    other_names: Vec<String>,
     name_only: bool,
     flows: u64,
     spoke_out: u64,
@@ -114,6 +123,7 @@ impl Knowledge {
                 value: value::hex(&of.value),
                 time: seen.time.0,
                 packet: seen.packet,
+                ambiguous: of.ambiguous,
             })
         });
         let Seen { flows, transit_flows, span, .. } = self.seen;
@@ -142,11 +152,11 @@ impl Knowledge {
         let seen =
             Seen { flows: Tally(stored.flows), transit_flows: Tally(stored.transit_flows), span, ..Seen::default() };
         self.seen.merge(seen);
-        for StoredEvidence { host, when, field, value, time, packet } in stored.evidence {
+        for StoredEvidence { host, when, field, value, time, packet, ambiguous } in stored.evidence {
             let (Some(when), Some(field)) = (translator.find(&when), parse::field(&field)) else { continue };
             let value = hex_bytes(&value).ok_or_else(|| format!("`{value}` is no hex"))?.into();
             let seen = fact::Seen { time: Time(time), packet };
-            let key = EvidenceKey { host, when, field: field.name, value };
+            let key = EvidenceKey { host, when, field: field.name, value, ambiguous };
             self.evidence.entry(key).or_default().merge(First::of(seen, ()));
         }
         for sum in stored.sums {
@@ -199,8 +209,11 @@ fn stored_sum(group: &Group, sum: &Sum, key: impl Fn(u32) -> Option<String>) -> 
         whens: sum.whens.iter().filter_map(|&when| key(when)).collect(),
         addresses: sum.addresses.iter().copied().collect(),
         domain_basis: sum.domain_basis.iter().map(|&basis| basis.to_owned()).collect(),
+        mismatched: sum.mismatched.clone(),
         via_proxy: sum.via_proxy,
         hidden: sum.hidden,
+        ambiguous: sum.ambiguous,
+        other_names: sum.other_names.iter().map(|name| name.to_string()).collect(),
         name_only: sum.name_only,
         flows: rollup.flows.0,
         spoke_out: rollup.spoke_out.0,
@@ -237,8 +250,11 @@ fn restored_sum(stored: StoredSum, translator: &Translator) -> (Group, Sum) {
         rollup,
         addresses: stored.addresses.into_iter().collect(),
         domain_basis: stored.domain_basis.iter().filter_map(|name| name_basis(name)).collect(),
+        mismatched: stored.mismatched,
         via_proxy: stored.via_proxy,
         hidden: stored.hidden,
+        ambiguous: stored.ambiguous,
+        other_names: stored.other_names.into_iter().map(Arc::from).collect(),
         name_only: stored.name_only,
     };
     let StoredSum { host, channel, domain, country, outbound, .. } = stored;

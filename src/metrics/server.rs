@@ -94,10 +94,11 @@ fn answer(mut client: TcpStream, board: &Board, stop: &AtomicBool) -> io::Result
     let end = Instant::now() + PATIENCE;
     let mut request = Vec::new();
     let answer = loop {
-        match read_request(&request) {
-            Some(Ok(asked)) => break respond(&asked, board, now()),
-            Some(Err(refusal)) => break refusal,
-            None if Instant::now() >= end => break Answer::words("408 Request Timeout", "the request took too long"),
+        match reply(&request, board, now()) {
+            Some(answer) => break answer,
+            None if Instant::now() >= end => {
+                break Answer::words("408 Request Timeout", "the request took too long").bytes();
+            }
             None if stop.load(Ordering::Acquire) => return Ok(()),
             None => {}
         }
@@ -109,7 +110,7 @@ fn answer(mut client: TcpStream, board: &Board, stop: &AtomicBool) -> io::Result
             Err(error) => return Err(error),
         }
     };
-    write_all(&mut client, &answer.bytes(), stop)?;
+    write_all(&mut client, &answer, stop)?;
     client.shutdown(Shutdown::Write)?;
     let mut rest = REST_BYTES_MAX;
     let mut part = [0; 1024];
@@ -121,6 +122,15 @@ fn answer(mut client: TcpStream, board: &Board, stop: &AtomicBool) -> io::Result
         }
     }
     Ok(())
+}
+
+/// The answer to these bytes of a request; nothing as long as it is not whole.
+pub fn reply(request: &[u8], board: &Board, now: Time) -> Option<Vec<u8>> {
+    let answer = match read_request(request)? {
+        Ok(asked) => respond(&asked, board, now),
+        Err(refusal) => refusal,
+    };
+    Some(answer.bytes())
 }
 
 /// Writes as long as the client takes it in time.

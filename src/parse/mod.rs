@@ -203,6 +203,15 @@ pub static PROTOCOLS: &[&Protocol] = &[
 /// Protocols that carry any other, each only those that stand behind it here and those that are not here.
 pub static CARRIERS: &[&Protocol] = &[&proxy::PROTOCOL, &socks::PROTOCOL];
 
+/// Protocols of which the first datagram of a flow costs much before it tells anything; not over TCP. How many flows of them
+/// begin to be read in a second is bounded.
+pub static COSTLY: &[&Protocol] = &[&quic::PROTOCOL];
+
+/// Whether it is one of [`COSTLY`].
+pub fn is_costly(protocol: &Protocol) -> bool {
+    COSTLY.iter().any(|costly| costly.name == protocol.name)
+}
+
 /// The protocols that something can carry, in their order: sorted out once, because many flows are nobody's.
 pub fn over(transport: Transport) -> &'static [&'static Protocol] {
     static BY_TRANSPORT: LazyLock<[Vec<&'static Protocol>; 4]> = LazyLock::new(|| {

@@ -155,6 +155,7 @@ pub struct Lookup<'a> {
 pub struct Places {
     country: Option<Arc<Database>>,
     asn: Option<Arc<Database>>,
+    refused: Vec<(String, String)>,
 }
 
 impl Places {
@@ -174,6 +175,19 @@ impl Places {
     pub fn with_asn_db(mut self, path: &Path) -> Result<Places, DatabaseError> {
         self.asn = Some(Arc::new(Database::open(path, Wanted::Asn)?));
         Ok(self)
+    }
+
+    /// Goes without a database that cannot be used.
+    pub fn without(mut self, path: &Path, error: &DatabaseError) -> Places {
+        let (name, reason) = (path.display().to_string(), error.to_string());
+        let reason = reason.strip_prefix(&format!("{name}: ")).unwrap_or(&reason).to_owned();
+        self.refused.push((name, reason));
+        self
+    }
+
+    /// The databases that were wanted and are not used, each with the reason.
+    pub fn refused(&self) -> &[(String, String)] {
+        &self.refused
     }
 
     /// The databases in use, most important first, each with the time it was made.

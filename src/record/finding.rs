@@ -186,6 +186,12 @@ pub struct AsNumber {
 pub struct Destination {
     /// The best name that was seen.
     pub domain: Option<String>,
+    /// What the name was in other copies of the same bytes, which contradicted those that came first; at most 16.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub other_domains: Vec<String>,
+    /// The name is the outer one of encrypted client hellos: the inner one is hidden.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub domain_is_outer: bool,
     /// How the name is known: a field, or `dns` for the answer that gave the address.
     pub domain_basis: Option<String>,
     /// The addresses, at most 64.
@@ -197,6 +203,25 @@ pub struct Destination {
     /// 0 to 100.
     pub country_confidence: u8,
     /// The autonomous system of the first address, when a database knows it.
+    #[serde(rename = "as")]
+    pub as_: Option<AsNumber>,
+}
+
+/// A hello for one name, to an address that was given for another, or where somebody answers with the certificate of a
+/// third: whether it went to the name in the hello is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mismatch {
+    /// The name in the hello.
+    pub server_name: String,
+    /// Names for which the host was given the address; none when no answer was seen.
+    pub dns: Vec<String>,
+    /// Names in the certificate, unless one is of the domain of the name in the hello; none when it was sealed.
+    pub certificate: Vec<String>,
+    /// The address.
+    pub ip: String,
+    /// Its country, as the database says.
+    pub country: Option<String>,
+    /// Its autonomous system, when a database knows it.
     #[serde(rename = "as")]
     pub as_: Option<AsNumber>,
 }
@@ -249,6 +274,9 @@ pub struct Finding {
     pub channel: Channel,
     /// Where.
     pub destination: Destination,
+    /// What does not fit together, of one of its flows.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mismatch: Option<Mismatch>,
     /// Who opened the flows.
     pub direction: Direction,
     /// How sure it is that data left.
@@ -273,6 +301,9 @@ pub struct Finding {
     pub loss: Loss,
     /// `high`, `medium`, `low`, `info`, `exempt`.
     pub severity: String,
+    /// All of its flows can be read in more than one way, so nobody can tell what arrived: the name may be another.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub ambiguous: bool,
     /// It counts for `--fail-on-finding`: what the policy's `[alert]` says, else whether it leaves.
     pub alert: bool,
     /// The exemption of the policy that is about it.

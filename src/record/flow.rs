@@ -16,6 +16,16 @@ use crate::time::Time;
 /// Fields from which the name of the destination is taken, best first.
 pub const NAME_FIELDS: &[&Field] = &[&tls::SNI, &quic::SNI, &http::HOST, &http::CONNECT_HOST, &socks::HOST];
 
+/// Those of them that are in hellos.
+const HELLO_NAMES: &[&Field] = &[&tls::SNI, &quic::SNI];
+
+/// Whether a name is an IP address, with or without brackets.
+fn is_address(name: &[u8]) -> bool {
+    // No top-level domain ends in a digit, and no host name has a colon.
+    let may_be = name.contains(&b':') || name.last().is_some_and(u8::is_ascii_digit);
+    may_be && str::from_utf8(name).is_ok_and(|text| text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok())
+}
+
 /// A host name for comparing: lower case, no trailing dot, no port.
 pub fn normal_name(name: &str) -> String {
     bare(name).to_ascii_lowercase()
@@ -32,6 +42,11 @@ fn bare(name: &str) -> &str {
         _ => name,
     };
     name.trim_end_matches('.')
+}
+
+/// Whether two names in the form of [`normal_name`] belong to one registrable domain, as publicsuffix.org has them.
+pub fn is_one_domain(one: &str, other: &str) -> bool {
+    one == other || psl::domain_str(one).is_some_and(|domain| psl::domain_str(other) == Some(domain))
 }
 
 /// A flow that ended. Arrays of two are by side: source, destination.
@@ -122,9 +137,11 @@ impl FlowRecord {
         Some(fact.field.name)
     }
 
-    /// What the flow itself says of the name of its destination, best first.
+    /// What the flow itself says of the name of its destination, best first. An address in a hello, where only names
+    /// belong (RFC 6066, section 3), tells nothing that the flow's key does not.
     pub fn naming_facts(&self) -> impl Iterator<Item = Fact<'_>> {
-        NAME_FIELDS.iter().filter_map(|field| self.facts.first(field))
+        let facts = NAME_FIELDS.iter().filter_map(|field| self.facts.first(field));
+        facts.filter(|fact| !(HELLO_NAMES.contains(&fact.field) && is_address(fact.value)))
     }
 
     /// Sets what can only be told at the end.

@@ -35,8 +35,14 @@ pub struct Gist {
     pub via_proxy: bool,
     /// The server name is hidden or may be (ECH).
     pub hidden: bool,
+    /// What was sent can be read in more than one way.
+    pub ambiguous: bool,
+    /// What the other ways to read it name instead.
+    pub other_names: Box<[Arc<str>]>,
     /// TLS shakes hands in it: only what comes behind that is traffic.
     pub tls: bool,
+    /// Host names of the server's certificate, where none is of the domain that the hello asked for.
+    pub certificate: Box<[Box<str>]>,
     /// Conditions that hold, by dense number, sorted.
     pub whens: Box<[u32]>,
     /// Those of them that are channels.
@@ -210,6 +216,8 @@ pub struct EvidenceKey {
     pub field: &'static str,
     /// Its value, raw.
     pub value: Box<[u8]>,
+    /// The flow that showed it can be read in more than one way.
+    pub ambiguous: bool,
 }
 
 /// User agents or client fingerprints of one host that are told apart.

@@ -5,7 +5,7 @@
 use std::io::{self, Write};
 
 use super::answer::Answer;
-use super::paint::{self, BOLD, DIM, GREEN, RED, YELLOW};
+use super::paint::{self, BOLD, DIM, GREEN, Harmless, RED, YELLOW};
 use super::{Header, Report};
 use crate::place::{Country, in_few_words};
 use crate::record::{Asset, Crossing, Finding};
@@ -26,7 +26,7 @@ const ADDRESSES_MAX: usize = 3;
 
 /// Writes the report.
 pub fn write(report: &Report, style: Style, out: &mut dyn Write) -> io::Result<()> {
-    let mut page = Page { style, out };
+    let mut page = Page { style, out: &mut Harmless(out) };
     page.header(report)?;
     page.answer(report)?;
     let open = if report.header.home.is_empty() { "By place, without a home" } else { "Cannot be determined" };

@@ -130,7 +130,7 @@ impl Flows {
                 vendor: &when.file.vendor,
                 product: &when.entry.product,
                 function: when.entry.role.channel().map_or("identity", |c| c.function.name()),
-                confidence: when.when.confidence,
+                confidence: when.when.worth(record.facts.flags.are_ambiguous()),
                 file: &when.file.file,
                 line: when.when.line,
             })

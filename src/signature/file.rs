@@ -149,6 +149,11 @@ pub struct When {
 }
 
 impl When {
+    /// What it is worth: of what can be read in more than one way no more than weak evidence.
+    pub fn worth(&self, ambiguous: bool) -> u8 {
+        if ambiguous { self.confidence.min(WEAK_CONFIDENCE_MAX) } else { self.confidence }
+    }
+
     /// The model and the version in a value of its conditions.
     pub fn read<'v>(&self, value: &'v str) -> [Option<&'v str>; 2] {
         [&self.model, &self.version].map(|templates| templates.iter().find_map(|template| template.read(value)))

@@ -119,7 +119,7 @@ impl Pack {
             .verify(bytes, &proof, false)
             .map_err(|e| refused(format!("the signature does not hold for the key {}: {e}", key.id)))?;
         let text = str::from_utf8(bytes).map_err(|e| refused(format!("byte {} is no UTF-8", e.valid_up_to())))?;
-        let (serial, files) = contents(text).map_err(refused)?;
+        let (serial, files) = Pack::contents(text).map_err(refused)?;
         let sha256 = value::hex(&Sha256::digest(bytes));
         let seal = Seal { name: name.to_owned(), serial, sha256, key_id: key.id.clone() };
         Ok(Pack { seal, files })
@@ -213,39 +213,45 @@ fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-/// Serial and files of a pack.
-fn contents(text: &str) -> Result<(u64, Vec<(String, String)>), String> {
-    let rest = text.strip_prefix(FIRST_LINE).and_then(|rest| rest.strip_prefix('\n'));
-    let rest = rest.ok_or_else(|| format!("it does not begin with `{FIRST_LINE}`"))?;
-    let (line, mut rest) = rest.split_once('\n').ok_or("it ends early")?;
-    let serial = line.strip_prefix("serial ").and_then(|serial| serial.parse().ok());
-    let serial = serial.ok_or("its second line is no `serial` and number")?;
-    let mut files: Vec<(String, String)> = Vec::new();
-    while !rest.is_empty() {
-        let at = text.len() - rest.len();
-        let wrong = |what: &str| format!("at byte {at}: {what}");
-        let (line, after) = rest.split_once('\n').ok_or_else(|| wrong("it ends early"))?;
-        let mut words = line.split(' ');
-        let (Some("file"), Some(name), Some(bytes), None) = (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err(wrong("not `file`, a name and a number of bytes"));
-        };
-        let bytes: usize = bytes.parse().map_err(|_| wrong("not a number of bytes"))?;
-        if !name.ends_with(".toml") || name.contains(['/', '\\']) {
-            return Err(wrong("a file in a pack has a name without folders that ends in .toml"));
+impl Pack {
+    /// Serial and files in the text of a pack, whoever made it.
+    ///
+    /// # Errors
+    /// It is no pack; in words.
+    pub fn contents(text: &str) -> Result<(u64, Vec<(String, String)>), String> {
+        let rest = text.strip_prefix(FIRST_LINE).and_then(|rest| rest.strip_prefix('\n'));
+        let rest = rest.ok_or_else(|| format!("it does not begin with `{FIRST_LINE}`"))?;
+        let (line, mut rest) = rest.split_once('\n').ok_or("it ends early")?;
+        let serial = line.strip_prefix("serial ").and_then(|serial| serial.parse().ok());
+        let serial = serial.ok_or("its second line is no `serial` and number")?;
+        let mut files: Vec<(String, String)> = Vec::new();
+        while !rest.is_empty() {
+            let at = text.len() - rest.len();
+            let wrong = |what: &str| format!("at byte {at}: {what}");
+            let (line, after) = rest.split_once('\n').ok_or_else(|| wrong("it ends early"))?;
+            let mut words = line.split(' ');
+            let (Some("file"), Some(name), Some(bytes), None) =
+                (words.next(), words.next(), words.next(), words.next())
+            else {
+                return Err(wrong("not `file`, a name and a number of bytes"));
+            };
+            let bytes: usize = bytes.parse().map_err(|_| wrong("not a number of bytes"))?;
+            if !name.ends_with(".toml") || name.contains(['/', '\\']) {
+                return Err(wrong("a file in a pack has a name without folders that ends in .toml"));
+            }
+            if files.last().is_some_and(|(last, _)| last.as_str() >= name) {
+                return Err(wrong("the files are not sorted by name, each once"));
+            }
+            if bytes > FILE_BYTES_MAX || files.len() == DIR_FILES_MAX {
+                return Err(wrong("more files, or a longer one, than are read"));
+            }
+            let file = after.get(..bytes).ok_or_else(|| wrong("the file ends early"))?;
+            rest = after
+                .get(bytes..)
+                .and_then(|rest| rest.strip_prefix('\n'))
+                .ok_or_else(|| wrong("no newline behind the file"))?;
+            files.push((name.to_owned(), file.to_owned()));
         }
-        if files.last().is_some_and(|(last, _)| last.as_str() >= name) {
-            return Err(wrong("the files are not sorted by name, each once"));
-        }
-        if bytes > FILE_BYTES_MAX || files.len() == DIR_FILES_MAX {
-            return Err(wrong("more files, or a longer one, than are read"));
-        }
-        let file = after.get(..bytes).ok_or_else(|| wrong("the file ends early"))?;
-        rest = after
-            .get(bytes..)
-            .and_then(|rest| rest.strip_prefix('\n'))
-            .ok_or_else(|| wrong("no newline behind the file"))?;
-        files.push((name.to_owned(), file.to_owned()));
+        if files.is_empty() { Err("no file in it".to_owned()) } else { Ok((serial, files)) }
     }
-    if files.is_empty() { Err("no file in it".to_owned()) } else { Ok((serial, files)) }
 }

@@ -1,12 +1,16 @@
 //! Reading a flow: which protocol it is, and feeding that protocol's parser.
 //!
 //! In: the payloads of one flow in arrival order. Out: facts, and whether anybody still wants to
-//! read. A side that was not seen from its start waits for a few segments in case an earlier one
+//! read. Copies of the same bytes that differ are read too, each for itself: nobody can tell which of them arrived.
+//! A side that was not seen from its start waits for a few segments in case an earlier one
 //! arrives late, before it is given up.
 
-use crate::fact::{Facts, Flag, Seen, Side};
+use smallvec::SmallVec;
+
+use crate::fact::{Facts, Flag, Flags, Seen, Side};
 use crate::parse::{self, Parser, Prefix, Progress, Protocol, Transport};
 use crate::stream::Stream;
+use crate::time::Time;
 
 /// Datagrams of a flow that protocols may look at before the flow is given up.
 pub const DATAGRAM_TRIES_MAX: u32 = 8;
@@ -14,6 +18,8 @@ pub const DATAGRAM_TRIES_MAX: u32 = 8;
 pub const LATE_PACKETS_MAX: u32 = 64;
 /// Segments a side without a SYN is kept for although nobody claims it: an earlier one may come.
 const UNANCHORED_SEGMENTS_MAX: u32 = 8;
+/// Urgent bytes of a side that are left out of its other reading.
+const URGENT_MAX: usize = 4;
 
 /// What is to be done with the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +41,32 @@ struct Half {
     segments: u32,
     done: bool,
     last_seen: Seen,
+    /// Sequence numbers of bytes that were marked urgent.
+    urgent: SmallVec<[u32; URGENT_MAX]>,
+}
+
+impl Half {
+    /// Nothing more is wanted of it; what was read stays while the other side is read.
+    fn stop(&mut self) {
+        self.done = true;
+        // Without its urgent bytes it would have gone on so much further.
+        self.stream.stop(self.urgent.len());
+    }
+
+    /// What its bytes are when later copies count, or without those that were urgent.
+    fn others(&mut self) -> Vec<Vec<u8>> {
+        let mut others: Vec<Vec<u8>> = self.stream.others().map(<[u8]>::to_vec).collect();
+        let mut urgent: Vec<usize> =
+            self.urgent.iter().filter_map(|&seq| usize::try_from(self.stream.offset(seq)).ok()).collect();
+        urgent.sort_unstable();
+        urgent.dedup();
+        let prefix = self.stream.prefix();
+        if urgent.first().is_some_and(|&first| first < prefix.len()) {
+            let kept = prefix.iter().enumerate().filter(|(at, _)| urgent.binary_search(at).is_err());
+            others.push(kept.map(|(_, &byte)| byte).collect());
+        }
+        others
+    }
 }
 
 /// A flow that is being read.
@@ -48,6 +80,27 @@ pub struct Reading {
 /// The protocol that begins in the middle of a flow with these bytes.
 pub fn late_claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Option<&'static Protocol> {
     parse::ask(parse::embedded().iter().copied(), ports, side, bytes).ok()
+}
+
+/// What bytes say that begin a side, without those of the other side.
+pub fn read_alone(side: Side, bytes: &[u8], ports: (u16, u16), seen: Seen) -> Facts {
+    let mut facts = Facts::default();
+    if let Ok(protocol) = parse::claim(Transport::Tcp, ports, side, bytes) {
+        let mut parser = (protocol.parser)(Transport::Tcp);
+        parser.feed(side, Prefix { bytes, seen, last: true, split: false }, &mut facts);
+    }
+    // That it is cut or wrong is no news of the flow; that it hides a name is.
+    let hides = facts.flags.has(Flag::Ech);
+    facts.flags = Flags::default();
+    if hides {
+        facts.flags.set(Flag::Ech);
+    }
+    facts
+}
+
+/// A moment later: of two names the one that came first counts, and these are read after it.
+fn after(seen: Seen) -> Seen {
+    Seen { time: Time(seen.time.0.saturating_add(1)), ..seen }
 }
 
 impl Reading {
@@ -123,6 +176,10 @@ impl Reading {
     ) -> Verdict {
         let half = &mut self.halves[side.index()];
         if half.done {
+            if half.stream.insert(seq, payload).conflict {
+                half.last_seen = half.last_seen.max(seen);
+                facts.flags.set(Flag::OverlapConflict);
+            }
             return Verdict::Reading;
         }
         if let Some(first_byte) = start {
@@ -131,11 +188,15 @@ impl Reading {
         half.segments += 1;
         half.last_seen = half.last_seen.max(seen);
         // The whole message in one segment, in place: nothing is copied.
-        if half.segments == 1 && half.stream.is_anchored() && half.stream.offset(seq) == 0 {
+        let whole = half.segments == 1 && half.urgent.is_empty();
+        if whole && half.stream.is_anchored() && half.stream.offset(seq) == 0 {
             let verdict = self.offer(side, Some(payload), cut, ports, facts);
             let half = &mut self.halves[side.index()];
-            if verdict == Verdict::Reading && !half.done {
+            if verdict == Verdict::Reading {
                 half.stream.insert(seq, payload);
+                if half.done {
+                    half.stop();
+                }
             }
             return verdict;
         }
@@ -146,7 +207,8 @@ impl Reading {
         if inserted.rebased {
             half.wanted = 0;
         }
-        let stuck = inserted.limited && half.stream.has_hole();
+        // A few segments that no window has room for may be a stranger's.
+        let stuck = inserted.limited && half.stream.has_hole() && half.segments > LATE_PACKETS_MAX;
         if stuck {
             facts.flags.set(Flag::Gap);
         }
@@ -164,6 +226,26 @@ impl Reading {
                 facts.flags.set(Flag::Gap);
             }
             self.offer(side, None, true, ports, facts);
+        }
+        self.read_otherwise(ports, facts);
+    }
+
+    /// A byte of a side was marked urgent (RFC 6093): some receivers hand it to the program out of line.
+    pub fn note_urgent(&mut self, side: Side, seq: u32, facts: &mut Facts) {
+        let half = &mut self.halves[side.index()];
+        if !half.done && half.urgent.len() < URGENT_MAX {
+            half.urgent.push(seq);
+            facts.flags.set(Flag::Urgent);
+        }
+    }
+
+    /// Reads what the bytes of both sides may have been instead, to be called when nothing more is wanted of either.
+    pub fn read_otherwise(&mut self, ports: (u16, u16), facts: &mut Facts) {
+        for side in [Side::Source, Side::Destination] {
+            let half = &mut self.halves[side.index()];
+            for bytes in half.others() {
+                facts.merge(&read_alone(side, &bytes, ports, after(half.last_seen)));
+            }
         }
     }
 
@@ -202,6 +284,14 @@ impl Reading {
                 }
                 Err(_) => {
                     let half = &mut self.halves[side.index()];
+                    // Somebody may know another reading of it, when all of that is there.
+                    for bytes in half.others() {
+                        match parse::claim(Transport::Tcp, ports, side, &bytes) {
+                            Err(None) => {}
+                            _ if !last => return Verdict::Reading,
+                            _ => facts.merge(&read_alone(side, &bytes, ports, after(half.last_seen))),
+                        }
+                    }
                     if last || half.stream.is_anchored() || half.segments >= UNANCHORED_SEGMENTS_MAX {
                         half.done = true;
                         half.stream = Stream::default();
@@ -233,7 +323,9 @@ impl Reading {
                     facts.flags.set(Flag::LimitReached);
                 }
                 half.done = true;
-                half.stream = Stream::default();
+                if in_place.is_none() {
+                    half.stop();
+                }
                 if self.halves[side.other().index()].done { Verdict::Done } else { Verdict::Reading }
             }
             Progress::AllDone | Progress::NotMine => {

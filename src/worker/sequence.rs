@@ -6,6 +6,9 @@
 use crate::decode::{Segment, tcp};
 use crate::flow::table::{Hot, state};
 
+/// A SYN or payload so many bytes behind the newest may be a repetition.
+pub(super) const REPEATED_WITHIN: i32 = 1 << 20;
+
 /// TCP payload that was not seen, by what one segment tells.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Lost {
@@ -16,6 +19,11 @@ pub(super) struct Lost {
 }
 
 impl Lost {
+    /// All of the segment was there before.
+    pub(super) fn is_repeated(self) -> bool {
+        self.late > 0
+    }
+
     /// Counts it; `sender` sent the segment.
     #[cold]
     pub(super) fn note(self, missing: &mut [u32; 2], sender: usize) {
@@ -24,6 +32,40 @@ impl Lost {
             *total = total.saturating_add(more);
         }
     }
+}
+
+/// A SYN tells where its side begins, and its answer which of several it was. Whether it can be one of this flow: when the
+/// other side has agreed to another number, or there was payload, only a repetition can.
+pub(super) fn begins(hot: &mut Hot, s: usize, segment: &Segment, first_byte: u32) -> bool {
+    let other = 1 - s;
+    let answers = segment.tcp_flags & tcp::ACK != 0;
+    if answers && hot.is(state::TWO_STARTS[other]) && !hot.is(state::PAYLOAD[other]) {
+        hot.next_seq[other] = segment.ack;
+        hot.state &= !state::TWO_STARTS[other];
+        hot.state |= state::SYN[other] | state::AGREED[other];
+    } else if answers && hot.is(state::SYN[other]) && hot.next_seq[other] == segment.ack {
+        hot.state |= state::AGREED[other];
+    }
+    let known = hot.is(state::SEQ[s]);
+    let ahead = first_byte.wrapping_sub(hot.next_seq[s]) as i32;
+    let repeats = if hot.is(state::PAYLOAD[s]) { (-REPEATED_WITHIN..=0).contains(&ahead) } else { ahead == 0 };
+    if hot.is(state::AGREED[s]) && !repeats {
+        return false;
+    }
+    hot.state &= !state::MIDSTREAM;
+    if hot.is(state::PAYLOAD[s]) {
+        return true;
+    }
+    if known && ahead != 0 && hot.is(state::SYN[s] | state::TWO_STARTS[s]) {
+        // Until the other side has answered one of them the first payload tells.
+        hot.state &= !state::SYN[s];
+        hot.state |= if answers { 0 } else { state::TWO_STARTS[s] };
+    } else if !hot.is(state::TWO_STARTS[s]) {
+        hot.state |= state::SYN[s];
+    }
+    hot.next_seq[s] = first_byte;
+    hot.state |= state::SEQ[s];
+    true
 }
 
 /// Follows sequence and acknowledgement numbers for the estimate of what never came by.

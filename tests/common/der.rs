@@ -155,6 +155,9 @@ fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
         0..=0x7f => bytes.push(length as u8),
         0x80..=0xff => bytes.extend_from_slice(&[0x81, length as u8]),
         0x100..=0xffff => bytes.extend_from_slice(&[0x82, (length >> 8) as u8, length as u8]),
+        0x1_0000..=0xff_ffff => {
+            bytes.extend_from_slice(&[0x83, (length >> 16) as u8, (length >> 8) as u8, length as u8]);
+        }
         _ => panic!("too long for a certificate"),
     }
     bytes.extend_from_slice(content);

@@ -1,8 +1,15 @@
 //! Where any bytes may go in, and what must hold of what comes out: for the fuzzer under `fuzz/` and for
 //! `tests/entries.rs`, which does a little of the same with a stable compiler.
 //!
-//! In: bytes. Out: nothing, or a panic that says which promise was broken. Uses the library and `serde_json` alone, so
-//! that the fuzzer can take this file as it is.
+//! In: bytes. Out: nothing, or a panic that says which promise was broken. Uses the library, `serde_json` and `sample` alone,
+//! so that the fuzzer can take these files as they are.
+
+/// A flow of the fixtures as a bad network or a liar might send it.
+#[path = "entries/mangled.rs"]
+mod mangled;
+/// Files and messages that somebody else may have written.
+#[path = "entries/written.rs"]
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -29,8 +36,24 @@ use bordertap::worker::Worker;
 pub type Entry = fn(&[u8]);
 
 /// Every entry with its name.
-pub const ENTRIES: &[(&str, Entry)] =
-    &[("protocol", protocol), ("decode", decode), ("capture", capture), ("signatures", signatures), ("policy", policy)];
+pub const ENTRIES: &[(&str, Entry)] = &[
+    ("protocol", protocol),
+    ("decode", decode),
+    ("capture", capture),
+    ("signatures", signatures),
+    ("policy", policy),
+    ("flow", flow),
+    ("places", places),
+    ("reports", reports),
+    ("records", records),
+    ("state", state),
+    ("evidence", evidence),
+    ("pack", pack),
+    ("request", request),
+];
+
+pub use mangled::flow;
+pub use written::{SPLIT, evidence, pack, places, records, reports, request, state, written};
 
 /// The environment variable that names the protocol whose parser is forced; without it the first byte chooses.
 pub const PROTOCOL_VARIABLE: &str = "BORDERTAP_PROTOCOL";
@@ -266,6 +289,7 @@ fn work(transport: Transport, talk: &Talk) -> Vec<FlowRecord> {
             payload: bytes.len(),
             payload_len: payload.len() as u32,
             payload_cut: 0,
+            urgent: 0,
             macs: None,
             vlan: None,
             packets: 1,
@@ -368,7 +392,8 @@ pub fn capture(data: &[u8]) {
     let file = Scratch::new(data);
     let name = file.0.display().to_string();
     let mut inputs = Inputs::open(std::slice::from_ref(&name), None).unwrap();
-    let settings = Settings { workers: 1, memory: MEMORY, packets_max: PACKETS_MAX, progress: &|_, _| {} };
+    let settings =
+        Settings { workers: 1, memory: MEMORY, packets_max: PACKETS_MAX, vlans_apart: false, progress: &|_, _| {} };
     let done = run(&mut inputs, &settings, Vec::new);
     assert!(done.ledger.adds_up(), "the ledger does not add up: {:?}", done.ledger);
     for damage in bordertap::capture::Source::damage(&inputs) {

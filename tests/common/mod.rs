@@ -6,7 +6,7 @@
 //! checked against something else.
 //!
 //! `packets` has the headers, `conversation` one TCP flow after the other, `messages` DNS and HTTP, `tls` and `der`
-//! hellos and certificates, `hellos` ways to cut them, `capture` the files, `demo` the office and
+//! hellos and certificates, `hellos` ways to cut them, `quic` Initial packets, `capture` the files, `demo` the office and
 //! `expected` what is to be found in it, `hostile` an appliance that is told names nobody wants in a report. `sample` finds flows of every protocol, `mutate` cuts and
 //! reorders them, `entries` is where a fuzzer comes in. `wire` makes interfaces and runs the program on them, `view` is a
 //! sensor's picture without one, `sensors` runs sensors whose time is that of the packets; `tmux` is a terminal.
@@ -28,6 +28,7 @@ pub mod messages;
 pub mod mutate;
 pub mod packets;
 pub mod pipeline;
+pub mod quic;
 pub mod random;
 pub mod sample;
 pub mod sensors;

@@ -32,6 +32,31 @@ const FIRST_BYTE: u32 = u32::MAX - 40;
 /// More than any sample needs.
 const MEMORY: usize = 1 << 30;
 
+/// Fields that one side repeats after the other, told of the second only when the first was not seen: only the value
+/// counts. Field and reason.
+const REPEATED: &[(&str, &str)] =
+    &[("dns.qname", "an answer repeats its question"), ("dns.qtype", "an answer repeats its question")];
+
+/// Flows that are one thing to who sees all of it and rightly another to who sees a part: what the sample is read as,
+/// what its parts are read as, and the reason.
+pub const PARTS: &[(&str, &str, &str)] = &[
+    ("tls", "http", "a web server answers a hello with its complaint in plain text"),
+    ("http", "tls", "behind CONNECT"),
+    ("smtp", "tls", "behind STARTTLS"),
+    ("pop3", "tls", "behind STLS"),
+    ("imap", "tls", "behind STARTTLS"),
+    ("ftp", "tls", "behind AUTH TLS"),
+    ("ldap", "tls", "behind StartTLS"),
+    ("xmpp", "tls", "behind STARTTLS"),
+    ("proxy", "tls", "behind the header"),
+    ("proxy", "http", "behind the header"),
+    ("mysql", "tls", "behind the request for encryption"),
+    ("postgresql", "tls", "behind the request for encryption"),
+    ("socks", "tls", "behind the request"),
+    ("openvpn", "tls", "TLS goes on in segments of its own when a control packet is longer than one"),
+    ("socks", "http", "behind the request"),
+];
+
 /// Payload bytes of one segment or datagram, or a part of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
@@ -80,9 +105,35 @@ pub struct Read {
     pub protocols: BTreeSet<&'static str>,
     /// Fields of which there were too many values to keep them all.
     pub full: BTreeSet<&'static str>,
+    /// A range of a stream came twice with different bytes, and that is said.
+    pub conflict: bool,
+}
+
+impl Read {
+    /// A fact is among those that were read, or cannot be compared with them.
+    pub fn has(&self, fact: &Fact) -> bool {
+        let (field, low, value) = fact;
+        let repeated = REPEATED.iter().any(|(name, _)| name == field);
+        self.facts.contains(fact)
+            || self.full.contains(field)
+            || repeated && self.facts.contains(&(*field, !low, value.clone()))
+    }
 }
 
 impl Sample {
+    /// What may be read in parts of it: what is read in the whole, and in one side alone where that is something else.
+    pub fn readable(&self, whole: &Read) -> Read {
+        let mut all = whole.clone();
+        for (_, part, _) in PARTS.iter().filter(|(whole, _, _)| *whole == self.protocol) {
+            all.protocols.insert(part);
+            for low in [true, false] {
+                let pieces: Vec<_> = self.pieces.iter().filter(|piece| piece.low == low).cloned().collect();
+                all.facts.extend(self.read(&pieces, self.syn).facts);
+            }
+        }
+        all
+    }
+
     /// What is read when these pieces come by, after the SYNs of the sides that have one.
     pub fn read(&self, pieces: &[Piece], syn: [bool; 2]) -> Read {
         read_of(&self.run(pieces, syn))
@@ -150,6 +201,7 @@ impl Sample {
             payload: 0,
             payload_len: 0,
             payload_cut: 0,
+            urgent: 0,
             macs: None,
             vlan: None,
             packets: 1,
@@ -170,6 +222,7 @@ fn read_of(records: &[FlowRecord]) -> Read {
             read.facts.insert((fact.field.name, low, fact.value.to_vec()));
             *by_field.entry(fact.field.name).or_default() += 1;
         }
+        read.conflict |= record.facts.flags.has(Flag::OverlapConflict);
         if record.facts.flags.has(Flag::LimitReached) {
             read.full.extend(by_field.iter().filter(|(_, n)| **n >= FACTS_PER_FIELD_MAX).map(|(field, _)| *field));
         }
@@ -188,7 +241,9 @@ pub fn transport(key: &Key) -> Transport {
 }
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+    // The fuzzer is compiled one folder below.
+    let mut folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("fixtures"));
+    folders.find(|fixtures| fixtures.is_dir()).unwrap()
 }
 
 /// Every file below `fixtures/` with one of these endings, in order.

@@ -169,7 +169,8 @@ pub fn sense(
     kept: &mut Kept,
 ) -> Ended {
     let judging = Scan::builtin().unwrap().judging;
-    let settings = Settings { workers, memory: 1 << 30, packets_max: u64::MAX, progress: &|_, _| {} };
+    let settings =
+        Settings { workers, memory: 1 << 30, packets_max: u64::MAX, vlans_apart: false, progress: &|_, _| {} };
     let pace = Pace { turn: Duration::from_millis(2), window_seconds, clock: &|time| time };
     let inputs = vec!["made".to_owned()];
     let (name, filter) = (None, None);

@@ -116,8 +116,13 @@ pub fn replace_server_name(hello: &[u8], server_name: Option<&str>) -> Vec<u8> {
 
 /// A Certificate message of TLS 1.2 in its record, the leaf first.
 pub fn certificate(chain: &[Vec<u8>]) -> Vec<u8> {
+    record(HANDSHAKE, VERSION_TLS12, &certificate_message(chain))
+}
+
+/// The same without a record, for chains that need several.
+pub fn certificate_message(chain: &[Vec<u8>]) -> Vec<u8> {
     let list: Vec<u8> = chain.iter().flat_map(|c| behind_length_24(c)).collect();
-    record(HANDSHAKE, VERSION_TLS12, &handshake(CERTIFICATE, &behind_length_24(&list)))
+    handshake(CERTIFICATE, &behind_length_24(&list))
 }
 
 /// A ServerKeyExchange of TLS 1.2 with a made-up point and a made-up RSA signature.

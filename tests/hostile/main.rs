@@ -20,6 +20,8 @@ mod datagrams;
 mod floods;
 /// 12 to 22: hellos.
 mod hellos;
+/// Work that grows no faster than input.
+mod linear;
 /// 23 to 25: what a name is worth, and TLS where nobody expects it.
 mod names;
 /// 45 and 47: other tools, and other ways to run.

@@ -214,6 +214,9 @@ fn what_only_looks_like_a_tunnel_is_the_outer_flow() {
         ipv4(115, &join(&[&[0, 0, 0, 0], &frame])),
         ipv4(51, &[6, 40, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1]),
         udp(1701, &[0, 2, 0, 1, 0, 2, 0xc0, 0x21, 1, 1, 0, 4]),
+        // Labels and what looks like the front of an IP packet, in bytes of chance.
+        udp(6635, &join(&[&[0xc3, 0, 0, 0, 1, 8, 0x55, 0xaa], &[0x60; 48]])),
+        udp(6635, &join(&[&[0, 1, 1, 64], &[0x45; 40]])),
         // An IP packet longer than what is around it.
         udp(4789, &join(&[&[8, 0, 0, 0, 0, 0, 7, 0], &frame[..frame.len() - 1]])),
     ];

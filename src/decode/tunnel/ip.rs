@@ -167,9 +167,9 @@ pub(super) fn l2tp_session(bytes: &[u8], at: usize) -> Option<Found> {
     COOKIE_AND_SUBLAYER_BYTES.into_iter().find_map(|more| {
         let at = at.saturating_add(more);
         let rest = bytes.get(at..)?;
-        if ethernet_is_certain(rest) {
+        if ethernet_is_certain(rest, rest.len()) {
             Found::new(Tunnel::L2tp, Inside::Ethernet, at)
-        } else if ip_is_certain(rest) {
+        } else if ip_is_certain(rest, rest.len()) {
             Found::new(Tunnel::L2tp, Inside::Ip, at)
         } else {
             None

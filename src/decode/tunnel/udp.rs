@@ -5,7 +5,7 @@
 //! RFC 8926, 3GPP TS 29.281 section 5, 3GPP TS 29.060 section 6 (version 0), RFC 2661, RFC 3931, RFC 4380, RFC 5415,
 //! RFC 8086, RFC 7510; IANA port numbers.
 
-use super::{Found, Inside, ethernet_fits, ip, ip_fits};
+use super::{Found, Inside, ethernet_fits, ip, ip_fits, mpls};
 use crate::flow::tunnels::Tunnel;
 
 mod port {
@@ -61,7 +61,7 @@ fn at_port(port: u16, bytes: &[u8], wire: usize) -> Option<Found> {
         port::VXLAN | port::VXLAN_GPE | port::VXLAN_LINUX => vxlan(bytes),
         port::CAPWAP => capwap(bytes),
         port::GENEVE => geneve(bytes),
-        port::MPLS => Found::new(Tunnel::Mpls, Inside::Mpls, 0),
+        port::MPLS if mpls::is_stack(bytes, wire) => Found::new(Tunnel::Mpls, Inside::Mpls, 0),
         _ => None,
     }
 }

@@ -87,7 +87,7 @@ pub struct ClientHello<'a> {
     /// Its outer form, when it could be read.
     pub ech_outer: Option<Ech>,
     /// Well-formed, but no client that keeps to the RFCs says it: an extension twice, an empty
-    /// name, a name that is not a host name.
+    /// name, a name that is no host name.
     pub odd: bool,
     extensions: &'a [u8],
     alpn: &'a [u8],
@@ -106,6 +106,9 @@ impl<'a> ClientHello<'a> {
     pub fn parse_as(body: &'a [u8], transport: ja4::Transport) -> Result<ClientHello<'a>, Malformed> {
         let mut reader = Reader::new(body);
         let head = ClientHead::read(&mut reader, transport)?;
+        if head.ciphers.len() % 2 > 0 {
+            return Err(Malformed("cipher suites"));
+        }
         let extensions = extension_block(&mut reader)?;
 
         let mut words = Vec::with_capacity((head.ciphers.len() / 2).saturating_add(WORDS_OF_EXTENSIONS));
@@ -453,8 +456,7 @@ impl<'a> ClientHead<'a> {
         if transport == ja4::Transport::Dtls {
             reader.vec8().ok_or(Malformed("cookie"))?;
         }
-        let ciphers = reader.vec16().map(|list| list.rest()).filter(|list| list.len() % 2 == 0);
-        let ciphers = ciphers.ok_or(Malformed("cipher suites"))?;
+        let ciphers = reader.vec16().ok_or(Malformed("cipher suites"))?.rest();
         reader.vec8().ok_or(Malformed("compression methods"))?;
         Ok(ClientHead { version, random, resumption_id, ciphers })
     }
@@ -493,9 +495,17 @@ fn check_server_names(data: &[u8]) -> Result<bool, Malformed> {
     let mut odd = false;
     for (kind, name) in &mut names {
         count = count.saturating_add(1);
-        odd |= kind != HOST_NAME || name.is_empty();
+        odd |= kind != HOST_NAME || !is_host_name(name);
     }
     if names.0.is_empty() { Ok(odd || count != 1) } else { Err(Malformed("server names")) }
+}
+
+/// Whether a name can be one in DNS: RFC 1035 section 2.3.4 has the lengths, and no byte of it is blank or beyond ASCII.
+fn is_host_name(name: &[u8]) -> bool {
+    const NAME_BYTES_MAX: usize = 254;
+    const LABEL_BYTES_MAX: usize = 63;
+    let fits = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.iter().all(u8::is_ascii_graphic);
+    fits && name.split(|&byte| byte == b'.').all(|label| label.len() <= LABEL_BYTES_MAX)
 }
 
 /// Whether the list is odd; an error when its lengths do not fit.

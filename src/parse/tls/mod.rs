@@ -340,7 +340,11 @@ impl Talk {
                 self.hellos = self.hellos.saturating_add(1);
                 match ClientHello::parse(message.body) {
                     Ok(hello) => add_client_hello(&hello, &OVER_TCP, side, seen, facts),
-                    Err(_) => facts.flags.set(Flag::ParseError),
+                    Err(_) => {
+                        // Somebody may take it for a hello all the same; what it offers is not known.
+                        facts.flags.set(Flag::ParseError);
+                        add_names_of_cut(message.body, &OVER_TCP, side, seen, facts);
+                    }
                 }
                 !handshake.client_settled || self.hellos < handshake.hellos_wanted()
             }
@@ -430,7 +434,7 @@ pub(super) fn add_client_hello(hello: &ClientHello<'_>, carrier: &Carrier, side:
     }
 }
 
-/// Adds the server names in the first part of a ClientHello whose rest never came.
+/// Adds the server names in the first part of a ClientHello whose rest never came or makes no sense.
 pub(super) fn add_names_of_cut(body: &[u8], carrier: &Carrier, side: Side, seen: Seen, facts: &mut Facts) {
     for name in hello::server_names_of_cut(body, carrier.transport).take(SERVER_NAMES_MAX) {
         facts.add(carrier.name_field, side, seen, name);

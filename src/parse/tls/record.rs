@@ -18,6 +18,8 @@ use super::{CERTIFICATE, CLIENT_HELLO, SERVER_HELLO};
 
 /// Bytes of a record header: type, version, length.
 pub const RECORD_HEADER_BYTES: usize = 5;
+/// The longest content of a record in clear, RFC 8446 section 5.1.
+const PLAIN_BYTES_MAX: usize = 16_384;
 /// The longest record that RFC 5246 section 6.2.3 allows, encrypted.
 pub const RECORD_BYTES_MAX: usize = 16_384 + 2_048;
 /// Bytes of a handshake header: type, length.
@@ -223,7 +225,8 @@ impl Records {
             return Some(Step::Foreign);
         }
         let length = usize::from(u16::from_be_bytes([high, low]));
-        self.oversize |= length > RECORD_BYTES_MAX;
+        let in_clear = kind == HANDSHAKE && !self.sealed;
+        self.oversize |= length > if in_clear { PLAIN_BYTES_MAX } else { RECORD_BYTES_MAX };
         match kind {
             HANDSHAKE => {
                 if self.sealed {

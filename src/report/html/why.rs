@@ -22,6 +22,10 @@ pub const PATTERNS: &[[&str; 2]] = &[
     ["The address database says {}.", "地址库给出的归属地为 {}。"],
     ["The server name is hidden (ECH).", "服务器域名被加密隐藏（ECH）。"],
     ["The names and addresses that were seen do not fit together.", "所见的域名与地址互相矛盾。"],
+    ["A hello asks for {} at {}.", "客户端握手请求的域名是 {}，目标地址是 {}。"],
+    ["DNS gave that address for {}.", "DNS 曾以该地址解析 {}。"],
+    ["The certificate there is for {}.", "该地址出示的证书属于 {}。"],
+    ["That address belongs to AS{}, {}.", "该地址属于 AS{}，{}。"],
     ["{} carries the IPv4 address {} ({}, {}).", "{} 内嵌 IPv4 地址 {}（{}，{}）。"],
     ["Only the country of registration is known for {}.", "{} 只知道注册地所属国家或地区。"],
     ["No address database knows {}.", "地址库中没有 {}。"],
@@ -39,6 +43,11 @@ pub const PATTERNS: &[[&str; 2]] = &[
     ["The vendor says that this name is served from within the {}.", "厂商说明该域名的服务位于 {} 境内。"],
     ["The vendor says that this name is served from {}.", "厂商说明该域名的服务位于 {}。"],
     ["The vendor serves this name from no fixed place.", "厂商提供该域名服务的地点不固定。"],
+    ["Copies of the same bytes differ: the name may also be {}.", "同一段字节出现了内容不同的副本：域名也可能是 {}。"],
+    [
+        "Copies of the same bytes differ: what arrived may be another message.",
+        "同一段字节出现了内容不同的副本：实际到达的可能是另一条消息。",
+    ],
     ["No signature explains why {} talks to it.", "没有特征能说明 {} 为何与它通信。"],
     [
         "The name comes from a DNS answer before the flow, not from the flow itself.",
