@@ -8,33 +8,34 @@ mod edges;
 mod gather;
 mod gist;
 mod link;
+mod names;
 mod turn;
 
-use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::fact::{Fact, Facts, Flag, Seen, Side, value};
+use crate::fact::{Facts, Flag, Seen, Side};
 use crate::flow::key::{link_local, protocol};
 use crate::merge::{self, By, Few, First, Map, Merge, Rows, Span, Tally};
-use crate::parse::{dhcp, dns, http, quic, socks, tls};
+use crate::parse::{dhcp, dns, http, socks, tls};
 use crate::policy::Location;
 use crate::record::spool::Spool;
 use crate::record::{
     EvidenceKey, FlowRecord, Gist, HostTraits, NAME_FIELDS, Rare, Rollup, RollupKey, Starts, Unseen, Volume, digest,
-    is_one_domain, normal_name,
 };
 use crate::signature::{FlowValues, Scratch};
 use crate::time::Time;
 use crate::worker::{Judged, Told};
 use edges::Held;
 use gist::Remembered;
+use names::{Interned, compared, other_certificate, other_names};
 use turn::Renewal;
 
 pub use edges::{EDGES_MAX, Joiner, judge_held};
 pub use gist::{GISTS_MAX, Gists};
 pub use link::{Behind, MANAGED_MAX, MacHosts, OWN_MAX, SEEN_MAX, is_link_local, is_one_device};
+pub use names::{OTHER_NAMES_MAX, is_in_hello};
 pub use turn::{Desk, Judging, Part};
 
 /// Rollups kept by one worker; flows beyond it are counted in the ledger and not judged.
@@ -51,12 +52,6 @@ pub const HOSTS_MAX: usize = 1 << 20;
 pub const MACS_MAX: usize = 1 << 20;
 /// Pieces of evidence kept by one worker.
 pub const EVIDENCE_MAX: usize = 1 << 18;
-/// Names kept of a flow that can be read in more than one way, beside the first.
-pub const OTHER_NAMES_MAX: usize = 16;
-/// Names that one worker keeps in the form in which they are compared.
-const INTERNED_MAX: usize = 1 << 16;
-/// The longest of them: a host name has no more (RFC 1035, section 2.3.4).
-const INTERNED_BYTES_MAX: usize = 255;
 
 /// When a name was first told for an address.
 pub type Names = Map<(IpAddr, IpAddr), Few<(Seen, Arc<str>), NAMES_PER_ADDRESS_MAX>>;
@@ -567,58 +562,6 @@ fn gist(
     }
 }
 
-/// Names of a certificate that are kept.
-const CERTIFICATE_NAMES_MAX: usize = 4;
-
-/// Whether a name in this field stood in a hello.
-pub fn is_in_hello(field: &str) -> bool {
-    [&tls::SNI, &quic::SNI].iter().any(|sni| sni.name == field)
-}
-
-/// Host names of the server's certificate, when there are some and none is of the domain that the hello asked for.
-fn other_certificate(record: &FlowRecord) -> Box<[Box<str>]> {
-    let none = Box::default;
-    let Some(asked) = record.facts.first(&tls::SNI) else { return none() };
-    let server = asked.side.other();
-    let is_server = |fact: &Fact<'_>| fact.side == server;
-    let mut names: Vec<Arc<str>> =
-        record.facts.of(&tls::X509_SAN).filter(is_server).filter_map(|fact| host_name(fact.value)).collect();
-    if names.is_empty() {
-        // Its own subject comes before those of whoever signed it.
-        let subject = record.facts.of(&tls::X509_SUBJECT).find(is_server);
-        let subject = subject.as_ref().and_then(|fact| fact.value.strip_prefix(b"CN="));
-        let common = subject.map(|rest| rest.split(|byte| *byte == b',').next().unwrap_or_default());
-        names.extend(common.and_then(host_name));
-    }
-    let Some(name) = compared(asked.value).filter(|_| !names.is_empty()) else { return none() };
-    if names.iter().any(|other| is_one_domain(other, &name)) {
-        return none();
-    }
-    names.sort_unstable();
-    names.dedup();
-    names.iter().take(CERTIFICATE_NAMES_MAX).map(|name| Box::from(&**name)).collect()
-}
-
-/// The host name in a name of a certificate, a wildcard without its star; none in an address of any kind.
-fn host_name(raw: &[u8]) -> Option<Arc<str>> {
-    let name = compared(raw.strip_prefix(b"*.").unwrap_or(raw))?;
-    let is_host = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-    (is_host && name.contains('.') && name.parse::<IpAddr>().is_err()).then_some(name)
-}
-
-/// What facts name the destination beside names that are known.
-fn other_names(facts: &Facts, known: impl Iterator<Item = Arc<str>>) -> Box<[Arc<str>]> {
-    let known: Vec<Arc<str>> = known.collect();
-    let names = NAME_FIELDS.iter().flat_map(|field| facts.of(field)).filter_map(|fact| compared(fact.value));
-    let others: BTreeSet<Arc<str>> = names.filter(|name| !known.contains(name)).collect();
-    others.into_iter().take(OTHER_NAMES_MAX).collect()
-}
-
-/// A name as it stood on the wire as names are compared; `None` when nothing is left of it.
-fn compared(raw: &[u8]) -> Option<Arc<str>> {
-    Some(normal_name(&value::name(raw))).filter(|name| !name.is_empty()).map(Arc::from)
-}
-
 fn evidence(gathered: &mut Gathered, key: EvidenceKey, seen: Seen) {
     let full = gathered.evidence.len() >= EVIDENCE_MAX;
     match gathered.evidence.entry(key) {
@@ -641,24 +584,6 @@ pub fn resolved(record: &FlowRecord) -> impl Iterator<Item = (Side, IpAddr, &[u8
         let (address, name) = dns::unpack_resolved(fact.value)?;
         Some((fact.side, address, name))
     })
-}
-
-/// Names as they stood on the wire to names as they are compared, each made once.
-#[derive(Default)]
-struct Interned(Map<Box<[u8]>, Option<Arc<str>>>);
-
-impl Interned {
-    /// The name for comparing; `None` when nothing is left of it.
-    fn name(&mut self, raw: &[u8]) -> Option<Arc<str>> {
-        if let Some(name) = self.0.get(raw) {
-            return name.clone();
-        }
-        let name = compared(raw);
-        if self.0.len() < INTERNED_MAX && raw.len() <= INTERNED_BYTES_MAX {
-            self.0.insert(raw.into(), name.clone());
-        }
-        name
-    }
 }
 
 /// The calendar month of a time, UTC. The last one is kept with its bounds: times come nearly in order.

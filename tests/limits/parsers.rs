@@ -7,10 +7,12 @@ use bordertap::fact::{Field, Flag, VALUE_BYTES_MAX};
 use bordertap::parse::{cdp, dhcp, dns, http, http2, lines, syslog, tls};
 use bordertap::record::FlowRecord;
 use bordertap::scan::Scan;
+use bordertap::stream::OTHERS_MAX;
 
 use crate::common::capture::pcap;
 use crate::common::conversation::{Conversation, From};
 use crate::common::der::{self, Part};
+use crate::common::hellos::Piece;
 use crate::common::messages::{self, TYPE_A, TYPE_CNAME};
 use crate::common::packets::{self, Endpoint, Packet, datagram};
 use crate::common::pipeline::{flows, texts};
@@ -351,4 +353,25 @@ fn parameters_of_syslog() {
     assert!(shape(8).contains("k7=") && !shape(9).contains("k8="), "{}", shape(9));
     assert_eq!(shape(8).len(), shape(60).len(), "no more names than eight");
     assert!(shape(syslog::LOOK_BYTES_MAX).len() < VALUE_BYTES_MAX);
+}
+
+/// Hellos that contradict each other at the same place: the first counts, the last is told, and no more than a few of those
+/// between are kept.
+#[test]
+fn readings_of_a_side() {
+    let sent = |copies: usize| {
+        let hello = |n: usize| records::client_hello(Version::Tls13, Some(&format!("n{n:02}.example")));
+        let mut pieces: Vec<Piece> =
+            (0..copies).map(|n| Piece { offset: 0, bytes: hello(n)[..300].to_vec() }).collect();
+        pieces.push(Piece { offset: 300, bytes: hello(0)[300..].to_vec() });
+        let mut talk = Conversation::new(client(), server(443), START, 1000);
+        talk.open().send_pieces(From::Client, &pieces).close();
+        let flow = one(&talk.packets());
+        assert_eq!(flow.facts.flags.has(Flag::OverlapConflict), copies > 1);
+        texts(&flow, &tls::SNI)
+    };
+    assert_eq!(sent(1), ["n00.example"]);
+    let many = sent(12);
+    assert!(many.contains(&"n00.example".to_owned()) && many.len() > 1, "{many:?}");
+    assert!(many.len() <= 1 + OTHERS_MAX, "{many:?}");
 }
