@@ -6,16 +6,17 @@
 
 mod certificate;
 mod edges;
+mod gather;
 mod gist;
 mod link;
+mod names;
 mod turn;
 
-use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::fact::{Facts, Flag, Seen, Side, value};
+use crate::fact::{Facts, Flag, Seen, Side};
 use crate::flow::key::{link_local, protocol};
 use crate::merge::{self, By, Few, First, Map, Merge, Rows, Span, Tally};
 use crate::parse::{dhcp, dns, http, socks, tls};
@@ -23,20 +24,21 @@ use crate::policy::Location;
 use crate::record::spool::Spool;
 use crate::record::{
     EvidenceKey, FlowRecord, Gist, HostTraits, NAME_FIELDS, Rare, Rollup, RollupKey, Starts, Unseen, Volume, digest,
-    normal_name,
 };
 use crate::signature::{FlowValues, Scratch};
 use crate::time::Time;
-use crate::worker::{Gather, Judged, Told};
+use crate::worker::{Judged, Told};
 use certificate::other_certificate;
-use edges::{Full, Held};
+use edges::Held;
 use gist::Remembered;
+use names::{Interned, compared, other_names};
 use turn::Renewal;
 
 pub use certificate::is_in_hello;
 pub use edges::{EDGES_MAX, Joiner, judge_held};
 pub use gist::{GISTS_MAX, Gists};
 pub use link::{Behind, MANAGED_MAX, MacHosts, OWN_MAX, SEEN_MAX, is_link_local, is_one_device};
+pub use names::OTHER_NAMES_MAX;
 pub use turn::{Desk, Judging, Part};
 
 /// Rollups kept by one worker; flows beyond it are counted in the ledger and not judged.
@@ -53,12 +55,6 @@ pub const HOSTS_MAX: usize = 1 << 20;
 pub const MACS_MAX: usize = 1 << 20;
 /// Pieces of evidence kept by one worker.
 pub const EVIDENCE_MAX: usize = 1 << 18;
-/// Names kept of a flow that can be read in more than one way, beside the first.
-pub const OTHER_NAMES_MAX: usize = 16;
-/// Names that one worker keeps in the form in which they are compared.
-const INTERNED_MAX: usize = 1 << 16;
-/// The longest of them: a host name has no more (RFC 1035, section 2.3.4).
-const INTERNED_BYTES_MAX: usize = 255;
 
 /// When a name was first told for an address.
 pub type Names = Map<(IpAddr, IpAddr), Few<(Seen, Arc<str>), NAMES_PER_ADDRESS_MAX>>;
@@ -218,50 +214,6 @@ impl Ends {
     /// Our end; `None` when neither end is ours.
     fn ours(&self) -> Option<Side> {
         [Side::Source, Side::Destination].into_iter().find(|&side| self.is_inside(side))
-    }
-}
-
-impl Gather for Collector {
-    fn judge(&mut self, record: &FlowRecord) -> Judged {
-        match &mut self.held {
-            // At its end.
-            Some(held) => {
-                held.look(record);
-                Judged::default()
-            }
-            None => self.judge_flow(record),
-        }
-    }
-
-    fn take(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
-        match self.held.as_mut().map(|held| held.hold(record)) {
-            None => self.take_flow(record, gist, before),
-            Some(Ok(true)) => {}
-            Some(Ok(false)) => self.add_flow(record),
-            Some(Err(Full)) => {
-                self.gathered.limit("edges.limit");
-                self.add_flow(record);
-            }
-        }
-    }
-
-    fn tell(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
-        self.count(record, gist, before);
-    }
-
-    fn contradicted(&mut self, gist: u32, told: &Facts) -> u32 {
-        let Some(known) = self.rollups.gists.get(gist) else { return gist };
-        // A name that nobody asked the flow for contradicts nothing.
-        let Some(name) = &known.name else { return gist };
-        let others = other_names(told, known.other_names.iter().chain([name]).cloned());
-        if others.is_empty() {
-            return gist;
-        }
-        let mut other_names: Vec<Arc<str>> = known.other_names.iter().chain(&*others).cloned().collect();
-        other_names.sort_unstable();
-        other_names.truncate(OTHER_NAMES_MAX);
-        let other = Gist { ambiguous: true, other_names: other_names.into(), ..known.clone() };
-        self.number(other)
     }
 }
 
@@ -613,19 +565,6 @@ fn gist(
     }
 }
 
-/// What facts name the destination beside names that are known.
-fn other_names(facts: &Facts, known: impl Iterator<Item = Arc<str>>) -> Box<[Arc<str>]> {
-    let known: Vec<Arc<str>> = known.collect();
-    let names = NAME_FIELDS.iter().flat_map(|field| facts.of(field)).filter_map(|fact| compared(fact.value));
-    let others: BTreeSet<Arc<str>> = names.filter(|name| !known.contains(name)).collect();
-    others.into_iter().take(OTHER_NAMES_MAX).collect()
-}
-
-/// A name as it stood on the wire as names are compared; `None` when nothing is left of it.
-fn compared(raw: &[u8]) -> Option<Arc<str>> {
-    Some(normal_name(&value::name(raw))).filter(|name| !name.is_empty()).map(Arc::from)
-}
-
 fn evidence(gathered: &mut Gathered, key: EvidenceKey, seen: Seen) {
     let full = gathered.evidence.len() >= EVIDENCE_MAX;
     match gathered.evidence.entry(key) {
@@ -648,24 +587,6 @@ pub fn resolved(record: &FlowRecord) -> impl Iterator<Item = (Side, IpAddr, &[u8
         let (address, name) = dns::unpack_resolved(fact.value)?;
         Some((fact.side, address, name))
     })
-}
-
-/// Names as they stood on the wire to names as they are compared, each made once.
-#[derive(Default)]
-struct Interned(Map<Box<[u8]>, Option<Arc<str>>>);
-
-impl Interned {
-    /// The name for comparing; `None` when nothing is left of it.
-    fn name(&mut self, raw: &[u8]) -> Option<Arc<str>> {
-        if let Some(name) = self.0.get(raw) {
-            return name.clone();
-        }
-        let name = compared(raw);
-        if self.0.len() < INTERNED_MAX && raw.len() <= INTERNED_BYTES_MAX {
-            self.0.insert(raw.into(), name.clone());
-        }
-        name
-    }
 }
 
 /// The calendar month of a time, UTC. The last one is kept with its bounds: times come nearly in order.

@@ -122,7 +122,7 @@ impl Stream {
         let mut segment = segment;
         if offset < 0 {
             let before = offset.unsigned_abs() as usize;
-            if self.anchored || before > PREFIX_BYTES_MAX {
+            if self.anchored || self.end.is_some() || before > PREFIX_BYTES_MAX {
                 segment = segment.get(before..).unwrap_or_default();
             } else {
                 self.rebase(seq, before);

@@ -397,7 +397,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
     #[cold]
     fn urgent(&mut self, id: u32, side: Side, first_byte: u32, segment: &Segment) {
         let offset = u32::from(segment.urgent) - 1;
-        if offset >= segment.payload_len {
+        if offset >= segment.payload_len || self.table.hot(id).is(state::REFUSED[side.index()]) {
             return;
         }
         let cold = self.table.attach(id);
@@ -415,6 +415,9 @@ impl<G: Gather, W: Watch> Worker<G, W> {
     fn repeated(&mut self, id: u32, side: Side, segment: &Segment, bytes: &[u8]) {
         let end = segment.payload + segment.payload_len as usize;
         let payload = bytes.get(segment.payload..end).unwrap_or_default();
+        if tls::claim(payload) != parse::Claim::Yes {
+            return;
+        }
         let seen = Seen { time: segment.time, packet: segment.number };
         let told = reading::read_alone(side, payload, self.ports(id), seen);
         let Some(cold) = self.table.cold_mut(id).filter(|_| told.has(&tls::SNI)) else { return };

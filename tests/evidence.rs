@@ -347,6 +347,25 @@ fn a_hello_in_many_segments_is_kept_whole_and_what_follows_is_not() {
     assert!(names.iter().any(|name| name == "globalupdate.fortinet.net"), "{names:?}");
 }
 
+#[test]
+fn copies_that_contradict_each_other_are_both_kept() {
+    let (name, other) = ("globalupdate.fortinet.net", "images.holidays-shop.test");
+    let packets = tls_flow(name, 1460);
+    let hello = packets.iter().position(|packet| packet.bytes.windows(25).any(|at| at == name.as_bytes())).unwrap();
+    for copy_first in [true, false] {
+        let mut copy = packets[hello].clone();
+        let at = copy.bytes.windows(25).position(|at| at == name.as_bytes()).unwrap();
+        copy.bytes[at..at + 25].copy_from_slice(other.as_bytes());
+        let mut packets = packets.clone();
+        copy.time = if copy_first { copy.time - 1_000 } else { copy.time + 1_000 };
+        packets.insert(hello + usize::from(!copy_first), copy);
+        let made = Made::of_bytes(&capture::pcapng("", "eth1", &packets), &[]);
+        assert_eq!(made.is_good(), 1);
+        let kept = fs::read(made.packets_files().remove(0)).unwrap();
+        assert!([name, other].iter().all(|name| kept.windows(25).any(|at| at == name.as_bytes())));
+    }
+}
+
 /// A flow of HTTP in which everything but the name is nobody's business.
 fn http_flow() -> Vec<Packet> {
     let (client, server) = ends(80);

@@ -1,12 +1,14 @@
 //! Limits: every constant `…_MAX` of the source that bounds a container or an input is reached by a test.
 //!
-//! A test reaches a limit when it names the constant, or when a row of `REACHED` names the test and the number that it writes:
-//! no less than the limit. What bounds no memory is in the lists of `limits/lists.rs`, with the reason, and so is what
-//! no test reaches. `limits/sums.rs` and `limits/parsers.rs` reach what nobody else does: each sees the counter or the
-//! flag, and that no more is kept than the limit says.
+//! A test reaches a limit when it names the constant, or when a row of `REACHED` names the test and a number that it
+//! writes: no less than the limit. What bounds no memory is in the lists of `limits/lists.rs`, with the reason, and so is
+//! what no test reaches. `limits/sums.rs`, `limits/parsers.rs` and `limits/files.rs` reach what nobody else does: each sees
+//! the counter, the flag or the message, and that no more is kept than the limit says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "limits/files.rs"]
+mod files;
 #[path = "limits/lists.rs"]
 mod lists;
 #[path = "limits/parsers.rs"]

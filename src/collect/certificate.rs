@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::compared;
+use super::names::compared;
 use crate::fact::Fact;
 use crate::parse::{quic, tls};
 use crate::record::{FlowRecord, is_one_domain};

@@ -84,6 +84,10 @@ impl Bundle {
         let manifest = path.join(MANIFEST);
         let usage = |reason: String| EvidenceError::Usage(format!("{}: {reason}", manifest.display()));
         let file = File::open(&manifest).map_err(EvidenceError::io(&manifest))?;
+        let bytes = file.metadata().map_err(EvidenceError::io(&manifest))?.len();
+        if bytes > MANIFEST_BYTES_MAX {
+            return Err(usage(format!("{bytes} bytes, more than the {MANIFEST_BYTES_MAX} that a manifest may have")));
+        }
         let mut text = Vec::new();
         file.take(MANIFEST_BYTES_MAX).read_to_end(&mut text).map_err(EvidenceError::io(&manifest))?;
         let read: Manifest = serde_json::from_slice(&text).map_err(|error| usage(format!("damaged: {error}")))?;

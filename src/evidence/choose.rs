@@ -61,6 +61,7 @@ struct Kind {
     payload: [bool; 2],
     more: [bool; 2],
     hidden: bool,
+    ambiguous: bool,
 }
 
 /// A name that a DNS answer may have given.
@@ -200,8 +201,13 @@ impl Choice<'_> {
         let Some(&at) = self.by_id.get(told.id.as_str()) else { return };
         let Some(finding) = self.findings.get(at) else { return };
         let flags = record.facts.flags;
-        let kind =
-            Kind { remote: Some(remote), payload: record.payload, more: record.more, hidden: flags.has(Flag::Ech) };
+        let kind = Kind {
+            remote: Some(remote),
+            payload: record.payload,
+            more: record.more,
+            hidden: flags.has(Flag::Ech),
+            ambiguous: flags.are_ambiguous(),
+        };
         let number = record.number;
         if self.flows[at].get(&kind).is_some_and(|known| known.number <= number) {
             return;
@@ -260,7 +266,11 @@ impl Choice<'_> {
             track.note(Some(question.side), question.seen.packet, dns::QNAME.name, &name, matched);
             track.note_answers(record, &name, None);
             let remote = rollup.addresses().next();
-            self.offer(at, Kind { remote, payload: [true; 2], more: [false; 2], hidden: false }, track);
+            self.offer(
+                at,
+                Kind { remote, payload: [true; 2], more: [false; 2], hidden: false, ambiguous: false },
+                track,
+            );
         }
     }
 

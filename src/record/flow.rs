@@ -17,7 +17,7 @@ use crate::time::Time;
 pub const NAME_FIELDS: &[&Field] = &[&tls::SNI, &quic::SNI, &http::HOST, &http::CONNECT_HOST, &socks::HOST];
 
 /// Those of them that are in hellos.
-const HELLO_NAMES: &[&Field] = &[&tls::SNI, &quic::SNI];
+pub const HELLO_NAMES: &[&Field] = &[&tls::SNI, &quic::SNI];
 
 /// Whether a name is an IP address, with or without brackets.
 fn is_address(name: &[u8]) -> bool {

@@ -15,7 +15,9 @@ pub use finding::{
     AsNumber, Asset, Channel, CountryBytes, Crossing, Destination, Direction, Evidence, Exempted, Finding,
     FindingAsset, Loss, Mismatch, MonthBytes, Schedule,
 };
-pub use flow::{Edges, FlowRecord, NAME_FIELDS, NO_WORD, is_one_domain, normal_name, transport, transport_number};
+pub use flow::{
+    Edges, FlowRecord, HELLO_NAMES, NAME_FIELDS, NO_WORD, is_one_domain, normal_name, transport, transport_number,
+};
 pub use rollup::{
     ADDRESSES_MAX, EvidenceKey, Gist, HostTraits, Rare, Rollup, RollupKey, TRAITS_MAX, Unseen, Volume, digest,
 };

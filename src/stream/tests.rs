@@ -39,6 +39,50 @@ fn the_first_copy_wins_and_a_different_one_is_told() {
 }
 
 #[test]
+fn every_copy_that_differs_is_another_reading() {
+    let mut s = stream(0);
+    s.insert(0, b"abcd");
+    s.insert(2, b"XY");
+    s.insert(8, b"ij");
+    s.insert(4, b"efgh");
+    assert_eq!(s.prefix(), b"abcdefghij");
+    assert_eq!(s.others().collect::<Vec<_>>(), [b"abXYefghij"], "what came later is in both");
+    s.insert(2, b"XY");
+    s.insert(2, b"cd");
+    assert_eq!(s.others().count(), 1, "each of them is known");
+    for copy in [b"12", b"34", b"56", b"78", b"90"] {
+        s.insert(0, copy);
+    }
+    let others: Vec<&[u8]> = s.others().collect();
+    assert_eq!(others.len(), OTHERS_MAX);
+    assert_eq!(others[OTHERS_MAX - 1], b"90XYefghij", "the last takes in what is too many");
+    assert!(s.heap_bytes() < (OTHERS_MAX + 2) * 64 + PIECES_MAX);
+}
+
+#[test]
+fn what_was_read_stays_to_be_compared_and_nothing_is_added() {
+    let mut s = stream(0);
+    s.insert(0, b"hello");
+    s.insert(9, b"behind a hole");
+    s.stop(1);
+    assert!(!s.has_hole());
+    assert!(s.insert(5, b"xyz").limited);
+    assert_eq!(s.prefix(), b"hellox", "one byte more was asked for");
+    assert!(!s.insert(0, b"hello").conflict);
+    assert!(s.insert(3, b"p!").conflict);
+    assert_eq!((s.prefix(), s.others().next().unwrap()), (&b"hellox"[..], &b"help!x"[..]));
+}
+
+#[test]
+fn a_syn_that_says_otherwise_changes_nothing() {
+    let mut s = stream(1000);
+    s.anchor(5000);
+    assert!(s.is_anchored());
+    s.insert(1000, b"abc");
+    assert_eq!(s.prefix(), b"abc");
+}
+
+#[test]
 fn without_a_syn_an_earlier_byte_moves_the_start() {
     let mut s = Stream::default();
     s.insert(1000, b"world");

@@ -295,6 +295,7 @@ impl Reading {
                     if last || half.stream.is_anchored() || half.segments >= UNANCHORED_SEGMENTS_MAX {
                         half.done = true;
                         half.stream = Stream::default();
+                        half.stream.stop(0);
                         return Verdict::Refused;
                     }
                     return Verdict::Reading;

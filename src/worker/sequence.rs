@@ -39,12 +39,8 @@ impl Lost {
 pub(super) fn begins(hot: &mut Hot, s: usize, segment: &Segment, first_byte: u32) -> bool {
     let other = 1 - s;
     let answers = segment.tcp_flags & tcp::ACK != 0;
-    if answers && hot.is(state::TWO_STARTS[other]) && !hot.is(state::PAYLOAD[other]) {
-        hot.next_seq[other] = segment.ack;
-        hot.state &= !state::TWO_STARTS[other];
-        hot.state |= state::SYN[other] | state::AGREED[other];
-    } else if answers && hot.is(state::SYN[other]) && hot.next_seq[other] == segment.ack {
-        hot.state |= state::AGREED[other];
+    if answers && !hot.is(state::PAYLOAD[other]) {
+        agree(hot, other, segment.ack);
     }
     let known = hot.is(state::SEQ[s]);
     let ahead = first_byte.wrapping_sub(hot.next_seq[s]) as i32;
@@ -66,6 +62,21 @@ pub(super) fn begins(hot: &mut Hot, s: usize, segment: &Segment, first_byte: u32
     hot.next_seq[s] = first_byte;
     hot.state |= state::SEQ[s];
     true
+}
+
+/// The answer to a SYN of a side says where that begins.
+fn agree(hot: &mut Hot, s: usize, first_byte: u32) {
+    if hot.is(state::SYN[s]) && hot.next_seq[s] == first_byte {
+        hot.state |= state::AGREED[s];
+    } else if hot.is(state::SYN[s]) {
+        // Nobody sent that SYN, or answers contradict each other.
+        hot.state &= !state::SYN[s];
+        hot.state |= state::TWO_STARTS[s];
+    } else if hot.is(state::TWO_STARTS[s]) && !hot.is(state::AGREED[s]) {
+        hot.next_seq[s] = first_byte;
+        hot.state &= !state::TWO_STARTS[s];
+        hot.state |= state::SYN[s] | state::AGREED[s];
+    }
 }
 
 /// Follows sequence and acknowledgement numbers for the estimate of what never came by.

@@ -368,7 +368,7 @@ fn row_40b_a_certificate_longer_than_what_is_kept_is_flagged() {
 fn row_40c_deep_structures_are_an_error_and_no_deep_stack() {
     const DEEP: usize = 5_000;
     let filler = "y".repeat(4 * DEEP);
-    let head = |n: usize| [0x30, 0x82, ((DEEP - n) * 4 >> 8) as u8, ((DEEP - n) * 4) as u8];
+    let head = |n: usize| [0x30, 0x82, (((DEEP - n) * 4) >> 8) as u8, ((DEEP - n) * 4) as u8];
     let nested: Vec<u8> = (1..=DEEP).flat_map(head).collect();
     // As an alternative name of the kind directoryName, [4].
     let length = (filler.len() as u16).to_be_bytes();

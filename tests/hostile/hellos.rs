@@ -27,7 +27,7 @@ const PRINTS: [(Version, &str, &str); 2] = [
     (Version::Tls12, "a0e9f5d64349fb13191bc781f81f42e1", "t12d190800_d83cc789557e_7af1ed941c26"),
     (Version::Tls13, "1c258ebef8eee2dfa3df6d8d07285af9", "t13d1516h2_8daaf6152771_e5627efa2ab1"),
 ];
-/// The bytes of a side that are kept at most (README.md, "Limits").
+/// The bytes of a side that are kept at most.
 const PREFIX_BYTES_MAX: usize = 65_536;
 
 const GREASE: [u16; 16] = [

@@ -507,6 +507,23 @@ fn row_07b_two_beginnings_and_no_answer() {
     }
 }
 
+/// An answer to a SYN that nobody sent, before the true one and behind it: the hello is found where it is.
+#[test]
+fn row_07d_answers_to_no_syn() {
+    let version = Version::Tls13;
+    let mut packets = Vec::new();
+    for (port, place) in (50_000..).zip([1, 2, 3]) {
+        let mut flow = told(version, port, &[whole(version, NAME)]);
+        let header =
+            Tcp { sequence: 77, acknowledged: FIRST + 9_999_999, flags: SYN | ACK, window: 64_240, ..Tcp::default() };
+        let answer = tcp(server().address, client(port).address, header, &[]);
+        let frame = frame(server(), client(port), &[], PROTOCOL_TCP, 9, &answer);
+        flow.insert(place, Packet::new(flow[place].time - 500, frame));
+        packets.extend(flow);
+    }
+    all_plain(&read(&packets), version, 3);
+}
+
 /// Data in the SYN (RFC 9293), with and without the option of TCP Fast Open (RFC 7413), whole or its first part; taken or refused
 /// by the server.
 #[test]

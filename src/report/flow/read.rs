@@ -1,7 +1,7 @@
 //! Flow records read back.
 //!
 //! In: a line that [`super::Writer`] wrote. Out: the record, as far as it is in the line: when each of its facts was seen is
-//! not, so the time and the packet of the flow stand for it, and ports of ICMP are not either. Text that was not UTF-8 comes
+//! not, so the time and the packet of the flow stand for it (of several server names it is known which came first), and ports of ICMP are not either. Text that was not UTF-8 comes
 //! back from its escapes. Keys that are not known are passed over: other programs add theirs.
 
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::fact::{FLAGS, Facts, Kind, Seen, Side, value};
 use crate::flow::key::{Key, hardware_address};
 use crate::flow::tunnels::Tunnels;
 use crate::parse;
-use crate::record::{Edges, FlowRecord, transport_number};
+use crate::record::{Edges, FlowRecord, HELLO_NAMES, transport_number};
 use crate::signature::pattern::hex_bytes;
 use crate::time::Time;
 
@@ -22,7 +22,18 @@ struct Line {
     source: Endpoint,
     destination: Endpoint,
     network: Network,
+    tls: Option<Tls>,
     bordertap: Own,
+}
+
+#[derive(Deserialize)]
+struct Tls {
+    client: Option<Client>,
+}
+
+#[derive(Deserialize)]
+struct Client {
+    server_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -86,12 +97,13 @@ struct OneFact {
 /// # Errors
 /// What is wrong with it.
 pub fn read(line: &[u8]) -> Result<FlowRecord, String> {
-    let Line { event, source, destination, network, bordertap: own } =
+    let Line { event, source, destination, network, tls, bordertap: own } =
         serde_json::from_slice(line).map_err(|error| format!("no flow record: {error}"))?;
     let (first, last) = (time(&event.start)?, time(&event.end)?);
     let (key, opener_low) = key(&source, &destination, &network)?;
     let seen = Seen { time: first, packet: own.packet };
-    let mut facts = facts(&own, seen)?;
+    let first_name = tls.and_then(|tls| tls.client?.server_name);
+    let mut facts = facts(&own, first_name.as_deref(), seen)?;
     for (flag, _) in FLAGS.iter().filter(|(_, name)| own.flags.iter().any(|there| there == name)) {
         facts.flags.set(*flag);
     }
@@ -148,7 +160,8 @@ fn mac(text: &str) -> Result<[u8; 6], String> {
     bytes.ok_or_else(|| format!("`{text}` is no hardware address"))
 }
 
-fn facts(own: &Own, seen: Seen) -> Result<Facts, String> {
+/// `first_name`: of several server names the one that was seen first.
+fn facts(own: &Own, first_name: Option<&str>, seen: Seen) -> Result<Facts, String> {
     let mut facts = Facts::default();
     // A name that was not printed as it stood: how it was printed.
     let mut lossy: Vec<(&str, &str, String)> = Vec::new();
@@ -186,6 +199,8 @@ fn facts(own: &Own, seen: Seen) -> Result<Facts, String> {
                 None => text()?.into(),
             },
         };
+        let is_other = HELLO_NAMES.contains(&field) && first_name.is_some_and(|first| first != value::name(&bytes));
+        let seen = if is_other { Seen { time: Time(seen.time.0.saturating_add(1)), ..seen } } else { seen };
         facts.add(field, side, seen, &bytes);
     }
     Ok(facts)
