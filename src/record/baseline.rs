@@ -22,15 +22,18 @@ pub struct Origin {
 pub struct Baseline {
     /// The report's file.
     pub origin: Origin,
+    /// The key with which its addresses were replaced, by its id.
+    pub anonymised: Option<String>,
     findings: HashSet<String>,
     assets: HashSet<(String, String)>,
 }
 
 impl Baseline {
     /// Of these findings and assets.
-    pub fn new(origin: Origin, findings: &[Finding], assets: &[Asset]) -> Baseline {
+    pub fn new(origin: Origin, anonymised: Option<String>, findings: &[Finding], assets: &[Asset]) -> Baseline {
         Baseline {
             origin,
+            anonymised,
             findings: findings.iter().map(|finding| finding.id.clone()).collect(),
             assets: assets.iter().map(|asset| (asset.ip.clone(), asset.vendor.clone())).collect(),
         }
