@@ -4,6 +4,7 @@
 //! evidence for identities, names learnt from DNS answers, and, if asked for, the flows themselves. Nothing is decided
 //! that another flow could change; that is left to `join`.
 
+mod certificate;
 mod edges;
 mod gather;
 mod gist;
@@ -27,15 +28,17 @@ use crate::record::{
 use crate::signature::{FlowValues, Scratch};
 use crate::time::Time;
 use crate::worker::{Judged, Told};
+use certificate::other_certificate;
 use edges::Held;
 use gist::Remembered;
-use names::{Interned, compared, other_certificate, other_names};
+use names::{Interned, compared, other_names};
 use turn::Renewal;
 
+pub use certificate::is_in_hello;
 pub use edges::{EDGES_MAX, Joiner, judge_held};
 pub use gist::{GISTS_MAX, Gists};
 pub use link::{Behind, MANAGED_MAX, MacHosts, OWN_MAX, SEEN_MAX, is_link_local, is_one_device};
-pub use names::{OTHER_NAMES_MAX, is_in_hello};
+pub use names::OTHER_NAMES_MAX;
 pub use turn::{Desk, Judging, Part};
 
 /// Rollups kept by one worker; flows beyond it are counted in the ledger and not judged.

@@ -264,13 +264,13 @@ fn split_is_of_the_first_hello() {
 
 #[test]
 fn records_too_long_are_flagged_and_read() {
-    for length in [16_384 + 256, 16_384 + 2_048, 16_384 + 2_049, 65_535] {
+    for length in [16_384, 16_384 + 1, 16_384 + 256, 65_535] {
         let mut bytes = record(HANDSHAKE, &client_hello());
         bytes[3..5].copy_from_slice(&(length as u16).to_be_bytes());
         let mut run = Run::new();
         run.feed(Side::Source, &bytes);
         assert_eq!(run.values(&SNI), [b"a.example"]);
-        assert_eq!(run.has(Flag::LimitReached), length > 16_384 + 2_048, "{length}");
+        assert_eq!(run.has(Flag::LimitReached), length > 16_384, "{length}");
         assert_eq!(claim(&bytes), Claim::Yes);
     }
 }
@@ -376,10 +376,13 @@ fn odd_server_names() {
         assert!(run.has(Flag::ParseError), "{name}");
         assert_eq!(run.values(&JA3).len(), 1, "{name}");
     }
-    for raw in [&b"A.Example."[..], b"a\0b.example", b"\xff\xfe", b"192.0.2.1", &[b'a'; 300]] {
+    let label = [&[b'a'; 63][..], b".example"].concat();
+    let good = [&b"A.Example."[..], b"a_b.example", b"192.0.2.1", &label];
+    let bad = [&b"a\0b.example"[..], b"\xff\xfe", b"a b.example", &[b'a'; 64], &b"ab.".repeat(100)];
+    for (raw, is_bad) in good.into_iter().map(|raw| (raw, false)).chain(bad.into_iter().map(|raw| (raw, true))) {
         let run = read_body(&hello_body(&ciphers, &[sni(raw)]));
         assert_eq!(run.values(&SNI), [raw]);
-        assert_eq!(run.facts.flags.0, 0);
+        assert_eq!(run.has(Flag::ParseError), is_bad, "{raw:?}");
     }
 }
 
