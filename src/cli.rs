@@ -185,6 +185,17 @@ pub struct JudgeArgs {
     #[arg(long, value_name = "PREFIX,..", value_delimiter = ',')]
     pub inside: Option<Vec<String>>,
 
+    /// Replace addresses and names of our own hosts, in every output, by others that depend on the key in this file (64
+    /// hexadecimal digits: openssl rand -hex 32). The same key gives the same, so that reports can be merged and compared.
+    /// merge and recheck: what they read was written with this key, and sites and exemptions are found by it
+    #[arg(long, value_name = "KEYFILE")]
+    pub anonymise: Option<PathBuf>,
+
+    /// Replace names in these domains as well: a name of the Internet is otherwise replaced only where it is seen to be that
+    /// of a host of ours
+    #[arg(long, value_name = "DOMAIN,..", value_delimiter = ',', requires = "anonymise")]
+    pub anonymise_names: Vec<String>,
+
     /// Which signatures
     #[command(flatten)]
     pub signatures: SignatureArgs,

@@ -6,6 +6,7 @@
 
 mod certificate;
 mod edges;
+mod gather;
 mod gist;
 mod link;
 mod names;
@@ -26,9 +27,9 @@ use crate::record::{
 };
 use crate::signature::{FlowValues, Scratch};
 use crate::time::Time;
-use crate::worker::{Gather, Judged, Told};
+use crate::worker::{Judged, Told};
 use certificate::other_certificate;
-use edges::{Full, Held};
+use edges::Held;
 use gist::Remembered;
 use names::{Interned, compared, other_names};
 use turn::Renewal;
@@ -213,50 +214,6 @@ impl Ends {
     /// Our end; `None` when neither end is ours.
     fn ours(&self) -> Option<Side> {
         [Side::Source, Side::Destination].into_iter().find(|&side| self.is_inside(side))
-    }
-}
-
-impl Gather for Collector {
-    fn judge(&mut self, record: &FlowRecord) -> Judged {
-        match &mut self.held {
-            // At its end.
-            Some(held) => {
-                held.look(record);
-                Judged::default()
-            }
-            None => self.judge_flow(record),
-        }
-    }
-
-    fn take(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
-        match self.held.as_mut().map(|held| held.hold(record)) {
-            None => self.take_flow(record, gist, before),
-            Some(Ok(true)) => {}
-            Some(Ok(false)) => self.add_flow(record),
-            Some(Err(Full)) => {
-                self.gathered.limit("edges.limit");
-                self.add_flow(record);
-            }
-        }
-    }
-
-    fn tell(&mut self, record: &FlowRecord, gist: u32, before: &Told) {
-        self.count(record, gist, before);
-    }
-
-    fn contradicted(&mut self, gist: u32, told: &Facts) -> u32 {
-        let Some(known) = self.rollups.gists.get(gist) else { return gist };
-        // A name that nobody asked the flow for contradicts nothing.
-        let Some(name) = &known.name else { return gist };
-        let others = other_names(told, known.other_names.iter().chain([name]).cloned());
-        if others.is_empty() {
-            return gist;
-        }
-        let mut other_names: Vec<Arc<str>> = known.other_names.iter().chain(&*others).cloned().collect();
-        other_names.sort_unstable();
-        other_names.truncate(OTHER_NAMES_MAX);
-        let other = Gist { ambiguous: true, other_names: other_names.into(), ..known.clone() };
-        self.number(other)
     }
 }
 

@@ -17,6 +17,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
 
+use bordertap::anonymise::{self, Anonymiser};
 use bordertap::capture::Damage;
 use bordertap::cli::{
     Cli, DatabaseArgs, EndingArgs, JudgeArgs, LogFormat, OutputArgs, RunArgs, SignatureArgs, TalkArgs, When,
@@ -140,7 +141,19 @@ fn beside(args: &RunArgs, places: Places) -> Result<Judging, Failure> {
     let baseline = args.baseline.as_deref().map(read::baseline).transpose();
     let baseline = baseline.map_err(|error| Failure::Useless(error.to_string()))?;
     let judging = judge_by(&args.judge, &args.judge.home, &args.judge.inside, places)?;
-    Ok(Judging { baseline: baseline.map(Arc::new), ..judging })
+    let judging = Judging { baseline: baseline.map(Arc::new), ..judging };
+    let ours = judging.policy.anonymiser().map(|anonymiser| anonymiser.id());
+    match &judging.baseline {
+        Some(baseline) if baseline.anonymised.as_deref() != ours => {
+            Err(Failure::Usage(format!("{}: {}", baseline.origin.name, other_key("the run"))))
+        }
+        _ => Ok(judging),
+    }
+}
+
+/// Why two cannot be compared.
+pub(crate) fn other_key(with: &str) -> String {
+    format!("its addresses are not those of {with}: one is anonymised and the other not, or with another key")
 }
 
 /// What judging needs: signatures, databases, policy.
@@ -165,6 +178,14 @@ fn judge_by(
 ) -> Result<Judging, Failure> {
     let policy = Policy::new(args.policy.as_deref(), home.as_deref(), inside.as_deref())
         .map_err(|e| Failure::Usage(e.to_string()))?;
+    let policy = match &args.anonymise {
+        Some(path) => {
+            let key = anonymise::Key::read(path).map_err(Failure::Usage)?;
+            let anonymiser = Anonymiser::new(&key, policy.inside(), &args.anonymise_names);
+            policy.anonymised(anonymiser.map_err(|e| Failure::Usage(format!("--anonymise: {e}")))?)
+        }
+        None => policy,
+    };
     let signatures = load_signatures(&args.signatures)?;
     Ok(Judging { signatures: Arc::new(signatures), places: Arc::new(places), policy: Arc::new(policy), baseline: None })
 }

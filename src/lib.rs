@@ -37,6 +37,8 @@
 //! [`place`] knows countries, special addresses and anycast; [`signature`] knows products and
 //! their channels; [`policy`] says what is home, what is inside, and how grave a finding is.
 //!
+//! [`anonymise`] replaces, where that is asked, addresses and names of our own hosts before anything is gathered of them.
+//!
 //! [`collect`] says what each flow comes to and adds flows up, worker by worker; [`join`] settles what only the whole can
 //! tell: names from other flows, who a host is, which channel a flow was, where it went.
 //!
@@ -74,6 +76,7 @@
 //! | ledger | what became of every packet |
 
 pub mod again;
+pub mod anonymise;
 pub mod bench;
 pub mod bytes;
 pub mod capture;

@@ -116,7 +116,7 @@ pub fn run_turns<G: Turned, T>(
     let left = &AtomicU64::new(settings.packets_max);
     let (hands, taken) = unbounded();
     let gather = &gather;
-    let turner = move |me| Turner { me, turns, clock, hands: hands.clone(), done: 0, swept: Time::default() };
+    let turner = move |me| Turner { me, turns, clock, hands: hands.clone(), done: 0, swept: Time::default(), jumps: 0 };
     std::thread::scope(|scope| {
         let memory = settings.memory / sources.len().max(1);
         let dealt = sources.len() == 1 && settings.workers > 1;

@@ -174,15 +174,17 @@ pub(crate) fn header(
     let identities = entries().filter(|entry| entry.role.is_identity()).count();
     let oldest = signatures.files.iter().map(|file| file.checked).min();
     let span = seen.span;
+    // What was typed may have an address of ours in it.
+    let shown = |text: &str| policy.anonymiser().map_or(text.to_owned(), |a| a.text(text).into_owned());
     Header {
         format: FORMAT,
         program: PROGRAM.to_owned(),
         sensor: None,
-        inputs: inputs.to_vec(),
+        inputs: inputs.iter().map(|input| shown(input)).collect(),
         sources: Vec::new(),
         damage: damage
             .iter()
-            .map(|d| DamageLine { input: d.input.clone(), offset: d.offset, reason: d.reason.clone() })
+            .map(|d| DamageLine { input: shown(&d.input), offset: d.offset, reason: d.reason.clone() })
             .collect(),
         first_seen: (!span.is_empty()).then(|| span.first.to_string()),
         last_seen: (!span.is_empty()).then(|| span.last.to_string()),
@@ -190,9 +192,10 @@ pub(crate) fn header(
         transit_flows: seen.transit_flows.0,
         home: policy.homes().iter().map(ToString::to_string).collect(),
         inside: policy.inside().iter().map(ToString::to_string).collect(),
+        anonymised: policy.anonymiser().map(|anonymiser| anonymiser.id().to_owned()),
         policy: policy.origin().cloned(),
         baseline: baseline.as_ref().map(|baseline| baseline.origin.clone()),
-        filter: filter.map(str::to_owned),
+        filter: filter.map(shown),
         signatures: SignatureSummary {
             sha256: signatures.digest.clone(),
             vendors: signatures.files.len(),

@@ -19,7 +19,6 @@ use crate::report::flow::JsonLines;
 use crate::report::{Change, Report, Sink, cef, eve, jsonl};
 use crate::scan::Flows;
 use crate::sensor::{Changes, Ended, Sensor, Taker, Wish};
-use crate::signature::Signatures;
 use crate::time::Time;
 use crate::view::{Board, View};
 
@@ -283,15 +282,18 @@ fn save(folder: &Path, knowledge: &Knowledge, judging: &Judging) -> io::Result<(
 ///
 /// # Errors
 /// When there is something that cannot be read: nobody should go on without it by accident.
-pub fn restore(folder: &Path, signatures: &Signatures) -> Result<Knowledge, String> {
+pub fn restore(folder: &Path, judging: &Judging) -> Result<Knowledge, String> {
     let path = known(folder);
     let named = |reason: String| format!("{}: {reason}", path.display());
     std::fs::create_dir_all(folder).map_err(|error| named(error.to_string()))?;
     match std::fs::read(&path) {
         Ok(bytes) => {
             let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| named(error.to_string()))?;
+            if stored.anonymised() != judging.policy.anonymiser().map(|anonymiser| anonymiser.id()) {
+                return Err(named("it is not of this --anonymise: its addresses stand for other hosts".to_owned()));
+            }
             let mut knowledge = Knowledge::default();
-            knowledge.restore(stored, signatures).map_err(named)?;
+            knowledge.restore(stored, &judging.signatures).map_err(named)?;
             Ok(knowledge)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Knowledge::default()),

@@ -8,17 +8,20 @@
 mod common;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bordertap::capture::{Inputs, Source};
-use bordertap::scan::Scan;
+use bordertap::join::Knowledge;
+use bordertap::report::flow::JsonLines;
+use bordertap::report::{csv, html, jsonl, misp, stix, text};
+use bordertap::scan::{Scan, Scanned};
 use common::capture::pcap;
 use common::packets::{Endpoint, Packet, datagram};
-use common::sensors::START;
+use common::sensors::{Kept, MINUTE, Made, START, sense};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -58,7 +61,7 @@ fn a_file_cut_under_the_reader_ends_where_it_was_cut() {
     let path = folder.path().join("cut.pcap");
     large(&path, 20_000);
     let name = path.to_str().unwrap().to_owned();
-    let mut source = Inputs::open(&[name.clone()], None).unwrap();
+    let mut source = Inputs::open(std::slice::from_ref(&name), None).unwrap();
     let first = source.next_block().unwrap();
     let whole = 5_000;
     let cut = HEADER_BYTES + whole * RECORD_BYTES + 700;
@@ -174,4 +177,217 @@ fn the_ledger_adds_up_over_a_cut() {
     assert!((10_000..20_000).contains(&ledger.received), "{ledger:?}");
     let [damage, ..] = scanned.damage.as_slice() else { panic!("nothing was said of the cut") };
     assert_eq!(damage.offset, cut);
+}
+
+// Outputs.
+
+/// Takes so many calls and then fails, as a disk does that is full or gone.
+struct Failing {
+    left: usize,
+    calls: usize,
+}
+
+impl Failing {
+    fn call(&mut self) -> io::Result<()> {
+        self.calls += 1;
+        match self.left.checked_sub(1) {
+            Some(left) => self.left = left,
+            None => return Err(io::Error::other("the disk has gone away")),
+        }
+        Ok(())
+    }
+}
+
+impl Write for Failing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.call()?;
+        // Never all of it at once.
+        Ok(bytes.len().min(4096))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.call()
+    }
+}
+
+/// One that fails at a call, over and over: the writer must say so whichever call it was.
+fn fails_loudly(name: &str, write: impl Fn(&mut dyn Write) -> io::Result<()>) {
+    let mut whole = Failing { left: usize::MAX, calls: 0 };
+    write(&mut whole).unwrap();
+    assert!(whole.calls > 0, "{name} writes nothing");
+    // The first hundred, and then some: a page is written in thousands of pieces.
+    let some = (0..whole.calls).filter(|n| *n < 100 || n % 97 == 0).chain([whole.calls - 1]);
+    for left in some {
+        let result = write(&mut Failing { left, calls: 0 });
+        let error = result.expect_err(&format!("{name}: call {left} of {} failed and nobody noticed", whole.calls));
+        assert!(error.to_string().contains("the disk has gone away"), "{name}, call {left}: {error}");
+    }
+}
+
+fn demonstration() -> Scanned {
+    let scan = Scan { keep_flows: true, mergeable: true, ..Scan::builtin().unwrap() };
+    let mut inputs = Inputs::open(&[DEMO.to_owned()], None).unwrap();
+    scan.run(&mut inputs, &["span0".to_owned()], &|_, _| {})
+}
+
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/demo/four-vendors.pcapng");
+
+#[test]
+fn a_write_that_fails_is_told_whichever_it_is() {
+    let report = demonstration().report;
+    let style = text::Style { color: false, verbose: true };
+    fails_loudly("text", |out| text::write(&report, style, out));
+    fails_loudly("json", |out| jsonl::document(&report, out));
+    fails_loudly("findings", |out| jsonl::lines(&report.findings, out));
+    fails_loudly("assets", |out| jsonl::lines(&report.assets, out));
+    fails_loudly("html", |out| html::write(&report, html::Lang::Zh, out));
+    fails_loudly("csv findings", |out| csv::findings(&report.findings, out));
+    fails_loudly("csv assets", |out| csv::assets(&report.assets, out));
+    fails_loudly("stix", |out| stix::write(&report, out));
+    fails_loudly("misp", |out| misp::write(&report, out));
+    for left in 0..3 {
+        let mut out = Failing { left, calls: 0 };
+        let lines = demonstration().flows.hand_to(&mut [&mut JsonLines::new(&mut out)]);
+        assert!(lines.is_err() || out.calls <= left, "flows, call {left}: {} calls", out.calls);
+    }
+}
+
+/// Documents of a scan: the option, and the file.
+const DOCUMENTS: &[(&str, &str)] = &[
+    ("findings", "findings.jsonl"),
+    ("assets", "assets.jsonl"),
+    ("cef", "findings.cef"),
+    ("json", "report.json"),
+    ("report", "report.html"),
+    ("stix", "stix.json"),
+    ("misp", "misp.json"),
+    ("flows", "flows.jsonl"),
+    ("eve", "eve.json"),
+];
+
+/// A scan whose files may not grow beyond so many blocks of 512 bytes: by the kernel's limit, the write that would go
+/// beyond either kills the process or fails, after what `on_signal` says to the shell.
+fn limited(folder: &Path, blocks: u64, on_signal: &str) -> std::process::Output {
+    let mut words =
+        vec![env!("CARGO_BIN_EXE_bordertap").to_owned(), "scan".to_owned(), "-q".to_owned(), DEMO.to_owned()];
+    for (option, name) in DOCUMENTS {
+        words.extend([format!("--{option}"), folder.join(name).to_str().unwrap().to_owned()]);
+    }
+    let script = format!("{on_signal} ulimit -c 0; ulimit -f {blocks}; exec \"$@\"");
+    Command::new("sh").args(["-c", &script, "sh"]).args(&words).output().unwrap()
+}
+
+fn contents(folder: &Path) -> Vec<Vec<u8>> {
+    DOCUMENTS.iter().map(|(_, name)| fs::read(folder.join(name)).unwrap()).collect()
+}
+
+/// Blocks at which each document is cut off: at its first write, somewhere, and at its last.
+fn cuts(whole: &[Vec<u8>]) -> Vec<u64> {
+    let mut cuts: Vec<u64> =
+        whole.iter().map(|bytes| bytes.len() as u64 / 512).flat_map(|n| [n / 2, n.saturating_sub(1)]).collect();
+    cuts.push(0);
+    cuts.sort_unstable();
+    cuts.dedup();
+    cuts
+}
+
+/// Killed at a write, a scan leaves each document as it was or as it was to be.
+#[test]
+fn a_scan_that_is_killed_at_a_write_leaves_whole_documents() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(limited(folder.path(), 1 << 20, "").status.success());
+    let whole = contents(folder.path());
+    for blocks in cuts(&whole) {
+        let old: Vec<Vec<u8>> = DOCUMENTS.iter().map(|(name, _)| format!("the old {name}\n").into_bytes()).collect();
+        for ((_, name), old) in DOCUMENTS.iter().zip(&old) {
+            fs::write(folder.path().join(name), old).unwrap();
+        }
+        let output = limited(folder.path(), blocks, "");
+        assert_eq!(output.status.signal(), Some(Signal::SIGXFSZ as i32), "{blocks} blocks: {:?}", output.status);
+        for (((_, name), there), (old, new)) in
+            DOCUMENTS.iter().zip(contents(folder.path())).zip(old.iter().zip(&whole))
+        {
+            assert!(
+                there == *old || there == *new,
+                "{name} is neither the old one nor the new one after {blocks} blocks"
+            );
+        }
+    }
+}
+
+/// A write that fails is an error with the name of the file; documents that were written before stay.
+#[test]
+fn a_scan_whose_disk_is_full_names_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(limited(folder.path(), 1 << 20, "").status.success());
+    let whole = contents(folder.path());
+    for blocks in cuts(&whole) {
+        for (_, name) in DOCUMENTS {
+            fs::write(folder.path().join(name), "old\n").unwrap();
+        }
+        let output = limited(folder.path(), blocks, "trap '' XFSZ;");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{blocks} blocks: {said}");
+        let there = contents(folder.path());
+        let mut failed = DOCUMENTS.iter().zip(&there).filter(|((_, name), _)| said.contains(name));
+        let Some(((_, name), failed)) = failed.next() else { panic!("{blocks} blocks: no file is named: {said}") };
+        assert_eq!(failed, b"old\n", "{name}");
+        assert!(said.contains("File too large"), "{said}");
+        assert!(there.iter().zip(&whole).all(|(there, new)| there == b"old\n" || there == new), "{blocks} blocks");
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left.len(), DOCUMENTS.len(), "{left:?}");
+    }
+}
+
+/// Where there is no memory a scan ends with a word or does its work; it does not hang.
+#[test]
+fn a_scan_without_memory_says_so() {
+    let mut ends = Vec::new();
+    for kilobytes in [60_000, 120_000, 250_000, 500_000, 1_000_000, 4_000_000] {
+        let script = format!("ulimit -c 0; ulimit -v {kilobytes}; exec \"$@\"");
+        let mut child = Command::new("sh")
+            .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_bordertap"), "scan", "-j", "2", "--memory", "16MiB", DEMO])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let end = Instant::now() + Duration::from_secs(120);
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > end {
+                child.kill().unwrap();
+                panic!("with {kilobytes} KiB it hangs");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let done = output.status.success() && !output.stdout.is_empty();
+        assert!(done || !said.is_empty(), "with {kilobytes} KiB: {:?} without a word", output.status);
+        ends.push(done);
+    }
+    assert_eq!(ends.last(), Some(&true), "{ends:?}");
+}
+
+/// A clock that is put back by ten years stops nobody's flows from ending, and the report says that it was put back.
+#[test]
+fn a_clock_that_is_put_back_is_told_and_flows_end() {
+    const TEN_YEARS: u64 = 10 * 365 * 24 * 60 * MINUTE;
+    let client = Endpoint::new([2, 0, 0, 0, 0, 1], "10.1.2.3", 40_000);
+    let server = Endpoint::new([2, 0, 0, 0, 0, 2], "192.0.2.1", 9000);
+    let other = Endpoint::new([2, 0, 0, 0, 0, 1], "10.1.2.4", 40_000);
+    let mut blocks = vec![vec![datagram(START, client, server, &[], b"before")]];
+    let after = |n: u64| vec![datagram(START - TEN_YEARS + n * 1_000_000_000, other, server, &[], b"after")];
+    blocks.extend((0..200).map(after));
+    let count = blocks.len() as u64;
+    let mut blocks = blocks.into_iter();
+    let source = Made { next: move || blocks.next(), number: 1, pause: Duration::from_millis(2) };
+    let mut kept = Kept::default();
+    let ended = sense(vec![Box::new(source)], 1, 600, Knowledge::default(), &mut kept);
+    let ledger = &ended.report.ledger;
+    assert!(ledger.adds_up() && ledger.decoded == count, "{ledger:?}");
+    assert_eq!(ledger.later.get("clock.jump"), Some(&1), "{ledger:?}");
+    // It ended long before the run did: one flow is left open.
+    assert_eq!(kept.views.iter().rev().nth(2).unwrap().state.open_flows, 1);
+    let sum: u64 = kept.flows.iter().map(|flow| flow["network"]["packets"].as_u64().unwrap()).sum();
+    assert_eq!(sum, count);
 }

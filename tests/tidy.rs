@@ -25,6 +25,7 @@ const ORDER: &[&str] = &[
     "run",
     "place",
     "signature",
+    "anonymise",
     "policy",
     "collect",
     "join",

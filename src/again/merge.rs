@@ -33,6 +33,16 @@ pub enum MergeError {
         /// What is wrong.
         reason: String,
     },
+    /// Addresses of our hosts stand for others in one than in another.
+    #[error(
+        "{report}: its addresses are not those of {other}: one is anonymised and the other not, or with another key"
+    )]
+    OtherKey {
+        /// The report.
+        report: String,
+        /// Another one, or the key that was given.
+        other: String,
+    },
     /// One capture is in two reports.
     #[error("{second}: {what} is in {first} too; what it holds would count twice")]
     Twice {
@@ -67,6 +77,7 @@ pub struct Merged {
 /// When one cannot be merged, or two hold the same.
 pub fn merge(mut reports: Vec<Named>, judging: &Judging) -> Result<Merged, MergeError> {
     refuse_twice(&reports)?;
+    let anonymised = one_key(&reports, judging)?;
     let inputs: Vec<String> = reports.iter().flat_map(|named| named.report.header.inputs.iter().cloned()).collect();
     // Packets are numbered through in the order in which one scan would read them.
     reports.sort_by(|a, b| order(&a.report.header).cmp(&order(&b.report.header)));
@@ -75,7 +86,21 @@ pub fn merge(mut reports: Vec<Named>, judging: &Judging) -> Result<Merged, Merge
         sum.add(name, report, judging)?;
     }
     let joined = sum.joiner.joined;
-    Ok(Merged { report: sum.report(inputs, judging), joined })
+    let mut report = sum.report(&inputs, judging);
+    report.header = Header { anonymised, inputs, ..report.header };
+    Ok(Merged { report, joined })
+}
+
+/// The key of all reports; with a key given they are of that one.
+fn one_key(reports: &[Named], judging: &Judging) -> Result<Option<String>, MergeError> {
+    let of = |named: &Named| named.report.header.anonymised.clone();
+    let given = judging.policy.anonymiser().map(|anonymiser| (Some(anonymiser.id().to_owned()), "--anonymise"));
+    let first = reports.first().map(|named| (of(named), named.name.as_str()));
+    let Some((key, whose)) = given.or(first) else { return Ok(None) };
+    match reports.iter().find(|named| of(named) != key) {
+        Some(other) => Err(MergeError::OtherKey { report: other.name.clone(), other: whose.to_owned() }),
+        None => Ok(key),
+    }
 }
 
 fn order(header: &Header) -> (Option<&str>, Option<&Source>) {
@@ -118,7 +143,7 @@ impl Sum {
         Ok(())
     }
 
-    fn report(mut self, inputs: Vec<String>, judging: &Judging) -> Report {
+    fn report(mut self, inputs: &[String], judging: &Judging) -> Report {
         let context = judging.context();
         let settled = self.settled.then(|| self.knowledge.store(context));
         let carry = |gathered: &Gathered, edges: &[FlowRecord]| {
@@ -141,7 +166,9 @@ impl Sum {
                 Some(several.iter().map(|f| f.as_deref().unwrap_or("everything")).collect::<Vec<_>>().join(" | "))
             }
         };
-        let mut header = header(judging, seen, &inputs, &[] as &[Damage], filter.as_deref());
+        // All of it was shown before as it may be shown.
+        let mut header = header(judging, seen, inputs, &[] as &[Damage], None);
+        header.filter = filter;
         self.sources.sort();
         header.sources = self.sources;
         header.damage = self.damage;

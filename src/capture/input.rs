@@ -134,9 +134,12 @@ impl Input {
         if let Bytes::Mapped(map) = &self.bytes
             && let Some((from, reason)) = map.cut()
         {
-            self.done = true;
             packets.retain(|packet| (packet.start as u64).saturating_add(u64::from(packet.captured)) <= from);
-            self.flaws.cut(from, reason);
+            // Up to there all is well.
+            if self.done || self.at as u64 > from {
+                self.done = true;
+                self.flaws.cut(from, reason);
+            }
         }
         self.release();
         self.packets = self.packets.saturating_add(packets.len() as u64);

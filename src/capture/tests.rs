@@ -2,6 +2,7 @@
 #![allow(clippy::arithmetic_side_effects)]
 
 mod compressed;
+mod faults;
 #[cfg(feature = "libpcap")]
 mod filter;
 mod inputs;

@@ -121,8 +121,14 @@ impl LiveArgs {
         let RunArgs { judge, outputs, baseline, evidence, .. } = &self.run;
         // A preset is no file.
         let policy = judge.policy.as_ref().filter(|path| policy::preset(path).is_none()).cloned();
-        let given =
-            [&policy, baseline, &judge.signatures.signatures, &judge.databases.country_db, &judge.databases.asn_db];
+        let given = [
+            &policy,
+            baseline,
+            &judge.anonymise,
+            &judge.signatures.signatures,
+            &judge.databases.country_db,
+            &judge.databases.asn_db,
+        ];
         // How many cores it may use stands there.
         let cores = PathBuf::from("/sys/fs/cgroup");
         let read = given.into_iter().flatten().cloned().chain(self.key_file()).chain([cores]);

@@ -6,10 +6,13 @@ use bordertap::cli::DiffArgs;
 use bordertap::diff;
 use bordertap::report::{Report, jsonl, read};
 
-use super::{Failure, has_color, status, to};
+use super::{Failure, has_color, other_key, status, to};
 
 pub(crate) fn diff(args: &DiffArgs) -> Result<u8, Failure> {
     let (old, new) = (report(&args.old)?, report(&args.new)?);
+    if old.header.anonymised != new.header.anonymised {
+        return Err(Failure::Usage(format!("{}: {}", args.new.display(), other_key(&args.old.display().to_string()))));
+    }
     let name = |path: &Path| path.display().to_string();
     let found = diff::diff((&name(&args.old), &old), (&name(&args.new), &new));
     match &args.json {

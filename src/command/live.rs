@@ -89,7 +89,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
     }
     let mut keeper = wish.as_ref().map(|_| Keeper::new(run.evidence.evidence_keep)).transpose()?;
     let knowledge = match &args.state {
-        Some(folder) => service::restore(folder, &judging.signatures).map_err(Failure::Useless)?,
+        Some(folder) => service::restore(folder, &judging).map_err(Failure::Useless)?,
         None => Knowledge::default(),
     };
     // Before the sandbox, which has no such file.
@@ -137,6 +137,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         pace: Pace { turn: TURN, window_seconds: WINDOW_SECONDS, clock: &service::wall_clock },
         knowledge,
     };
+    let key = sensor.judging.policy.anonymiser().map(|anonymiser| anonymiser.id().to_owned());
     let (mut told, mut turns) = (Instant::now(), 0);
     let service = Service {
         outputs: &opened,
@@ -147,7 +148,14 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         wishes,
         reload: &|| {
             notify.borrow().reloading();
-            let judging = judge_beside(run).map_err(|failure| failure.to_string());
+            let judging = judge_beside(run).map_err(|failure| failure.to_string()).and_then(|judging| {
+                let other = judging.policy.anonymiser().map(|a| a.id().to_owned()) != key;
+                if other {
+                    Err("--anonymise: the key is another one: start anew for that".to_owned())
+                } else {
+                    Ok(judging)
+                }
+            });
             notify.borrow().ready();
             judging
         },

@@ -19,7 +19,7 @@ pub(crate) fn merge(args: &MergeArgs, log: &Log) -> Result<u8, Failure> {
         log.warn("reports were made with other signatures: what those did not know is only found again by recheck");
     }
     let Merged { report, joined } = again::merge(reports, &judging).map_err(|error| match error {
-        MergeError::Twice { .. } => Failure::Usage(error.to_string()),
+        MergeError::Twice { .. } | MergeError::OtherKey { .. } => Failure::Usage(error.to_string()),
         other => Failure::Useless(other.to_string()),
     })?;
     if joined > 0 {

@@ -30,6 +30,10 @@ impl From<EvidenceError> for Failure {
 /// What is wanted of a bundle, when one is; said before anything is read.
 pub(crate) fn wish(args: &RunArgs, inputs: &[String], judging: &Judging) -> Result<Option<Wish>, Failure> {
     let Some(dir) = &args.evidence.evidence else { return Ok(None) };
+    if judging.policy.anonymiser().is_some() {
+        let reason = "--evidence keeps packets as they were captured, with the addresses that --anonymise replaces";
+        return Err(Failure::Usage(format!("{reason}: it is one or the other")));
+    }
     for input in inputs {
         let once = input == "-" || fs::metadata(input).is_ok_and(|about| !about.is_file() && !about.is_dir());
         if once {

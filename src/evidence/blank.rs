@@ -25,6 +25,11 @@ const BLANK: u8 = b'x';
 /// First byte of a TLS record with data (RFC 8446, section 5.1).
 const APPLICATION_DATA: u8 = 0x17;
 
+/// Type of a handshake message, and of extensions in it (IANA, TLS parameters).
+const CLIENT_HELLO: u8 = 1;
+const SESSION_TICKET: usize = 35;
+const PRE_SHARED_KEY: usize = 41;
+
 /// A word: which packet, which of its bytes.
 type Word = (usize, Range<usize>);
 
@@ -43,9 +48,15 @@ pub(super) fn blank(id: &str, packets: &mut [Kept], judging: &Judging, shows: bo
     for at in 0..packets.len() {
         judge.end(packets, at);
     }
-    let words: Vec<Word> =
-        packets.iter().enumerate().flat_map(|(at, kept)| words(kept).map(move |w| (at, w))).collect();
-    judge.words(packets, &words);
+    // Whole words first; then what is left of long ones, of which a part is needed.
+    for fine in [false, true] {
+        let found = |(at, kept)| words(kept, fine).map(move |word| (at, word));
+        let words: Vec<Word> = packets.iter().enumerate().flat_map(found).collect();
+        judge.words(packets, &words);
+    }
+    let found = |(at, kept): (usize, &Kept)| resumption(kept).into_iter().map(move |range| (at, range));
+    let tickets: Vec<Word> = packets.iter().enumerate().flat_map(found).collect();
+    judge.words(packets, &tickets);
     limits.reach("finding.trials", TRIALS_MAX, judge.trials.saturating_sub(TRIALS_MAX));
 }
 
@@ -160,13 +171,16 @@ fn before_data(payload: &[u8]) -> usize {
     payload.len()
 }
 
-/// The words of a packet's payload.
-fn words(kept: &Kept) -> impl Iterator<Item = Range<usize>> + use<> {
+/// The words of a packet's payload. `fine`: those of a payload that is not text end at what stands between words, too;
+/// of text there are no finer ones.
+fn words(kept: &Kept, fine: bool) -> impl Iterator<Item = Range<usize>> + use<> {
     let payload = if kept.is_content { kept.bytes.get(kept.payload..).unwrap_or_default() } else { &[] };
     let is_text = payload.iter().take(FRONT_BYTES).all(|byte| matches!(byte, b' '..=b'~' | b'\r' | b'\n' | b'\t'));
+    let payload = if is_text && fine { &[] } else { payload };
     let in_word = |byte: u8| match is_text {
-        true => !SEPARATORS.contains(&byte),
-        false => matches!(byte, b'!'..=b'~'),
+        // Numbers of a protocol that begins as text hold it together.
+        true => !SEPARATORS.contains(&byte) && !byte.is_ascii_control(),
+        false => matches!(byte, b'!'..=b'~') && !(fine && (byte == b'.' || SEPARATORS.contains(&byte))),
     };
     let least = if is_text { 1 } else { WORD_BYTES_MIN };
     let mut found = Vec::new();
@@ -175,7 +189,8 @@ fn words(kept: &Kept) -> impl Iterator<Item = Range<usize>> + use<> {
         match (in_word(byte) && at < payload.len(), start) {
             (true, None) => start = Some(at),
             (false, Some(from)) => {
-                if at - from >= least {
+                let is_blank = || payload.get(from..at).unwrap_or_default().iter().all(|byte| *byte == BLANK);
+                if at - from >= least && !(fine && is_blank()) {
                     found.push(kept.payload + from..kept.payload + at);
                 }
                 start = None;
@@ -184,4 +199,43 @@ fn words(kept: &Kept) -> impl Iterator<Item = Range<usize>> + use<> {
         }
     }
     found.into_iter()
+}
+
+/// What a ClientHello in this packet resumes a session with: its session id, and the bodies of the extensions that hold a
+/// ticket (RFC 5077, section 3.2) or keys by name (RFC 8446, section 4.2.11). No fingerprint is made of them.
+fn resumption(kept: &Kept) -> Vec<Range<usize>> {
+    const HEADERS_BYTES: usize = RECORD_HEAD_BYTES + 4 + 2 + 32;
+    let payload = kept.bytes.get(kept.payload..).unwrap_or_default();
+    let is_hello = is_record(payload) && payload.get(RECORD_HEAD_BYTES) == Some(&CLIENT_HELLO);
+    let mut found = Vec::new();
+    if !is_hello {
+        return found;
+    }
+    let number = |at: usize, bytes: usize| {
+        payload.get(at..at + bytes).map(|bytes| bytes.iter().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte)))
+    };
+    let mut note = |from: usize, len: usize| {
+        let end = (from + len).min(payload.len());
+        if from < end {
+            found.push(kept.payload + from..kept.payload + end);
+        }
+    };
+    let mut walk = || {
+        let mut at = HEADERS_BYTES;
+        let session = number(at, 1)?;
+        note(at + 1, session);
+        at += 1 + session;
+        at += 2 + number(at, 2)?;
+        at += 1 + number(at, 1)?;
+        at += 2;
+        loop {
+            let (kind, len) = (number(at, 2)?, number(at + 2, 2)?);
+            if [SESSION_TICKET, PRE_SHARED_KEY].contains(&kind) {
+                note(at + 4, len);
+            }
+            at += 4 + len;
+        }
+    };
+    let _: Option<std::convert::Infallible> = walk();
+    found
 }

@@ -30,6 +30,9 @@ const FORMAT: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Stored {
     format: u32,
+    /// The key with which addresses were replaced, by its id.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    anonymised: Option<String>,
     flows: u64,
     transit_flows: u64,
     span: Option<[i64; 2]>,
@@ -96,6 +99,13 @@ struct StoredTotal {
     by_country: Vec<(String, u64, u64)>,
 }
 
+impl Stored {
+    /// The key with which addresses were replaced, by its id.
+    pub fn anonymised(&self) -> Option<&str> {
+        self.anonymised.as_deref()
+    }
+}
+
 impl Knowledge {
     /// All of it, what is not settled as far as it is known.
     pub fn store(&self, context: Context<'_>) -> Stored {
@@ -119,6 +129,7 @@ impl Knowledge {
         let Seen { flows, transit_flows, span, .. } = self.seen;
         Stored {
             format: FORMAT,
+            anonymised: context.policy.anonymiser().map(|anonymiser| anonymiser.id().to_owned()),
             flows: flows.0,
             transit_flows: transit_flows.0,
             span: (!span.is_empty()).then_some([span.first.0, span.last.0]),

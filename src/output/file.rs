@@ -209,15 +209,15 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// The file that a path leads to, through links; the file itself need not be there. What is known under the name of a
-/// device keeps that name.
+/// device keeps that name. Of more links than the system follows the path stays as it is: to open it is an error.
 pub fn without_links(path: &Path) -> PathBuf {
     const LINKS_MAX: usize = 40;
-    let mut path = path.to_owned();
-    for _ in 0..LINKS_MAX {
-        let Some(target) = path.read_link().ok().filter(|_| !is_device(&path)) else { break };
-        path = path.parent().map_or(target.clone(), |folder| folder.join(&target));
+    let mut end = path.to_owned();
+    for _ in 0..=LINKS_MAX {
+        let Some(target) = end.read_link().ok().filter(|_| !is_device(&end)) else { return end };
+        end = end.parent().map_or(target.clone(), |folder| folder.join(&target));
     }
-    path
+    path.to_owned()
 }
 
 /// Whether a path names a device, or an open file of a process: what it leads to is not ours to exchange.

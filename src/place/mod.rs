@@ -22,7 +22,7 @@ mod tests;
 
 pub use countries::{Country, GROUPS, Group, Region, group_members, in_few_words};
 pub use database::{DATABASE_BYTES_MAX, Database, DatabaseError, Wanted};
-pub use prefix::{Prefix, PrefixError, PrefixMap, PrefixSet};
+pub use prefix::{Prefix, PrefixError, PrefixMap, PrefixSet, key};
 pub use special::{ANYCAST, Anycast, Carrier, Reach, SPECIAL, Special, anycast_of, carried, is_no_host, special};
 
 /// How sure a country is, 0 to 100.

@@ -22,9 +22,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::anonymise::Anonymiser;
 use crate::fact::value;
 use crate::place::{Country, GROUPS, Prefix, PrefixMap, PrefixSet, Region, is_no_host};
 pub use crate::record::{Exempted, Origin};
@@ -198,9 +200,25 @@ pub struct Policy {
     site_list: Vec<file::Site>,
     severity: Severities,
     alert: Option<Alert>,
+    anonymiser: Option<Arc<Anonymiser>>,
 }
 
 impl Policy {
+    /// The same for addresses that were replaced: sites and exemptions are still of the networks that the file names.
+    pub fn anonymised(self, anonymiser: Anonymiser) -> Policy {
+        Policy { anonymiser: Some(Arc::new(anonymiser)), ..self }
+    }
+
+    /// What replaces our addresses.
+    pub fn anonymiser(&self) -> Option<&Arc<Anonymiser>> {
+        self.anonymiser.as_ref()
+    }
+
+    /// The address that the policy speaks of.
+    fn meant(&self, address: IpAddr) -> IpAddr {
+        self.anonymiser.as_ref().map_or(address, |anonymiser| anonymiser.reveal(address))
+    }
+
     /// Reads the file, if there is one, and lets the flags win over it. The flags are the values of
     /// `--home` and `--inside`, split at commas. A path that is the name of a preset means the preset.
     pub fn new(
@@ -237,6 +255,7 @@ impl Policy {
             site_list: parts.sites,
             severity: parts.severity,
             alert: parts.alert,
+            anonymiser: None,
         })
     }
 
@@ -283,7 +302,7 @@ impl Policy {
 
     /// The site of an address, the one with the longest prefix.
     pub fn site_of(&self, address: IpAddr) -> Option<&str> {
-        let at = self.sites.get(address)?;
+        let at = self.sites.get(self.meant(address))?;
         self.site_list.get(*at).map(|site| site.name.as_str())
     }
 
@@ -317,6 +336,7 @@ impl Policy {
     fn exemption(&self, case: &Case<'_>) -> Option<&Exemption> {
         let all = self.exempt.get(case.channel).filter(|_| case.crossing != Crossing::Home)?;
         let site = self.site_of(case.asset);
+        let case = &Case { asset: self.meant(case.asset), ..*case };
         let fitting = || all.iter().filter(|exemption| exemption.fits(case, site));
         fitting().find(|e| case.last_seen < e.end).or_else(|| fitting().max_by_key(|e| e.end))
     }

@@ -22,6 +22,8 @@ pub struct Origin {
 pub struct Baseline {
     /// The report's file.
     pub origin: Origin,
+    /// The key with which its addresses were replaced, by its id.
+    pub anonymised: Option<String>,
     findings: HashSet<String>,
     assets: HashSet<(String, String)>,
 }
@@ -31,9 +33,15 @@ impl Baseline {
     pub fn new(origin: Origin, findings: &[Finding], assets: &[Asset]) -> Baseline {
         Baseline {
             origin,
+            anonymised: None,
             findings: findings.iter().map(|finding| finding.id.clone()).collect(),
             assets: assets.iter().map(|asset| (asset.ip.clone(), asset.vendor.clone())).collect(),
         }
+    }
+
+    /// The same of a report whose addresses were replaced with this key, if they were.
+    pub fn of_key(self, anonymised: Option<String>) -> Baseline {
+        Baseline { anonymised, ..self }
     }
 
     /// Whether it has the finding of this id.

@@ -143,6 +143,9 @@ pub struct Header {
     pub home: Vec<String>,
     /// Prefixes that are ours.
     pub inside: Vec<String>,
+    /// Addresses and names of our hosts are replaced: the id of the key. Absent when they stand as they were seen.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub anonymised: Option<String>,
     /// The policy file or preset; flags win over it.
     pub policy: Option<Origin>,
     /// The older report beside which findings and assets are new.

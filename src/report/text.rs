@@ -82,6 +82,10 @@ impl Page<'_> {
             header.country_database,
         );
         writeln!(self.out, "{}", self.paint(DIM, &line))?;
+        if let Some(key) = &header.anonymised {
+            let line = format!("addresses and names of inside hosts are replaced, key {key}");
+            writeln!(self.out, "{}", self.paint(DIM, &line))?;
+        }
         if let Some(policy) = &header.policy {
             let line = format!("policy {}, SHA-256 {}", policy.name, policy.sha256);
             writeln!(self.out, "{}", self.paint(DIM, &line))?;

@@ -17,6 +17,8 @@ use crate::worker::{Gather, Worker};
 
 /// Time between two looks at flows that may be over.
 const SWEEP_NANOSECONDS: i64 = SECOND / 10;
+/// A clock that goes on by more between two looks was put on: they are a fraction of a second apart.
+const JUMP_NANOSECONDS: i64 = 3600 * SECOND;
 
 /// A worker's gatherer that hands over what it has, and goes on.
 pub trait Turned: Gather {
@@ -125,6 +127,8 @@ pub(super) struct Turner<'a, G: Turned> {
     pub(super) hands: Sender<Hand<G::Part>>,
     pub(super) done: u64,
     pub(super) swept: Time,
+    /// How often the clock was put on or back.
+    pub(super) jumps: u64,
 }
 
 impl<G: Turned> Turner<'_, G> {
@@ -138,6 +142,9 @@ impl<G: Turned> Turner<'_, G> {
         self.done = self.turns.asked();
         let counts = std::mem::replace(counts, Counts::new());
         let (mut ledger, mut inputs) = counts.into_ledger(std::mem::take(&mut worker.counters));
+        if self.jumps > 0 {
+            ledger.note("clock.jump", std::mem::take(&mut self.jumps));
+        }
         let read = common().map(|(read, of_fragments, by_input)| {
             ledger.merge(&of_fragments);
             crate::merge::Merge::merge(&mut inputs, by_input);
@@ -164,7 +171,11 @@ impl<G: Turned, W: Watch> Between<G, W> for Turner<'_, G> {
         common: impl FnOnce() -> Option<Common>,
     ) {
         let now = (self.clock)(time);
-        if now.since(self.swept) >= SWEEP_NANOSECONDS {
+        let since = now.since(self.swept);
+        if since < 0 || since > JUMP_NANOSECONDS && self.swept != Time::default() {
+            self.jumps += 1;
+        }
+        if !(0..SWEEP_NANOSECONDS).contains(&since) {
             self.swept = now;
             worker.sweep(now);
         }

@@ -77,7 +77,9 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             }
             let hot = self.table.hot(id);
             let (closed, last, done) = (hot.is(state::CLOSED), hot.last, hot.is(state::DONE));
-            if expiry::is_over(self.table.key(id).protocol(), closed, last, now) {
+            let protocol = self.table.key(id).protocol();
+            // A clock that was put back leaves flows behind that would never be over.
+            if expiry::is_over(protocol, closed, last, now) || expiry::is_over(protocol, closed, now, last) {
                 self.end(id);
             } else if done {
                 self.tell(id, now);

@@ -2,7 +2,7 @@
 //!
 //! In: what a test wants to see on the wire. Out: bytes, the same every time; no clock, no files, no chance.
 //! [`is_current`] alone looks at files: those that the project keeps and can write again.
-//! Nothing here but `pipeline`, `sample`, `mutate`, `entries`, `view`, `sensors` and `wire` uses the library, so what it reads is
+//! Nothing here but `pipeline`, `sample`, `mutate`, `entries`, `view`, `sensors`, `everything` and `wire` uses the library, so what it reads is
 //! checked against something else.
 //!
 //! `packets` has the headers, `conversation` one TCP flow after the other, `messages` DNS and HTTP, `tls` and `der`
@@ -20,6 +20,7 @@ pub mod conversation;
 pub mod demo;
 pub mod der;
 pub mod entries;
+pub mod everything;
 pub mod expected;
 pub mod hellos;
 pub mod hostile;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bordertap::join::Knowledge;
 use bordertap::ledger::Ledger;
-use bordertap::output::{Batch, Keeping, Outputs, Target};
+use bordertap::output::{Batch, Keeping, Outputs, QUEUE_BYTES_MAX, Target};
 use bordertap::scan::Scan;
 use bordertap::sensor::Wish;
 use serde_json::Value;
@@ -115,6 +115,7 @@ fn row_43c_a_closed_socket_costs_records_and_the_ledger_says_how_many() {
     drop((reader, listener));
     fs::remove_file(&socket).unwrap();
     let sent = 100 + 400 * 500;
+    const { assert!(400 * 500 * 400 > QUEUE_BYTES_MAX, "more than may wait") };
     (0..400).for_each(|n| outputs.put("flows", batch(100 + n * 500, 500)));
     outputs.close(Duration::from_millis(300));
     let count = outputs.counts().remove(0);

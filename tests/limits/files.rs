@@ -17,8 +17,8 @@ use serde_json::Value;
 
 use crate::common::capture::{pcap, pcapng};
 use crate::common::conversation::{Conversation, From};
-use crate::common::messages;
-use crate::common::packets::{Endpoint, Packet};
+use crate::common::messages::{self, Answer, TYPE_A};
+use crate::common::packets::{Endpoint, Packet, datagram};
 use crate::common::sensors::{Kept, MINUTE, Made, START, long_flow, sense};
 use crate::common::tls::{self, Version};
 
@@ -274,4 +274,37 @@ fn files_that_are_mapped_at_a_time() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["ledger"]["decoded"], FILES);
+}
+
+/// A chain of more links than are followed is an error, and nothing is written somewhere on the way.
+#[cfg(unix)]
+#[test]
+fn links_to_an_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = |n: usize| folder.path().join(format!("link{n}"));
+    (0..41).for_each(|n| std::os::unix::fs::symlink(link(n + 1), link(n)).unwrap());
+    let to = |n: usize| run(&["scan", DEMO, "--findings", link(n).to_str().unwrap()]).status.code();
+    assert_eq!((to(30), link(41).is_file()), (Some(0), true));
+    fs::remove_file(link(41)).unwrap();
+    assert_eq!(to(0), Some(1));
+    assert!((0..41).all(|n| link(n).is_symlink()) && !link(41).exists());
+}
+
+/// A name that is only asked for, with ever other answers: 64 addresses of it are kept.
+#[test]
+fn addresses_of_a_name_that_is_only_asked_for() {
+    let mut all = Vec::new();
+    for n in 0..10u16 {
+        let name = "usguardservice.fortinet.net";
+        let asks = Endpoint::new([2, 0, 0, 0, 0, 1], "10.1.1.1", 40_000 + n);
+        let resolver = Endpoint::new([2, 0, 0, 0, 0, 9], "10.1.1.53", 53);
+        let answers: Vec<Answer<'_>> = (0..20).map(|k| Answer::Address(name, [173, 243, n as u8, k].into())).collect();
+        let time = START + u64::from(n) * MINUTE;
+        all.push(datagram(time, asks, resolver, &[], &messages::dns_query(n, name, TYPE_A)));
+        all.push(datagram(time + 1000, resolver, asks, &[], &messages::dns_response(n, name, TYPE_A, &answers)));
+    }
+    let (_kept, report) = scanned(&all, &[]);
+    let [finding] = report["findings"].as_array().unwrap().as_slice() else { panic!("{:#}", report["findings"]) };
+    let kept = finding["destination"]["ip"].as_array().unwrap().len();
+    assert_eq!((kept, &finding["attempted_only"]), (64, &true.into()), "{finding}");
 }

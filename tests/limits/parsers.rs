@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bordertap::capture::Replay;
 use bordertap::fact::{Field, Flag, VALUE_BYTES_MAX};
-use bordertap::parse::{cdp, dhcp, dns, http, http2, lines, syslog, tls};
+use bordertap::parse::{cdp, dhcp, dns, ftp, http, http2, lines, netflow, quic, smtp, ssh, syslog, tls};
 use bordertap::record::FlowRecord;
 use bordertap::scan::Scan;
 use bordertap::stream::OTHERS_MAX;
@@ -12,10 +12,11 @@ use bordertap::stream::OTHERS_MAX;
 use crate::common::capture::pcap;
 use crate::common::conversation::{Conversation, From};
 use crate::common::der::{self, Part};
-use crate::common::hellos::Piece;
+use crate::common::hellos::{Piece, handshake_bytes};
 use crate::common::messages::{self, TYPE_A, TYPE_CNAME};
 use crate::common::packets::{self, Endpoint, Packet, datagram};
 use crate::common::pipeline::{flows, texts};
+use crate::common::quic::{Initial, crypto};
 use crate::common::tls::{self as records, Version};
 
 const START: u64 = 1_790_000_000_000_000_000;
@@ -374,4 +375,88 @@ fn readings_of_a_side() {
     let many = sent(12);
     assert!(many.contains(&"n00.example".to_owned()) && many.len() > 1, "{many:?}");
     assert!(many.len() <= 1 + OTHERS_MAX, "{many:?}");
+}
+
+/// Packets of QUIC in one datagram: eight are looked at.
+#[test]
+fn packets_in_a_datagram_of_quic() {
+    const TO: [u8; 8] = [0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08];
+    let hello = handshake_bytes(&records::client_hello(Version::Tls13, Some("a.example")));
+    let found = |before: usize| {
+        // A Handshake packet of 32 bytes (RFC 9000, section 17.2.4).
+        let other = [&[0xe5, 0, 0, 0, 1, 8][..], &TO, &[0, 0x40, 0x20], &[0xaa; 32]].concat();
+        let all = [other.repeat(before), Initial::to(&TO, 0).datagram(&crypto(0, &hello))].concat();
+        count(&udp(443, &[all]), &quic::SNI)
+    };
+    assert_eq!((found(1), found(7), found(8)), (1, 1, 0));
+}
+
+/// A packet of SSH: one of 35,000 bytes is passed over, a longer one is none.
+#[test]
+fn bytes_of_a_packet_of_ssh() {
+    let lists: Vec<u8> = (0..10).flat_map(|_| [0, 0, 0, 1, b'a']).collect();
+    let offer = [&[20][..], &[7; 16], &lists, &[0; 5]].concat();
+    let packet = |payload: &[u8]| [&(payload.len() as u32 + 5).to_be_bytes()[..], &[4], payload, &[0; 4]].concat();
+    let found = |bytes: usize| {
+        let ignored = [&[2][..], &vec![0; bytes - 6]].concat();
+        let sent = [b"SSH-2.0-x\r\n".to_vec(), packet(&ignored), packet(&offer)].concat();
+        count(&tcp(22, &sent, b"SSH-2.0-y\r\n"), &ssh::HASSH)
+    };
+    assert_eq!((found(100), found(35_000), found(35_001)), (1, 1, 0));
+}
+
+/// A template of NetFlow: one whose text is longer than 1,024 bytes is left out, and it is said.
+#[test]
+fn bytes_of_a_template_of_netflow() {
+    let told = |fields: u16| {
+        let list: Vec<u8> = (0..fields).flat_map(|n| [[0, 1 + (n % 80) as u8], [0, 4]].concat()).collect();
+        let template = [&[1, 0][..], &fields.to_be_bytes(), &list].concat();
+        let set = [&[0, 0][..], &(template.len() as u16 + 4).to_be_bytes(), &template].concat();
+        let header = [0, 9, 0, 1, 0, 0, 0, 1, 0x6a, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
+        let flow = udp(2055, &[[&header[..], &set].concat()]);
+        (count(&flow, &netflow::TEMPLATE), is_limited(&flow))
+    };
+    assert_eq!((told(20), told(netflow::TEMPLATE_BYTES_MAX as u16 / 3)), ((1, false), (0, true)));
+}
+
+/// Source routes of GRE (RFC 1701): sixteen are stepped over.
+#[test]
+fn routes_of_gre() {
+    let question = messages::dns_query(7, "n0.example", TYPE_A);
+    let found = |routes: usize| {
+        let datagram = packets::udp(client().address, server(53).address, &question);
+        let inner = packets::ip(client().address.ip(), server(53).address.ip(), 17, 1, &datagram);
+        let route = [8, 0, 0, 4, 192, 0, 2, 1].repeat(routes);
+        let gre = [&[0x40, 0, 8, 0, 0, 0, 0, 0][..], &route, &[0; 4], &inner].concat();
+        let [from, to] = ["198.51.100.1", "198.51.100.2"].map(|ip| Endpoint::new([2, 0, 0, 0, 0, 3], ip, 0));
+        let all = flows(&[Packet::new(START, packets::frame(from, to, &[], 47, 1, &gre))]);
+        all.iter().map(|flow| count(flow, &dns::QNAME)).sum::<usize>()
+    };
+    assert_eq!((found(0), found(15), found(17)), (1, 1, 0));
+}
+
+/// Lines of a greeting: eight are kept.
+#[test]
+fn lines_of_a_greeting() {
+    let greeting: String =
+        (0..12).map(|n| format!("220-{n} mail.example ESMTP\r\n")).collect::<String>() + "220 end ESMTP\r\n";
+    let mail = tcp(25, b"EHLO a.example\r\n", greeting.as_bytes());
+    assert_eq!(count(&mail, &smtp::BANNER), 8, "{:?}", texts(&mail, &smtp::BANNER));
+    let greeting = greeting.replace(" mail.example ESMTP", " FTP server ready").replace(" ESMTP", "");
+    let files = tcp(21, b"USER a\r\n", greeting.as_bytes());
+    assert_eq!(count(&files, &ftp::BANNER), 8, "{:?}", texts(&files, &ftp::BANNER));
+}
+
+/// Elements of structured data, and parameters of one: what has more is not taken for such.
+#[test]
+fn elements_of_syslog() {
+    let shape = |elements: usize, parameters: usize| {
+        let pairs: String = (0..parameters).map(|n| format!(" k{n}=\"v\"")).collect();
+        let message =
+            format!("<134>1 2026-11-20T00:00:00Z gate app 1 id {} text", format!("[x@1{pairs}]").repeat(elements));
+        texts(&udp(514, &[message.into_bytes()]), &syslog::FORMAT).concat().matches("[x@1").count()
+    };
+    assert_eq!((shape(1, 1), shape(4, 1)), (1, 4));
+    assert!(shape(5, 1) <= 4, "{}", shape(5, 1));
+    assert_eq!((shape(1, 63), shape(1, 64)), (1, 0));
 }

@@ -174,9 +174,10 @@ pub(super) fn without_port(authority: &[u8]) -> &[u8] {
     }
 }
 
-/// A path without query and fragment.
+/// A path without query and fragment, and without what a server put behind a semicolon: that is where it keeps a session
+/// (`;jsessionid=`).
 pub(super) fn without_query(path: &[u8]) -> &[u8] {
-    path.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default()
+    path.split(|byte| matches!(byte, b'?' | b'#' | b';')).next().unwrap_or_default()
 }
 
 /// Host (no brackets) and port of a CONNECT target; the port is 0 when there is none.

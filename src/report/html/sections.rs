@@ -431,6 +431,9 @@ fn pairs(report: &Report, lang: Lang) -> Vec<Pair> {
         pair(lang, "method.inside", header.inside.join(lang.text("list"))),
         pair(lang, "method.filter", header.filter.clone().unwrap_or_else(none)),
     ]);
+    if let Some(key) = &header.anonymised {
+        pairs.push(pair(lang, "method.anonymised", lang.fill("method.anonymised-value", &[("key", key)])));
+    }
     pairs
 }
 
@@ -450,6 +453,9 @@ fn command(report: &Report, lang: Lang) -> String {
         words.extend(["--home".to_owned(), header.home.join(",")]);
     }
     words.extend(["--inside".to_owned(), header.inside.join(",")]);
+    if header.anonymised.is_some() {
+        words.extend(["--anonymise", "KEYFILE"].map(str::to_owned));
+    }
     if let Some(filter) = &header.filter {
         words.extend(["--filter".to_owned(), quoted(filter)]);
     }

@@ -153,5 +153,5 @@ fn range(pieces: &[Piece], one: usize, back: usize, length: usize) -> Option<Pie
         pieces.iter().find(holds).map(|p| p.bytes[at - p.at])
     };
     let bytes: Vec<u8> = (start..=start + length).map_while(byte).collect();
-    (!bytes.is_empty()).then(|| Piece { at: start, bytes, cut: false, ..*piece })
+    (!bytes.is_empty()).then_some(Piece { at: start, bytes, cut: false, ..*piece })
 }
