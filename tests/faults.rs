@@ -61,7 +61,7 @@ fn a_file_cut_under_the_reader_ends_where_it_was_cut() {
     let path = folder.path().join("cut.pcap");
     large(&path, 20_000);
     let name = path.to_str().unwrap().to_owned();
-    let mut source = Inputs::open(&[name.clone()], None).unwrap();
+    let mut source = Inputs::open(std::slice::from_ref(&name), None).unwrap();
     let first = source.next_block().unwrap();
     let whole = 5_000;
     let cut = HEADER_BYTES + whole * RECORD_BYTES + 700;
