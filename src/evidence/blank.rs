@@ -48,9 +48,9 @@ pub(super) fn blank(id: &str, packets: &mut [Kept], judging: &Judging, shows: bo
     for at in 0..packets.len() {
         judge.end(packets, at);
     }
-    // Whole words first; then what is left of long ones, of which a part is needed.
-    for fine in [false, true] {
-        let found = |(at, kept)| words(kept, fine).map(move |word| (at, word));
+    // Whole words first; then what is left of long ones, of which a part is needed; then without what may be a length.
+    for cut in [Cut::Words, Cut::Parts, Cut::Tails] {
+        let found = |(at, kept)| words(kept, cut).map(move |word| (at, word));
         let words: Vec<Word> = packets.iter().enumerate().flat_map(found).collect();
         judge.words(packets, &words);
     }
@@ -171,9 +171,20 @@ fn before_data(payload: &[u8]) -> usize {
     payload.len()
 }
 
-/// The words of a packet's payload. `fine`: those of a payload that is not text end at what stands between words, too;
-/// of text there are no finer ones.
-fn words(kept: &Kept, fine: bool) -> impl Iterator<Item = Range<usize>> + use<> {
+/// How the words of a payload that is not text are told; text has but one kind of words.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// Bytes that can be printed.
+    Words,
+    /// The same up to what stands between words of text.
+    Parts,
+    /// Those without their first byte, which may be a length that can be printed.
+    Tails,
+}
+
+/// The words of a packet's payload.
+fn words(kept: &Kept, cut: Cut) -> impl Iterator<Item = Range<usize>> + use<> {
+    let fine = cut != Cut::Words;
     let payload = if kept.is_content { kept.bytes.get(kept.payload..).unwrap_or_default() } else { &[] };
     let is_text = payload.iter().take(FRONT_BYTES).all(|byte| matches!(byte, b' '..=b'~' | b'\r' | b'\n' | b'\t'));
     let payload = if is_text && fine { &[] } else { payload };
@@ -189,8 +200,10 @@ fn words(kept: &Kept, fine: bool) -> impl Iterator<Item = Range<usize>> + use<> 
         match (in_word(byte) && at < payload.len(), start) {
             (true, None) => start = Some(at),
             (false, Some(from)) => {
+                let long = at - from >= least;
+                let from = from + usize::from(cut == Cut::Tails);
                 let is_blank = || payload.get(from..at).unwrap_or_default().iter().all(|byte| *byte == BLANK);
-                if at - from >= least && !(fine && is_blank()) {
+                if long && !(fine && is_blank()) {
                     found.push(kept.payload + from..kept.payload + at);
                 }
                 start = None;

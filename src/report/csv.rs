@@ -110,7 +110,9 @@ fn table<T>(columns: &[Column<T>], rows: &[T], out: &mut dyn Write) -> io::Resul
     for row in rows {
         writer.write_record(columns.iter().map(|(_, cell)| written(cell(row))))?;
     }
-    writer.flush()
+    // Writes what is left, once: a drop behind a `flush` would try again and say nothing.
+    writer.into_inner().map_err(|error| error.into_error())?;
+    Ok(())
 }
 
 fn written(cell: Cell) -> String {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use aho_corasick::AhoCorasick;
 use bordertap::capture::Inputs;
 use bordertap::collect::Judging;
 use bordertap::join::Knowledge;
@@ -147,17 +148,16 @@ fn read(folder: &Path, root: &Path, written: &mut Written) {
 
 /// Where a needle stands in what was written, without regard to case; `word`: it must not go on as a number or a word.
 pub fn find(written: &Written, needle: &[u8], word: bool) -> Vec<String> {
-    let needle = needle.to_ascii_lowercase();
+    let search = AhoCorasick::builder().ascii_case_insensitive(true).build([needle]).unwrap();
     let mut found = Vec::new();
     for (name, bytes) in written {
-        let bytes = bytes.to_ascii_lowercase();
-        let at = bytes.windows(needle.len()).enumerate().find(|(at, piece)| {
+        let at = search.find_iter(bytes).find(|place| {
             let goes_on = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric());
-            let before = at.checked_sub(1).and_then(|before| bytes.get(before));
-            *piece == needle && !(word && (goes_on(before) || goes_on(bytes.get(at + needle.len()))))
+            let before = place.start().checked_sub(1).and_then(|before| bytes.get(before));
+            !(word && (goes_on(before) || goes_on(bytes.get(place.end()))))
         });
-        if let Some((at, _)) = at {
-            let around = &bytes[at.saturating_sub(60)..(at + needle.len() + 40).min(bytes.len())];
+        if let Some(place) = at {
+            let around = &bytes[place.start().saturating_sub(60)..(place.end() + 40).min(bytes.len())];
             found.push(format!("{name}: {}", String::from_utf8_lossy(around)));
         }
     }
