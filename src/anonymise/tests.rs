@@ -204,6 +204,11 @@ fn a_key_is_bytes_or_digits() {
         assert!(Key::new(wrong).is_none());
     }
     assert_eq!(format!("{key:?}"), "Key");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{digits}\n")).unwrap();
+    assert_eq!(Key::read(file.path()).unwrap().0, key.0);
+    std::fs::write(file.path(), digits.repeat(1 + FILE_BYTES_MAX as usize / digits.len())).unwrap();
+    assert!(Key::read(file.path()).unwrap_err().contains("not a key"), "a file that goes on is no key");
     // One that is the same twice over is no danger.
     let _ = Anonymiser::new(&Key([0; KEY_BYTES]), &[], &[]);
     let refused = Anonymiser::new(&key, &["203.0.113.7/32".parse().unwrap()], &[]).unwrap_err();

@@ -30,13 +30,18 @@ pub struct Baseline {
 
 impl Baseline {
     /// Of these findings and assets.
-    pub fn new(origin: Origin, anonymised: Option<String>, findings: &[Finding], assets: &[Asset]) -> Baseline {
+    pub fn new(origin: Origin, findings: &[Finding], assets: &[Asset]) -> Baseline {
         Baseline {
             origin,
-            anonymised,
+            anonymised: None,
             findings: findings.iter().map(|finding| finding.id.clone()).collect(),
             assets: assets.iter().map(|asset| (asset.ip.clone(), asset.vendor.clone())).collect(),
         }
+    }
+
+    /// The same of a report whose addresses were replaced with this key, if they were.
+    pub fn of_key(self, anonymised: Option<String>) -> Baseline {
+        Baseline { anonymised, ..self }
     }
 
     /// Whether it has the finding of this id.

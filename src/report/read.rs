@@ -72,7 +72,7 @@ pub fn baseline(path: &Path) -> Result<Baseline, ReadError> {
     let bytes = bytes(path)?;
     let report = parse(path, &bytes)?;
     let origin = Origin { name: path.to_string_lossy().into_owned(), sha256: value::hex(&Sha256::digest(&bytes)) };
-    Ok(Baseline::new(origin, report.header.anonymised, &report.findings, &report.assets))
+    Ok(Baseline::new(origin, &report.findings, &report.assets).of_key(report.header.anonymised))
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, ReadError> {

@@ -93,9 +93,9 @@ pub fn of_sensor(capture: &Path, judging: Judging) -> Written {
         keep_flows: true,
         settings: Settings {
             workers: 2,
-            vlans_apart: false,
             memory: 1 << 30,
             packets_max: u64::MAX,
+            vlans_apart: false,
             progress: &|_, _| {},
         },
         pace: Pace { turn: Duration::from_millis(2), window_seconds: 600, clock: &|time| time },

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
+use std::slice;
 
 use serde_json::Value;
 
@@ -62,9 +63,12 @@ fn values(flow: &Value, field: &str) -> Vec<Value> {
     facts.iter().filter(|fact| fact["field"] == field).map(|fact| fact["value"].clone()).collect()
 }
 
+/// Who says what, in turn.
+type Said = Vec<(From, Vec<u8>)>;
+
 /// Who says what before TLS begins, each in a segment of its own. Sources: RFC 3207, RFC 9051, RFC 2595, RFC 4217,
 /// RFC 4511 with RFC 4513, RFC 6120; PostgreSQL and MySQL documentation of their protocols.
-fn upgrades() -> Vec<(&'static str, u16, Vec<(From, Vec<u8>)>)> {
+fn upgrades() -> Vec<(&'static str, u16, Said)> {
     let text = |side: From, text: &str| (side, text.as_bytes().to_vec());
     let (c, s) = (From::Client, From::Server);
     let greeting =
@@ -160,7 +164,7 @@ fn row_30b_tls_behind_proxies() {
     let socks5 = [&[5, 1, 0, 3, 13][..], b"outer.example", &[1, 0xbb]].concat();
     let (c, s) = (From::Client, From::Server);
     let granted5 = vec![5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    let cases: Vec<(&str, &str, Vec<(From, Vec<u8>)>)> = vec![
+    let cases: Vec<(&str, &str, Said)> = vec![
         ("http", "connect.host", vec![(c, connect.clone()), (s, http_tunnel_ready())]),
         ("socks", "socks.host", vec![(c, socks4), (s, vec![0, 90, 0, 0, 0, 0, 0, 0])]),
         ("socks", "socks.host", vec![(c, vec![5, 1, 0]), (s, vec![5, 0]), (c, socks5.clone()), (s, granted5.clone())]),
@@ -302,7 +306,7 @@ fn row_31b_fragments_that_contradict() {
     let (head, tail) = (piece_v4(frame, 0, low, MORE), piece_v4(frame, high, all, 0));
     let [right, wrong] = [frame, &decoy].map(|frame| piece_v4(frame, low, high, MORE));
     for (middle, first) in [([right.clone(), wrong.clone()], NAME), ([wrong, right], "benign.vendor.example")] {
-        let frames = [&[head.clone()][..], &middle, &[tail.clone()]].concat();
+        let frames = [slice::from_ref(&head), &middle, slice::from_ref(&tail)].concat();
         let read = check::read(&replaced(&packets, at, frames));
         let flow = read.flow();
         assert!(check::flags(flow).contains(&"frag-conflict".to_owned()), "{:?}", check::flags(flow));
@@ -439,7 +443,7 @@ fn row_31e_ipv6_extension_headers() {
         behind_headers(&part, &headers)
     };
     let all = usize::from(u16::from_be_bytes([frame[18], frame[19]]));
-    let chained = behind_headers(frame, &[options.clone()]);
+    let chained = behind_headers(frame, slice::from_ref(&options));
     let mut cases = vec![
         ("atomic", vec![behind_headers(frame, &[fragment(0, false)])], false),
         ("atomic in a chain", vec![behind_headers(frame, &[hop.clone(), fragment(0, false), options.clone()])], false),

@@ -116,7 +116,7 @@ pub fn reports(data: &[u8]) {
     for Named { report, .. } in &reports {
         again(report);
         let origin = Origin { name: "before".into(), sha256: String::new() };
-        let baseline = Baseline::new(origin, None, &report.findings, &report.assets);
+        let baseline = Baseline::new(origin, &report.findings, &report.assets);
         assert!(report.findings.iter().all(|finding| baseline.has_finding(&finding.id)), "a finding that is not known");
         let mut page = Vec::new();
         text::write(report, text::Style { color: false, verbose: true }, &mut page).unwrap();
