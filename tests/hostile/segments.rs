@@ -399,7 +399,8 @@ fn row_06_decoys_that_never_arrive() {
     let mut md5 = vec![19, 18];
     md5.extend([0xab; 16]);
     md5.extend([1, 1]);
-    let decoys: [(&str, fn(&mut Packet), &[u8]); 3] =
+    type Change = fn(&mut Packet);
+    let decoys: [(&str, Change, &[u8]); 3] =
         [("hops", few_hops, &[]), ("checksum", wrong_checksum, &[]), ("md5", |_| (), &md5)];
     for (kind, change, options) in decoys {
         for decoy_first in [true, false] {

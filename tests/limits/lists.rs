@@ -108,7 +108,6 @@ pub const REACHED: &[(&str, &str, &str, &str, &str)] = &[
 /// What a document lets a field be, or how far a beginning is looked at before it is given up: nothing is kept for it.
 /// `tests/protocols.rs` shows every protocol the samples of all others, cut and with noise.
 pub const STANDARD: &[(&str, &[&str])] = &[
-    ("anonymise.rs", &["FILE_BYTES_MAX"]),
     ("anonymise/words.rs", &["ADDRESS_BYTES_MAX"]),
     ("capture/live/steer.rs", &["TAGS_MAX", "LABELS_MAX"]),
     ("decode/fragments.rs", &["DATAGRAM_BYTES_MAX"]),

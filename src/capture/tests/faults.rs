@@ -32,8 +32,11 @@ impl Read for Failing {
     }
 }
 
+/// Packets and flaws, or why nothing could be read.
+type ReadOf = Result<(Vec<Got>, Vec<String>), String>;
+
 /// What is read of a file whose disk fails at this read, and how many reads there were.
-fn read(bytes: &[u8], fails_at: usize) -> (Result<(Vec<Got>, Vec<String>), String>, usize) {
+fn read(bytes: &[u8], fails_at: usize) -> (ReadOf, usize) {
     let reads = Arc::new(AtomicUsize::new(0));
     let file = Failing { bytes: bytes.to_vec(), at: 0, reads: reads.clone(), fails_at };
     let result = Input::stream(Box::new(file), false).map(|input| {
