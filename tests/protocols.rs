@@ -161,7 +161,7 @@ fn reads_from_the_start(sample: &Sample) -> bool {
 
 /// What is wrong with what was read of a changed sample.
 fn wrong(whole: &Read, readable: &Read, read: &Read, equal: bool) -> Option<String> {
-    if !read.protocols.is_subset(&readable.protocols) {
+    if !read.conflict && !read.protocols.is_subset(&readable.protocols) {
         return Some(format!("is read as {:?}", read.protocols));
     }
     let missing = |some: &Read, other: &Read| -> Vec<String> {
@@ -171,7 +171,8 @@ fn wrong(whole: &Read, readable: &Read, read: &Read, equal: bool) -> Option<Stri
         some.facts.iter().filter(|fact| !other.has(fact)).map(one).take(SHOWN_MAX).collect()
     };
     let (new, lost) = (missing(read, readable), missing(whole, read));
-    if !new.is_empty() {
+    // What another copy of the same bytes says is told too, and that it contradicts the first.
+    if !new.is_empty() && !read.conflict {
         return Some(format!("says {new:?}"));
     }
     (equal && !lost.is_empty()).then(|| format!("does not say {lost:?}"))

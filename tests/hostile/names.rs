@@ -1,6 +1,7 @@
 //! What a name is worth, and TLS where nobody expects it.
 
 use std::net::IpAddr;
+use std::process::Command;
 use std::sync::Arc;
 
 use bordertap::place::Places;
@@ -147,6 +148,33 @@ fn row_23b_each_contradiction_alone() {
     let sealed = read_with_as(&[asks(0, "front.cdn.example"), vec![quic]].concat());
     let found = &finding(&sealed, NAME)["mismatch"];
     assert_eq!((&found["dns"], &found["certificate"]), (&json!(["front.cdn.example"]), &json!([])));
+}
+
+/// Reports of parts, merged, tell it as one scan of the whole does.
+#[test]
+fn row_23c_reports_that_are_merged_tell_it_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = [
+        asks(0, "front.cdn.example.org"),
+        [appliance(), shakes_hands(1, "innocent.example", "third.example.com")].concat(),
+    ];
+    let run = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_bordertap")).current_dir(&folder).args(args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    for (n, part) in parts.iter().enumerate() {
+        std::fs::write(folder.path().join(format!("{n}.pcap")), pcap(true, part)).unwrap();
+        let report = run(&["scan", &format!("{n}.pcap"), "--json", "-", "--quiet"]);
+        std::fs::write(folder.path().join(format!("{n}.json")), report.to_string()).unwrap();
+    }
+    let whole = run(&["scan", "0.pcap", "1.pcap", "--json", "-", "--quiet"]);
+    let merged = run(&["merge", "0.json", "1.json", "--json", "-", "--quiet"]);
+    assert_eq!(merged["findings"], whole["findings"]);
+    let is_it = |finding: &&Value| finding["destination"]["domain"] == "innocent.example";
+    let found = merged["findings"].as_array().unwrap().iter().find(is_it).unwrap();
+    assert_eq!(found["mismatch"]["dns"], json!(["front.cdn.example.org"]));
+    assert_eq!(found["mismatch"]["certificate"], json!(["third.example.com"]));
 }
 
 /// Ports of SSH, HTTP, DNS, FortiGate's management and others, and one of nobody's: TLS is told by its bytes, and no
