@@ -553,5 +553,6 @@ fn evidence_keeps_no_secret() {
     // The search finds them where they are.
     let full = bundle(&path, "full");
     let found = wire.secrets.iter().filter(|secret| !find(&full, secret.as_bytes(), false).is_empty()).count();
-    assert!(found * 10 > wire.secrets.len() * 8, "{found} of {}", wire.secrets.len());
+    // Not all: of a flow its first messages are kept, whatever is asked for.
+    assert!(found * 2 > wire.secrets.len(), "{found} of {}", wire.secrets.len());
 }
