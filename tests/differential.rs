@@ -119,7 +119,8 @@ fn flow(is_tcp: bool, a: End, b: End) -> Flow {
 
 /// Past the harness, which keeps what a test prints to itself.
 fn not_run(why: &str) {
-    writeln!(io::stderr(), "\nNOT RUN: beside tshark: {why}\n").unwrap();
+    let mut say = io::stderr();
+    writeln!(say, "\nNOT RUN: beside tshark: {why}\n").unwrap();
 }
 
 /// The rows that tshark prints of a capture.

@@ -156,7 +156,7 @@ fn of_written(all: &mut BTreeMap<&'static str, Seeds>) {
         }
         let inputs = [path.display().to_string()];
         let mut source = Inputs::open(&inputs, None).unwrap();
-        let scanned = scan.run(&mut source, &[name.clone()], &|_, _| {});
+        let scanned = scan.run(&mut source, std::slice::from_ref(&name), &|_, _| {});
         let mut report = Vec::new();
         jsonl::document(&scanned.report, &mut report).unwrap();
         let mut flows = Vec::new();
