@@ -167,7 +167,7 @@ fn what_was_acknowledged_before_it_came_by_is_read() {
 }
 
 #[test]
-fn a_second_copy_with_another_name_is_told_and_the_first_counts() {
+fn a_second_copy_with_another_name_is_told_beside_the_first() {
     let hello = client_hello(Version::Tls13, Some(NAME));
     let other = client_hello(Version::Tls13, Some("decoy.elsewhere.example"));
     let mut talk = conversation();
@@ -180,7 +180,8 @@ fn a_second_copy_with_another_name_is_told_and_the_first_counts() {
     talk.open().send_pieces(From::Client, &pieces).close();
     let flow = flows(&talk.packets()).remove(0);
     assert!(flow.facts.flags.has(Flag::OverlapConflict));
-    assert_eq!(texts(&flow, &tls::SNI), [NAME]);
+    assert_eq!(texts(&flow, &tls::SNI), ["decoy.elsewhere.example", NAME]);
+    assert_eq!(flow.facts.first(&tls::SNI).unwrap().text(), NAME, "what came first comes first");
 }
 
 #[test]

@@ -16,8 +16,8 @@ use crate::record::{Gist, Rollup, RollupKey};
 use crate::run::Turned;
 use crate::signature::{Signatures, Translator, WhenId};
 
-/// Gists after which those that no open flow has are forgotten.
-const GISTS_ENOUGH: usize = GISTS_MAX / 2;
+/// Gists after which those that no open flow has are forgotten: some 30 MiB of them.
+const GISTS_ENOUGH: usize = GISTS_MAX / 8;
 
 /// What flows are judged by.
 #[derive(Clone)]

@@ -162,7 +162,8 @@ fn interfaces_and_blocks_of_a_pcapng() {
 fn months_of_a_finding() {
     const DAY: u64 = 24 * 60 * MINUTE;
     let months = MONTHS_MAX as u64 + 6;
-    let mut blocks = (0..months).map(|n| long_flow("10.1.1.1", START + n * 31 * DAY, 1));
+    // No month is shorter than a step.
+    let mut blocks = (0..months * 31 / 28).map(|n| long_flow("10.1.1.1", START + n * 28 * DAY, 1));
     let source = Made { next: move || blocks.next(), number: 1, pause: Duration::from_millis(8) };
     let ended = sense(vec![Box::new(source)], 1, 600, Knowledge::default(), &mut Kept::default());
     let [finding] = ended.report.findings.as_slice() else { panic!("{}", ended.report.findings.len()) };
