@@ -37,7 +37,7 @@ mod guard {
 
 /// The bytes of a regular file, as long as it was when it was opened.
 ///
-/// When the file is cut meanwhile, or its medium fails, the bytes that are gone read as zeros, and [`Map::cut`] says from
+/// When the file is cut meanwhile, or its medium fails, the bytes that are gone read as zeros, and `Map::cut` says from
 /// where on.
 pub struct Map {
     // Before the map: nobody may take a fault elsewhere for one of ours.
