@@ -34,7 +34,10 @@ pub(super) fn other_certificate(record: &FlowRecord) -> Box<[Box<str>]> {
         let common = subject.map(|rest| rest.split(|byte| *byte == b',').next().unwrap_or_default());
         names.extend(common.and_then(host_name));
     }
-    let Some(name) = compared(asked.value).filter(|_| !names.is_empty()) else { return none() };
+    if names.is_empty() {
+        return none();
+    }
+    let Some(name) = compared(asked.value) else { return none() };
     if names.iter().any(|other| is_one_domain(other, &name)) {
         return none();
     }
