@@ -22,11 +22,12 @@ use hkdf::Hkdf;
 use ipcrypt_rs::IpcryptPfx;
 use sha2::Sha256;
 
-use crate::fact::{Facts, Side};
+use crate::fact::{Facts, Side, value};
 use crate::flow::key::{Key as FlowKey, hardware_address, link_local};
 use crate::place::{Carrier, Prefix, carried, is_no_host, key};
 use crate::record::FlowRecord;
 use crate::signature::Signatures;
+use crate::signature::pattern::hex_bytes;
 
 pub use fields::{Rule, rule};
 
@@ -71,16 +72,14 @@ impl Key {
         if let Ok(key) = <[u8; KEY_BYTES]>::try_from(bytes) {
             return Some(Key(key));
         }
-        let digits = bytes.trim_ascii();
-        if digits.len() != 2 * KEY_BYTES {
-            return None;
-        }
-        let mut key = [0; KEY_BYTES];
-        for (byte, pair) in key.iter_mut().zip(digits.chunks(2)) {
-            *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(Key(key))
+        let digits = str::from_utf8(bytes.trim_ascii()).ok()?;
+        hex_bytes(digits)?.try_into().ok().map(Key)
     }
+}
+
+/// Why something whose addresses stand for other hosts cannot be put beside this.
+pub fn other_key(with: &str) -> String {
+    format!("its addresses are not those of {with}: one is anonymised and the other not, or with another key")
 }
 
 /// Which way an address is turned.
@@ -133,7 +132,7 @@ impl Anonymiser {
         outer.sort_unstable();
         outer.dedup();
         Ok(Anonymiser {
-            id: words::hex(&expand::<8>(&secret, &[b"id"])),
+            id: value::hex(&expand::<8>(&secret, &[b"id"])),
             addresses: IpcryptPfx::new(halves(expand(&secret, &[b"addresses"]))),
             secret,
             inside: outer,

@@ -273,12 +273,15 @@ impl Collector {
 
     /// An ordinary flow: its evidence and what it comes to.
     fn flow(&mut self, record: &FlowRecord, ends: &Ends) -> u32 {
-        let known_again = self.decides(record, ends);
+        let certificate = other_certificate(record);
+        // What it contradicts is in no key.
+        let known_again = certificate.is_empty() && self.decides(record, ends);
         if let Some(gist) = self.remembered.find().filter(|_| known_again) {
             return gist;
         }
         let matched = self.matched(record, ends, &record.facts);
-        let gist = self.gist(record, ends, matched.all, matched.channels);
+        let mut gist = self.gist(record, ends, matched.all, matched.channels);
+        gist.certificate = of_hello(&gist, certificate);
         let number = self.number(gist);
         // Evidence has its first sight: that is another one every time.
         if known_again && !matched.evidence && number != 0 {
@@ -290,7 +293,7 @@ impl Collector {
     /// Writes down all that decides what a flow comes to; whether that is all.
     fn decides(&mut self, record: &FlowRecord, ends: &Ends) -> bool {
         let values = self.flow_values(record, ends);
-        if self.judging.signatures.look_at_ends(&values) || !other_certificate(record).is_empty() {
+        if self.judging.signatures.look_at_ends(&values) {
             return false;
         }
         let key = &mut self.remembered.key;
@@ -532,7 +535,15 @@ pub fn gist_of(record: &FlowRecord, judging: &Judging, whens: &[u32]) -> Gist {
     // What a flow of questions satisfies its questions do.
     let asks = record.protocol == Some(dns::PROTOCOL.name);
     let candidates = whens.iter().copied().filter(|when| !asks && is_channel(when)).collect();
-    gist(record, &ends, own_name.filter(|_| ends.ours() == Some(Side::Source)), whens.to_vec(), candidates)
+    let own_name = own_name.filter(|_| ends.ours() == Some(Side::Source));
+    let mut gist = gist(record, &ends, own_name, whens.to_vec(), candidates);
+    gist.certificate = of_hello(&gist, other_certificate(record));
+    gist
+}
+
+/// A certificate contradicts a name in a hello, and no other.
+fn of_hello(gist: &Gist, certificate: Box<[Box<str>]>) -> Box<[Box<str>]> {
+    if gist.name_field.is_some_and(is_in_hello) { certificate } else { Box::default() }
 }
 
 fn gist(
@@ -543,7 +554,6 @@ fn gist(
     candidates: Vec<u32>,
 ) -> Gist {
     let ours = ends.ours();
-    let by_hello = own_name.as_ref().is_some_and(|(_, field)| is_in_hello(field));
     let ambiguous = record.facts.flags.are_ambiguous();
     let own = own_name.as_ref().map(|(name, _)| name);
     let other_names = if ambiguous { other_names(&record.facts, own.into_iter().cloned()) } else { Box::default() };
@@ -559,7 +569,7 @@ fn gist(
         ambiguous,
         other_names,
         tls: has_tls(record),
-        certificate: if by_hello { other_certificate(record) } else { Box::default() },
+        certificate: Box::default(),
         whens: whens.into(),
         candidates: candidates.into(),
     }

@@ -17,7 +17,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
 
-use bordertap::anonymise::{self, Anonymiser};
+use bordertap::anonymise::{self, Anonymiser, other_key};
 use bordertap::capture::Damage;
 use bordertap::cli::{
     Cli, DatabaseArgs, EndingArgs, JudgeArgs, LogFormat, OutputArgs, RunArgs, SignatureArgs, TalkArgs, When,
@@ -25,7 +25,7 @@ use bordertap::cli::{
 use bordertap::collect::Judging;
 use bordertap::fact::value;
 use bordertap::ledger::Ledger;
-use bordertap::place::Places;
+use bordertap::place::{DatabaseError, Places};
 use bordertap::policy::Policy;
 use bordertap::report::{Report, read};
 use bordertap::signature::{Key, Pack, Signatures, Used};
@@ -126,15 +126,7 @@ pub(crate) fn judge_beside(args: &RunArgs) -> Result<Judging, Failure> {
 
 /// As [`judge_beside`], but a run does not fail for a database of places: it goes on without, and tells it as damage.
 pub(crate) fn judge_to_run(args: &RunArgs) -> Result<Judging, Failure> {
-    let DatabaseArgs { country_db, asn_db } = &args.judge.databases;
-    let mut places = Places::builtin();
-    if let Some(path) = country_db {
-        places = places.clone().with_country_db(path).unwrap_or_else(|error| places.without(path, &error));
-    }
-    if let Some(path) = asn_db {
-        places = places.clone().with_asn_db(path).unwrap_or_else(|error| places.without(path, &error));
-    }
-    beside(args, places)
+    beside(args, places_or(&args.judge.databases, |places, path, error| Ok(places.without(path, &error)))?)
 }
 
 fn beside(args: &RunArgs, places: Places) -> Result<Judging, Failure> {
@@ -142,18 +134,12 @@ fn beside(args: &RunArgs, places: Places) -> Result<Judging, Failure> {
     let baseline = baseline.map_err(|error| Failure::Useless(error.to_string()))?;
     let judging = judge_by(&args.judge, &args.judge.home, &args.judge.inside, places)?;
     let judging = Judging { baseline: baseline.map(Arc::new), ..judging };
-    let ours = judging.policy.anonymiser().map(|anonymiser| anonymiser.id());
     match &judging.baseline {
-        Some(baseline) if baseline.anonymised.as_deref() != ours => {
+        Some(baseline) if baseline.anonymised.as_deref() != judging.policy.key_id() => {
             Err(Failure::Usage(format!("{}: {}", baseline.origin.name, other_key("the run"))))
         }
         _ => Ok(judging),
     }
-}
-
-/// Why two cannot be compared.
-pub(crate) fn other_key(with: &str) -> String {
-    format!("its addresses are not those of {with}: one is anonymised and the other not, or with another key")
 }
 
 /// What judging needs: signatures, databases, policy.
@@ -192,12 +178,20 @@ fn judge_by(
 
 /// Databases of places.
 pub(crate) fn places(args: &DatabaseArgs) -> Result<Places, Failure> {
+    places_or(args, |_, _, error| Err(Failure::Useless(error.to_string())))
+}
+
+/// As [`places`]; what to do about one that cannot be used.
+fn places_or(
+    args: &DatabaseArgs,
+    refused: impl Fn(Places, &Path, DatabaseError) -> Result<Places, Failure>,
+) -> Result<Places, Failure> {
     let mut places = Places::builtin();
     if let Some(path) = &args.country_db {
-        places = places.with_country_db(path).map_err(|e| Failure::Useless(e.to_string()))?;
+        places = places.clone().with_country_db(path).or_else(|error| refused(places, path, error))?;
     }
     if let Some(path) = &args.asn_db {
-        places = places.with_asn_db(path).map_err(|e| Failure::Useless(e.to_string()))?;
+        places = places.clone().with_asn_db(path).or_else(|error| refused(places, path, error))?;
     }
     Ok(places)
 }

@@ -192,7 +192,7 @@ pub(crate) fn header(
         transit_flows: seen.transit_flows.0,
         home: policy.homes().iter().map(ToString::to_string).collect(),
         inside: policy.inside().iter().map(ToString::to_string).collect(),
-        anonymised: policy.anonymiser().map(|anonymiser| anonymiser.id().to_owned()),
+        anonymised: policy.key_id().map(str::to_owned),
         policy: policy.origin().cloned(),
         baseline: baseline.as_ref().map(|baseline| baseline.origin.clone()),
         filter: filter.map(shown),

@@ -289,7 +289,7 @@ pub fn restore(folder: &Path, judging: &Judging) -> Result<Knowledge, String> {
     match std::fs::read(&path) {
         Ok(bytes) => {
             let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| named(error.to_string()))?;
-            if stored.anonymised() != judging.policy.anonymiser().map(|anonymiser| anonymiser.id()) {
+            if stored.anonymised() != judging.policy.key_id() {
                 return Err(named("it is not of this --anonymise: its addresses stand for other hosts".to_owned()));
             }
             let mut knowledge = Knowledge::default();

@@ -26,6 +26,7 @@ use common::conversation::{Conversation, From};
 use common::demo;
 use common::messages::{http_request, http_response};
 use common::packets::{Endpoint, Packet, checksum};
+use common::program::{root, run};
 use common::tls::{self, Version};
 
 const DEMO: &str = "fixtures/demo/four-vendors.pcapng";
@@ -41,14 +42,6 @@ const SECRETS: &[&str] = &[
     "PLANTEDPATH",
     "PLANTEDAGENT",
 ];
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn run(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bordertap")).current_dir(root()).args(args).output().unwrap()
-}
 
 /// Past the harness, which keeps what a test prints to itself.
 fn not_run(what: &str, why: &str) {

@@ -13,6 +13,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use common::everything::OPTIONS;
 use common::{capture, hostile};
 use serde_json::Value;
 
@@ -50,21 +51,7 @@ fn scan(input: &Path, workers: usize) -> Wrote {
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_bordertap"));
     command.args(["scan", "-q", "-j", &workers.to_string()]).arg(input);
-    let files = [
-        ("flows", "flows.jsonl"),
-        ("findings", "findings.jsonl"),
-        ("assets", "assets.jsonl"),
-        ("json", "report.json"),
-        ("csv", "csv"),
-        ("zeek", "zeek"),
-        ("eve", "eve.json"),
-        ("cef", "findings.cef"),
-        ("stix", "stix.json"),
-        ("misp", "misp.json"),
-        #[cfg(feature = "parquet")]
-        ("parquet", "parquet"),
-    ];
-    for (option, name) in files {
+    for (option, name) in OPTIONS {
         command.arg(format!("--{option}")).arg(dir.path().join(name));
     }
     let output = command.output().unwrap();

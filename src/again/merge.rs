@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::anonymise::other_key;
 use crate::capture::Damage;
 use crate::collect::{Desk, Gathered, Joiner, Judging, judge_held};
 use crate::join::{Carried, Joined, Knowledge, Parts, Seen};
@@ -34,9 +35,7 @@ pub enum MergeError {
         reason: String,
     },
     /// Addresses of our hosts stand for others in one than in another.
-    #[error(
-        "{report}: its addresses are not those of {other}: one is anonymised and the other not, or with another key"
-    )]
+    #[error("{report}: {}", other_key(.other))]
     OtherKey {
         /// The report.
         report: String,
@@ -94,7 +93,7 @@ pub fn merge(mut reports: Vec<Named>, judging: &Judging) -> Result<Merged, Merge
 /// The key of all reports; with a key given they are of that one.
 fn one_key(reports: &[Named], judging: &Judging) -> Result<Option<String>, MergeError> {
     let of = |named: &Named| named.report.header.anonymised.clone();
-    let given = judging.policy.anonymiser().map(|anonymiser| (Some(anonymiser.id().to_owned()), "--anonymise"));
+    let given = judging.policy.key_id().map(|id| (Some(id.to_owned()), "--anonymise"));
     let first = reports.first().map(|named| (of(named), named.name.as_str()));
     let Some((key, whose)) = given.or(first) else { return Ok(None) };
     match reports.iter().find(|named| of(named) != key) {

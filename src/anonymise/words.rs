@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Anonymiser;
+use crate::fact::value::hex;
+use crate::signature::pattern::hex_bytes;
 
 /// Bytes behind a word that stands for a label: 48 bits, so that no two of a large network meet.
 const WORD_BYTES: usize = 6;
@@ -20,11 +22,6 @@ const ANYBODY: &[&str] = &["localhost", "local", "workgroup", "mshome", "arpa", 
 /// How names begin that makers give in their certificates, not owners.
 const MAKERS: &[&str] =
     &["Forti", "VMware", "vCenter", "CA", "cp_mgmt", "localhost", "Palo Alto", "McAfee", "SentinelOne"];
-
-/// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    crate::fact::value::hex(bytes)
-}
 
 impl Anonymiser {
     /// Text with other addresses in place of ours.
@@ -101,10 +98,7 @@ impl Anonymiser {
             return None;
         }
         let all = groups.concat();
-        let mut mac = [0; 6];
-        for (byte, pair) in mac.iter_mut().zip(all.as_bytes().chunks(2)) {
-            *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
-        }
+        let mac = hex_bytes(&all)?.try_into().ok()?;
         let mut other = hex(&self.mac(mac));
         if all.bytes().any(|b| b.is_ascii_uppercase()) {
             other.make_ascii_uppercase();

@@ -25,21 +25,24 @@ pub(super) fn other_certificate(record: &FlowRecord) -> Box<[Box<str>]> {
     let Some(asked) = record.facts.first(&tls::SNI) else { return none() };
     let server = asked.side.other();
     let is_server = |fact: &Fact<'_>| fact.side == server;
-    let mut names: Vec<Arc<str>> =
-        record.facts.of(&tls::X509_SAN).filter(is_server).filter_map(|fact| host_name(fact.value)).collect();
-    if names.is_empty() {
-        // Its own subject comes before those of whoever signed it.
-        let subject = record.facts.of(&tls::X509_SUBJECT).find(is_server);
-        let subject = subject.as_ref().and_then(|fact| fact.value.strip_prefix(b"CN="));
-        let common = subject.map(|rest| rest.split(|byte| *byte == b',').next().unwrap_or_default());
-        names.extend(common.and_then(host_name));
-    }
-    if names.is_empty() {
+    // Its own subject comes before those of whoever signed it.
+    let subject = record.facts.of(&tls::X509_SUBJECT).find(is_server);
+    let mut alternatives = record.facts.of(&tls::X509_SAN).filter(is_server).peekable();
+    if subject.is_none() && alternatives.peek().is_none() {
         return none();
     }
     let Some(name) = compared(asked.value) else { return none() };
-    if names.iter().any(|other| is_one_domain(other, &name)) {
-        return none();
+    let mut names: Vec<Arc<str>> = Vec::new();
+    for other in alternatives.filter_map(|fact| host_name(fact.value)) {
+        if is_one_domain(&other, &name) {
+            return none();
+        }
+        names.push(other);
+    }
+    if names.is_empty() {
+        let subject = subject.as_ref().and_then(|fact| fact.value.strip_prefix(b"CN="));
+        let common = subject.map(|rest| rest.split(|byte| *byte == b',').next().unwrap_or_default());
+        names.extend(common.and_then(host_name).filter(|other| !is_one_domain(other, &name)));
     }
     names.sort_unstable();
     names.dedup();

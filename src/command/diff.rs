@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use bordertap::anonymise::other_key;
 use bordertap::cli::DiffArgs;
 use bordertap::diff;
 use bordertap::report::{Report, jsonl, read};
 
-use super::{Failure, has_color, other_key, status, to};
+use super::{Failure, has_color, status, to};
 
 pub(crate) fn diff(args: &DiffArgs) -> Result<u8, Failure> {
     let (old, new) = (report(&args.old)?, report(&args.new)?);

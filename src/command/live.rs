@@ -137,7 +137,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         pace: Pace { turn: TURN, window_seconds: WINDOW_SECONDS, clock: &service::wall_clock },
         knowledge,
     };
-    let key = sensor.judging.policy.anonymiser().map(|anonymiser| anonymiser.id().to_owned());
+    let key = sensor.judging.policy.key_id().map(str::to_owned);
     let (mut told, mut turns) = (Instant::now(), 0);
     let service = Service {
         outputs: &opened,
@@ -149,8 +149,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
         reload: &|| {
             notify.borrow().reloading();
             let judging = judge_beside(run).map_err(|failure| failure.to_string()).and_then(|judging| {
-                let other = judging.policy.anonymiser().map(|a| a.id().to_owned()) != key;
-                if other {
+                if judging.policy.key_id() != key.as_deref() {
                     Err("--anonymise: the key is another one: start anew for that".to_owned())
                 } else {
                     Ok(judging)

@@ -129,7 +129,7 @@ impl Knowledge {
         let Seen { flows, transit_flows, span, .. } = self.seen;
         Stored {
             format: FORMAT,
-            anonymised: context.policy.anonymiser().map(|anonymiser| anonymiser.id().to_owned()),
+            anonymised: context.policy.key_id().map(str::to_owned),
             flows: flows.0,
             transit_flows: transit_flows.0,
             span: (!span.is_empty()).then_some([span.first.0, span.last.0]),

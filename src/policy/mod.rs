@@ -214,6 +214,11 @@ impl Policy {
         self.anonymiser.as_ref()
     }
 
+    /// The key that replaces our addresses, by its id.
+    pub fn key_id(&self) -> Option<&str> {
+        self.anonymiser.as_ref().map(|anonymiser| anonymiser.id())
+    }
+
     /// The address that the policy speaks of.
     fn meant(&self, address: IpAddr) -> IpAddr {
         self.anonymiser.as_ref().map_or(address, |anonymiser| anonymiser.reveal(address))

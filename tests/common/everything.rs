@@ -21,7 +21,7 @@ use bordertap::view;
 use super::sensors::Kept;
 
 /// Outputs that are named by an option.
-const OPTIONS: &[(&str, &str)] = &[
+pub const OPTIONS: &[(&str, &str)] = &[
     ("flows", "flows.jsonl"),
     ("findings", "findings.jsonl"),
     ("assets", "assets.jsonl"),

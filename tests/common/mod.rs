@@ -8,7 +8,7 @@
 //! `packets` has the headers, `conversation` one TCP flow after the other, `messages` DNS and HTTP, `tls` and `der`
 //! hellos and certificates, `hellos` ways to cut them, `quic` Initial packets, `capture` the files, `demo` the office and
 //! `expected` what is to be found in it, `hostile` an appliance that is told names nobody wants in a report. `sample` finds flows of every protocol, `mutate` cuts and
-//! reorders them, `entries` is where a fuzzer comes in. `wire` makes interfaces and runs the program on them, `view` is a
+//! reorders them, `entries` is where a fuzzer comes in. `program` runs what was built. `wire` makes interfaces and runs the program on them, `view` is a
 //! sensor's picture without one, `sensors` runs sensors whose time is that of the packets; `tmux` is a terminal.
 
 // Every test binary compiles all of this and uses its part.
@@ -28,6 +28,7 @@ pub mod messages;
 pub mod mutate;
 pub mod packets;
 pub mod pipeline;
+pub mod program;
 pub mod quic;
 pub mod random;
 pub mod sample;

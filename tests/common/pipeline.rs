@@ -18,10 +18,10 @@ pub fn flows(packets: &[Packet]) -> Vec<FlowRecord> {
     flows_within(packets, MEMORY).0
 }
 
-/// The flows of these packets within a budget of memory, and the flows that were evicted for it.
-pub fn flows_within(packets: &[Packet], memory: usize) -> (Vec<FlowRecord>, u64) {
-    let mut bytes = Vec::new();
-    let mut captured = Vec::new();
+/// Packets as a source hands them over: their bytes in one piece, and what is known of each.
+pub fn captured(packets: &[Packet]) -> (Vec<u8>, Vec<Captured>) {
+    let mut bytes = Vec::with_capacity(packets.iter().map(|packet| packet.bytes.len()).sum());
+    let mut captured = Vec::with_capacity(packets.len());
     for packet in packets {
         captured.push(Captured {
             time: Time(packet.time as i64),
@@ -33,6 +33,12 @@ pub fn flows_within(packets: &[Packet], memory: usize) -> (Vec<FlowRecord>, u64)
         });
         bytes.extend_from_slice(&packet.bytes);
     }
+    (bytes, captured)
+}
+
+/// The flows of these packets within a budget of memory, and the flows that were evicted for it.
+pub fn flows_within(packets: &[Packet], memory: usize) -> (Vec<FlowRecord>, u64) {
+    let (bytes, captured) = captured(packets);
     let segments: Vec<Segment> =
         captured.iter().zip(1..).filter_map(|(p, number)| decode::decode(&bytes, p, number).ok()).collect();
     let mut worker = Worker::new(memory, Vec::new(), ());

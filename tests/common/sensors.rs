@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::conversation::{Conversation, From};
 use super::packets::{self, Endpoint};
+use super::pipeline::captured;
 use super::tls::{self, Version};
 
 /// 2026-11-20 00:00 UTC, in nanoseconds.
@@ -64,20 +65,7 @@ impl<F: FnMut() -> Option<Vec<packets::Packet>> + Send> Source for Made<F> {
     fn next_block(&mut self) -> Option<Block> {
         std::thread::sleep(self.pause);
         let made = (self.next)()?;
-        let (mut bytes, mut list) = (Vec::new(), Vec::new());
-        for packet in &made {
-            let length = packet.bytes.len() as u32;
-            let time = Time(packet.time as i64);
-            list.push(Packet {
-                time,
-                start: bytes.len(),
-                captured: length,
-                original: length,
-                link: LinkType(1),
-                interface: 0,
-            });
-            bytes.extend_from_slice(&packet.bytes);
-        }
+        let (bytes, list) = captured(&made);
         let first_number = self.number;
         self.number += list.len() as u64;
         Some(Block { input: "made".into(), bytes: Bytes::Owned(Arc::new(bytes)), packets: list, first_number })

@@ -11,6 +11,7 @@ use super::check::{self, Read};
 use super::common::capture::pcap;
 use super::common::conversation::{Conversation, From};
 use super::common::packets::{Endpoint, Packet, datagram};
+use super::common::program::run;
 use super::common::tls::{self, Version};
 
 /// 2026-11-02 08:00 UTC.
@@ -69,11 +70,6 @@ fn pcap_records(order: Order, unit: u64, packets: &[Packet]) -> Vec<Vec<u8>> {
         pcap_record(order, [seconds as u32, fraction as u32, length, length], &packet.bytes)
     };
     packets.iter().map(record).collect()
-}
-
-/// Runs the program.
-fn run(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bordertap")).args(args).output().unwrap()
 }
 
 /// Reads a file that holds these bytes, whose name ends so; also gives its path as long as the folder is there.

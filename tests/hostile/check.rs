@@ -45,6 +45,17 @@ pub fn flags(flow: &Value) -> Vec<String> {
     flags.iter().map(|flag| flag.as_str().unwrap().to_owned()).collect()
 }
 
+/// Texts that a flow record has in this field.
+pub fn facts<'a>(flow: &'a Value, field: &str) -> Vec<&'a str> {
+    let facts = flow["bordertap"]["facts"].as_array();
+    facts
+        .into_iter()
+        .flatten()
+        .filter(|fact| fact["field"] == field)
+        .map(|fact| fact["value"].as_str().unwrap())
+        .collect()
+}
+
 /// Reads packets of an Ethernet capture, with one worker and with several.
 pub fn read(packets: &[Packet]) -> Read {
     read_capture(pcap(true, packets))

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,19 +12,11 @@ use serde_json::Value;
 use crate::check;
 use crate::common::conversation::{Conversation, From};
 use crate::common::packets::Endpoint;
+use crate::common::program::{run, said};
 use crate::common::sensors::{ANOTHER, START};
 use crate::common::tls::{self, Version};
 
 const DEMO: &str = "fixtures/demo/four-vendors.pcapng";
-
-fn run(args: &[&str]) -> Output {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Command::new(env!("CARGO_BIN_EXE_bordertap")).current_dir(root).args(args).output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 /// A database in MaxMind format: nodes of two records of 24 bits, and data (<https://maxmind.github.io/MaxMind-DB/>).
 pub fn mmdb(nodes: &[[u32; 2]], data: &[u8]) -> Vec<u8> {

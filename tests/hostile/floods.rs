@@ -4,12 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::process::Command;
 use std::sync::Arc;
 
-use bordertap::capture::{Block, Bytes, Damage, LinkType, Packet as Captured, Source};
+use bordertap::capture::{Block, Bytes, Damage, Source};
 use bordertap::fact::FACTS_PER_FIELD_MAX;
 use bordertap::flow::key::Key;
 use bordertap::flow::table::Table;
 use bordertap::scan::Scan;
-use bordertap::time::Time;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -18,6 +17,7 @@ use crate::common::conversation::{Conversation, From};
 use crate::common::der::{self, Part};
 use crate::common::messages::{self, TYPE_A, TYPE_CNAME};
 use crate::common::packets::{self, Endpoint, PROTOCOL_TCP, Packet, SYN, Tcp};
+use crate::common::pipeline::captured;
 use crate::common::sensors::long_flow;
 use crate::common::tls::{self, Version};
 
@@ -94,19 +94,7 @@ impl Source for Flood {
             (_, 0) => std::mem::take(&mut self.after),
             (_, left) => (0..left.min(1024)).map(|_| self.next_syn()).collect(),
         };
-        let (mut bytes, mut captured) = (Vec::with_capacity(64 * list.len()), Vec::with_capacity(list.len()));
-        for packet in &list {
-            let (start, length, time) = (bytes.len(), packet.bytes.len() as u32, Time(packet.time as i64));
-            captured.push(Captured {
-                time,
-                start,
-                captured: length,
-                original: length,
-                link: LinkType(1),
-                interface: 0,
-            });
-            bytes.extend_from_slice(&packet.bytes);
-        }
+        let (bytes, captured) = captured(&list);
         let first_number = self.number;
         self.number += list.len() as u64;
         Some(Block { input: "flood".into(), bytes: Bytes::Owned(Arc::new(bytes)), packets: captured, first_number })

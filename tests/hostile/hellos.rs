@@ -10,7 +10,7 @@ use md5::{Digest, Md5};
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::check::{Read, flags, read};
+use super::check::{Read, facts, flags, read};
 use super::common::conversation::{Conversation, From};
 use super::common::der::{Certificate, Part, certificate as encode};
 use super::common::hellos::{Between, cut, handshake_bytes, rerecord};
@@ -258,16 +258,6 @@ fn in_order(read: &Read) -> Vec<&Value> {
     let mut flows: Vec<&Value> = read.flows.iter().collect();
     flows.sort_by_key(|flow| flow["source"]["port"].as_u64());
     flows
-}
-
-fn facts<'a>(flow: &'a Value, field: &str) -> Vec<&'a str> {
-    let facts = flow["bordertap"]["facts"].as_array();
-    facts
-        .into_iter()
-        .flatten()
-        .filter(|fact| fact["field"] == field)
-        .map(|fact| fact["value"].as_str().unwrap())
-        .collect()
 }
 
 fn has(flow: &Value, flag: &str) -> bool {

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::check::{Read, flags, read};
+use super::check::{Read, facts, flags, read};
 use super::common::conversation::{Conversation, From};
 use super::common::hellos::{self, Piece};
 use super::common::packets::{ACK, Endpoint, PROTOCOL_TCP, PSH, Packet, SYN, Tcp, checksum, frame, tcp};
@@ -84,16 +84,6 @@ fn then(number: u64) -> u64 {
 
 fn names(flow: &Value) -> Vec<&str> {
     facts(flow, "tls.sni")
-}
-
-fn facts<'a>(flow: &'a Value, field: &str) -> Vec<&'a str> {
-    let facts = flow["bordertap"]["facts"].as_array();
-    facts
-        .into_iter()
-        .flatten()
-        .filter(|fact| fact["field"] == field)
-        .map(|fact| fact["value"].as_str().unwrap())
-        .collect()
 }
 
 /// Name and fingerprints of a flow are those of the hello as it left the client.

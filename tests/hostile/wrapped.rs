@@ -131,20 +131,25 @@ fn upgrades() -> Vec<(&'static str, u16, Said)> {
     ]
 }
 
+/// What is read of a hello for `NAME` behind these messages.
+fn hello_behind(before: &[(From, Vec<u8>)], port: u16) -> check::Read {
+    let mut talk = talk(50_000, port);
+    talk.open();
+    for (side, bytes) in before {
+        talk.send(*side, bytes);
+    }
+    talk.send(From::Client, &tls::client_hello(Version::Tls13, Some(NAME)));
+    talk.send(From::Server, &tls::server_hello(Version::Tls13)).close();
+    check::read(&talk.packets())
+}
+
 /// After each kind of STARTTLS the hello inside is that of a flow without it, on the usual port and on another.
 #[test]
 fn row_30_tls_behind_starttls() {
     let expected = reference();
     for (protocol, port, before) in upgrades() {
         for port in [port, 31_337] {
-            let mut talk = talk(50_000, port);
-            talk.open();
-            for (side, bytes) in &before {
-                talk.send(*side, bytes);
-            }
-            talk.send(From::Client, &tls::client_hello(Version::Tls13, Some(NAME)));
-            talk.send(From::Server, &tls::server_hello(Version::Tls13)).close();
-            let read = check::read(&talk.packets());
+            let read = hello_behind(&before, port);
             let flow = read.flow();
             assert_eq!(flow["network"]["protocol"], protocol, "port {port}");
             assert_eq!(meaning(flow), expected, "{protocol} port {port}");
@@ -183,14 +188,7 @@ fn row_30b_tls_behind_proxies() {
     ];
     for (n, (protocol, field, before)) in cases.into_iter().enumerate() {
         for port in [3128, 31_337] {
-            let mut talk = talk(50_000, port);
-            talk.open();
-            for (side, bytes) in &before {
-                talk.send(*side, bytes);
-            }
-            talk.send(From::Client, &tls::client_hello(Version::Tls13, Some(NAME)));
-            talk.send(From::Server, &tls::server_hello(Version::Tls13)).close();
-            let read = check::read(&talk.packets());
+            let read = hello_behind(&before, port);
             let flow = read.flow();
             assert_eq!(flow["network"]["protocol"], protocol, "case {n} port {port}");
             assert_eq!(meaning(flow), expected, "case {n} port {port}");

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Output};
 use std::time::Duration;
 
 use bordertap::collect::{Behind, MANAGED_MAX, OWN_MAX, SEEN_MAX};
@@ -19,19 +18,11 @@ use crate::common::capture::{pcap, pcapng};
 use crate::common::conversation::{Conversation, From};
 use crate::common::messages::{self, Answer, TYPE_A};
 use crate::common::packets::{Endpoint, Packet, datagram};
+use crate::common::program::{run, said};
 use crate::common::sensors::{Kept, MINUTE, Made, START, long_flow, sense};
 use crate::common::tls::{self, Version};
 
 const DEMO: &str = "fixtures/demo/four-vendors.pcapng";
-
-fn run(args: &[&str]) -> Output {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Command::new(env!("CARGO_BIN_EXE_bordertap")).current_dir(root).args(args).output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 /// A file of this length that takes no room on the disk, with something at its start.
 fn sparse(path: &Path, start: &[u8], length: u64) {
