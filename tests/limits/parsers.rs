@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bordertap::capture::Replay;
 use bordertap::fact::{Field, Flag, VALUE_BYTES_MAX};
+use bordertap::parse::{Transport, capwap, ccp, fgcp, fortilink, fsso, pan_heartbeat};
 use bordertap::parse::{cdp, dhcp, dns, ftp, http, http2, lines, netflow, quic, smtp, ssh, syslog, tls};
 use bordertap::record::FlowRecord;
 use bordertap::scan::Scan;
@@ -17,6 +18,7 @@ use crate::common::messages::{self, TYPE_A, TYPE_CNAME};
 use crate::common::packets::{self, Endpoint, Packet, datagram};
 use crate::common::pipeline::{flows, texts};
 use crate::common::quic::{Initial, crypto};
+use crate::common::sample::{self, samples};
 use crate::common::tls::{self as records, Version};
 
 const START: u64 = 1_790_000_000_000_000_000;
@@ -459,4 +461,32 @@ fn elements_of_syslog() {
     assert_eq!((shape(1, 1), shape(4, 1)), (1, 4));
     assert!(shape(5, 1) <= 4, "{}", shape(5, 1));
     assert_eq!((shape(1, 63), shape(1, 64)), (1, 0));
+}
+
+/// Flows in which the same is said for days: so many datagrams are read, and of more the flow says that they were not.
+#[test]
+fn datagrams_of_flows_that_repeat_themselves() {
+    let repeated = [
+        (capwap::PROTOCOL.name, capwap::DATAGRAMS_MAX),
+        (ccp::PROTOCOL.name, ccp::DATAGRAMS_MAX),
+        (fgcp::PROTOCOL.name, fgcp::FRAMES_MAX),
+        (fortilink::PROTOCOL.name, fortilink::FRAMES_MAX),
+        (fsso::PROTOCOL.name, fsso::DATAGRAMS_MAX),
+        (pan_heartbeat::PROTOCOL.name, pan_heartbeat::FRAMES_MAX),
+    ];
+    let samples = samples();
+    for (protocol, most) in repeated {
+        let sample = samples[protocol].iter().find(|sample| sample.transport != Transport::Tcp).unwrap();
+        let first = &sample.pieces[0];
+        let damaged = sample::Piece { bytes: vec![0xee; first.bytes.len()], ..first.clone() };
+        let read = |good: u32| {
+            let mut pieces = vec![first.clone(); good as usize];
+            pieces.push(damaged.clone());
+            let flows = sample.run(&pieces, [false; 2]);
+            let [flow] = flows.as_slice() else { panic!("{} flows", flows.len()) };
+            assert!(!flow.facts.is_empty() && flow.protocol == Some(protocol));
+            (flow.facts.flags.has(Flag::ParseError), is_limited(flow))
+        };
+        assert_eq!((read(most - 1), read(most)), ((true, false), (false, true)), "{protocol}");
+    }
 }
