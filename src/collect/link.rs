@@ -214,3 +214,21 @@ impl Collector {
         self.number(gist)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device with addresses of two networks of IPv6 may be one host; with those of a third it sends for others.
+    #[test]
+    fn networks_of_a_host() {
+        let behind = |networks: u16| {
+            let mut behind = Behind::default();
+            for n in 0..networks {
+                behind.see(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, n, 0, 0, 0, 1).into());
+            }
+            behind.unclaimed().count()
+        };
+        assert_eq!((behind(NETWORKS_MAX as u16), behind(NETWORKS_MAX as u16 + 1)), (NETWORKS_MAX, 0));
+    }
+}

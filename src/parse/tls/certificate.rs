@@ -30,7 +30,7 @@ use crate::memo::Memo;
 /// Certificates of one chain that are read.
 pub const CHAIN_CERTIFICATES_MAX: usize = 16;
 /// Bytes of an attribute's object identifier; a longer one is printed as `oid`.
-const OID_BYTES_MAX: usize = 64;
+pub(super) const OID_BYTES_MAX: usize = 64;
 
 /// `id-ce-subjectAltName`, 2.5.29.17, as DER content.
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
