@@ -39,7 +39,7 @@ const VERSION_TAG: Tag = Tag(0);
 const EXTENSIONS_TAG: Tag = Tag(3);
 
 /// Chains that a thread remembers.
-const CHAINS_KEPT: usize = 256;
+const CHAINS_KEPT: usize = 1024;
 /// Bytes of the longest of them. What is said of it fits into the facts of a flow.
 const CHAIN_KEPT_BYTES_MAX: usize = 8 * 1024;
 
