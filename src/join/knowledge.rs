@@ -6,7 +6,7 @@
 //! they are, and whatever is no finding is forgotten. So memory depends on how many appliances there are and where they
 //! talk to, not on time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::neighbours::Neighbours;
 use super::{Carried, Context, Joined, NameBook};
 use crate::collect::{EVIDENCE_MAX, Gathered, HOSTS_MAX, MacHosts, Rollups};
 use crate::fact;
-use crate::merge::{First, Map, Merge, Span, Tally};
+use crate::merge::{First, Map, Merge, Set, Span, Tally};
 use crate::record::{EvidenceKey, HostTraits, TRAITS_MAX};
 use crate::signature::{Signatures, Translator};
 use crate::time::{SECOND, Time};
@@ -192,8 +192,8 @@ impl Knowledge {
         let hosts = assets::identify(&self.evidence, &self.traits, &neighbours, context);
         let view = View { hosts: &hosts, names: &self.names, context };
         let sums = findings::add_up(rollups, &self.sums, view);
-        let wanted: BTreeSet<IpAddr> = sums.keys().map(|group| group.host).chain(hosts.keys().copied()).collect();
-        let totals = assets::totals(rollups, |host| wanted.contains(&host), context);
+        let wanted: Set<IpAddr> = sums.keys().map(|group| group.host).chain(hosts.keys().copied()).collect();
+        let totals = assets::totals(rollups, &wanted, context);
         (sums, totals, hosts)
     }
 

@@ -273,6 +273,32 @@ pub(crate) mod tests {
         assert!(read(&packets).has(&tls::JA3));
     }
 
+    /// TEAP (RFC 7170, section 4.1): behind the length of the message stands that of fields behind its data.
+    #[test]
+    fn fields_behind_the_data_are_no_tls() {
+        let teap = |outer: u32, behind: &[u8]| {
+            let body = [&(HELLOS[0].len() as u32).to_be_bytes()[..], &outer.to_be_bytes(), HELLOS[0], behind].concat();
+            let length = u16::try_from(6 + body.len()).unwrap().to_be_bytes();
+            let bits = HAS_LENGTH | HAS_OUTER | 1;
+            (C, [&[RESPONSE, 1, length[0], length[1], TEAP, bits], &body[..]].concat())
+        };
+        let wanted = read(&handshake(5000)).of(&tls::JA3).map(|fact| fact.text()).next();
+        let found = read(&[teap(4, b"\x80\x01\0\0")]);
+        assert_eq!(found.of(&tls::JA3).map(|fact| fact.text()).next(), wanted);
+        assert!(wanted.is_some() && !found.flags.has(Flag::ParseError));
+        // More of them than there are bytes: nothing is data.
+        assert!(!read(&[teap(100_000, b"")]).has(&tls::JA3));
+    }
+
+    /// What begins in the middle of a handshake is left alone, and so is all that follows it.
+    #[test]
+    fn a_handshake_that_began_before() {
+        let mut packets = vec![(C, vec![RESPONSE, 9, 0, 10, 13, 0, 1, 2, 3, 4])];
+        packets.extend(handshake(5000));
+        let facts = read(&packets);
+        assert!(!facts.has(&tls::JA3) && facts.has(&tls::JA3S));
+    }
+
     #[test]
     fn identities_are_not_kept() {
         let facts = read(&[(C, b"\x02\x01\0\x0c\x01fred@ab".to_vec()), (S, b"\x03\x02\0\x04".to_vec())]);

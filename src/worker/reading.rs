@@ -121,14 +121,17 @@ impl Reading {
     }
 
     /// A protocol begins at this byte of a side that nobody had claimed.
-    pub fn begin_late(&mut self, protocol: &'static Protocol, side: Side, first_byte: u32) {
+    pub fn begin_late(&mut self, protocol: &'static Protocol, side: Side, first_byte: u32, facts: &mut Facts) {
         if self.protocol.is_none_or(|p| p.name != protocol.name) {
             self.protocol = Some(protocol);
             self.parser = Some((protocol.parser)(Transport::Tcp));
         }
         let mut half = Half::default();
         half.stream.anchor(first_byte);
-        self.halves[side.index()] = half;
+        let before = std::mem::replace(&mut self.halves[side.index()], half);
+        if before.stream.has_hole() {
+            facts.flags.set(Flag::Gap);
+        }
     }
 
     /// One datagram, or the payload of one packet or frame of a transport without a stream. `cut`: the capture holds

@@ -107,6 +107,8 @@ pub struct Read {
     pub full: BTreeSet<&'static str>,
     /// It can be read in more than one way, and that is said.
     pub conflict: bool,
+    /// It is said that bytes are missing where somebody wanted to read.
+    pub gap: bool,
 }
 
 impl Read {
@@ -223,6 +225,7 @@ fn read_of(records: &[FlowRecord]) -> Read {
             *by_field.entry(fact.field.name).or_default() += 1;
         }
         read.conflict |= record.facts.flags.are_ambiguous();
+        read.gap |= record.facts.flags.has(Flag::Gap);
         if record.facts.flags.has(Flag::LimitReached) {
             read.full.extend(by_field.iter().filter(|(_, n)| **n >= FACTS_PER_FIELD_MAX).map(|(field, _)| *field));
         }

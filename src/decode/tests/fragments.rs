@@ -387,6 +387,23 @@ fn a_budget_in_bytes_and_in_datagrams_is_kept_and_named() {
     many.finish();
 }
 
+/// An ID that was used again is as old as its second use: what began before that is given up first.
+#[test]
+fn the_budget_takes_what_began_first() {
+    let mut run = Run::within(20_000);
+    let (first, second) = (datagram(&text(60)), datagram(&[b'N'; 60]));
+    run.feed_all(&cut(1, &first, &[24]));
+    run.feed(&cut(2, &datagram(&[b'2'; 60]), &[24])[0]);
+    run.feed(&cut(1, &second, &[32])[0]);
+    let mut given_up = Vec::new();
+    for id in 100..2000 {
+        run.feed(&v4(id, MORE, 8, protocol::UDP, &[0; 64]));
+        given_up.extend(run.table.fronts());
+    }
+    let starts: Vec<&[u8]> = given_up.iter().map(payload).collect();
+    assert_eq!((run.payloads(), starts), (vec![&text(60)[..]], vec![&[b'2'; 16][..], &[b'N'; 24][..]]));
+}
+
 #[test]
 fn a_datagram_in_too_many_pieces_is_given_up() {
     let most = FRAGMENT_PIECES_MAX as usize;

@@ -90,6 +90,47 @@ fn registrations_and_announcements() {
     assert_eq!(values(&read(&slp(2, &[&[0, 0], &[0, 1], &signed])), &URL), [ESXI_URL]);
 }
 
+/// Messages of RFC 2608 that tell nothing, or only that it did not work, are known by their layout; a directory tells
+/// where it is.
+#[test]
+fn messages_of_every_other_kind() {
+    let (empty, scope) = (counted(""), counted("DEFAULT"));
+    let silent = [
+        // 10.6: a registration ends. 8.4: acknowledgement. 10.1: request for types, of all authorities and of one.
+        slp(4, &[&scope, &url_entry(ESXI_URL), &empty]),
+        slp(5, &[&[0, 0]]),
+        slp(9, &[&empty, &[0xff, 0xff], &scope]),
+        slp(9, &[&empty, &counted("iana"), &scope]),
+        // An error, and nothing behind it (section 7).
+        slp(2, &[&[0, 4]]),
+        slp(7, &[&[0, 4]]),
+        slp(10, &[&[0, 4]]),
+    ];
+    for bytes in &silent {
+        assert_eq!(claim((427, 50000), Side::Destination, bytes), Claim::Yes, "{bytes:02x?}");
+        let facts = read(bytes);
+        assert!(facts.is_empty() && !facts.flags.has(Flag::ParseError), "{bytes:02x?}");
+        assert_eq!(
+            claim((427, 50000), Side::Destination, &[&bytes[..4], &[bytes[4] + 1], &bytes[5..], &[0]].concat()),
+            Claim::No
+        );
+    }
+    // 8.5: error, time of boot, URL, scopes, attributes, security parameters, no authentication.
+    let parts: [&[u8]; 7] = [
+        &[0, 0],
+        &[0x5f, 0, 0, 1],
+        &counted("service:directory-agent://10.0.0.9"),
+        &scope,
+        &counted("(a=b)"),
+        &empty,
+        &[0],
+    ];
+    let facts = read(&slp(8, &parts));
+    assert_eq!(values(&facts, &URL), ["service:directory-agent://10.0.0.9"]);
+    assert_eq!(values(&facts, &ATTRIBUTE), ["a=b"]);
+    assert_eq!(claim((427, 50000), Side::Destination, &slp(12, &[&[0, 0]])), Claim::No);
+}
+
 #[test]
 fn a_message_cut_anywhere_gives_nothing() {
     let reply = attribute_reply();
