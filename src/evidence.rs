@@ -59,8 +59,6 @@ pub const FINDING_PACKETS_MAX: usize = 10_000;
 pub const FINDING_BYTES_MAX: usize = 16 << 20;
 /// Captured bytes of all files.
 pub const BUNDLE_BYTES_MAX: u64 = 1 << 30;
-/// Captured bytes that are kept in memory while inputs are read.
-pub const GATHERED_BYTES_MAX: usize = 256 << 20;
 /// Packets of one flow whose payload is kept.
 pub const PAYLOADS_PER_FLOW_MAX: usize = 64;
 /// Packets of one flow that are kept up to the end of their headers.
@@ -235,7 +233,9 @@ fn make(
         }
         flows += 1;
     };
-    limits.reach("finding.packets", FINDING_PACKETS_MAX, left_out);
+    let [packets_left_out, bytes_left_out] = left_out;
+    limits.reach("finding.packets", FINDING_PACKETS_MAX, packets_left_out);
+    limits.reach("finding.bytes", FINDING_BYTES_MAX, bytes_left_out);
     if payload == Payload::Proof {
         blank::blank(&finding.id, &mut packets, judging, unlike.is_empty(), limits);
     }

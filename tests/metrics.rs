@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bordertap::metrics::{self, CONTENT_TYPE, COUNTRIES_MAX, HEALTHY_SECONDS_MAX, Server};
+use bordertap::metrics::{self, CONTENT_TYPE, COUNTRIES_MAX, HEALTHY_SECONDS_MAX, NAMES_MAX, Server, VENDORS_MAX};
 use bordertap::record::Crossing;
 use bordertap::time::Time;
 use bordertap::view::{Board, View};
@@ -101,6 +101,10 @@ fn hostile() -> View {
         output.name = name.to_owned();
     }
     view.ledger.not_decoded.insert("x\"} 1\ny".to_owned(), 5);
+    for n in 0..1000 {
+        view.ledger.not_decoded.insert(format!("reason {n}"), 1);
+        view.ledger.later.insert(format!("limit {n}"), 1);
+    }
     let report = Arc::make_mut(&mut view.report);
     let first = report.findings[0].clone();
     for n in 0..1000 {
@@ -129,6 +133,15 @@ fn a_hostile_picture_makes_no_series_of_its_own() {
     let countries = lines.iter().filter(|line| line.starts_with("bordertap_finding_bytes{")).count();
     assert!(countries <= (COUNTRIES_MAX + 1) * Crossing::ALL.len() * 2, "{countries}");
     assert!(page.contains("bordertap_finding_bytes{country=\"other\""));
+    let families = [
+        ("bordertap_assets", VENDORS_MAX),
+        ("bordertap_packets_lost_total", NAMES_MAX),
+        ("bordertap_limits_total", NAMES_MAX),
+    ];
+    for (family, most) in families {
+        let count = lines.iter().filter(|line| line.starts_with(&format!("{family}{{"))).count();
+        assert_eq!(count, most + 1, "{family}: as many as there may be, and the others in one");
+    }
     assert!(lines.len() < 1500, "{} lines", lines.len());
 }
 

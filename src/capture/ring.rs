@@ -544,6 +544,7 @@ mod tests {
     #[test]
     fn a_ring_has_whole_blocks_and_at_least_two() {
         assert_eq!(geometry(64 << 20), Some((1 << 20, 64)));
+        assert_eq!(geometry(1 << 30), Some((BLOCK_BYTES_MAX, 1024)), "no block is larger");
         assert_eq!(geometry(8 << 20), Some((256 << 10, 32)));
         assert_eq!(geometry(1 << 20), Some((64 << 10, 16)));
         assert_eq!(geometry(128 << 10), Some((64 << 10, 2)));

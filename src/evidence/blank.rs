@@ -252,3 +252,41 @@ fn resumption(kept: &Kept) -> Vec<Range<usize>> {
     let _: Option<std::convert::Infallible> = walk();
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::LinkType;
+    use crate::scan::Scan;
+    use crate::time::Time;
+
+    /// When there were too many trials, what is not known to be needed is blanked, and it is said.
+    #[test]
+    fn trials_of_a_file() {
+        let judging = Scan::builtin().unwrap().judging;
+        let text = b"a secret that nobody asked for";
+        let mut packets = [Kept {
+            time: Time(0),
+            link: LinkType(1),
+            input: 0,
+            interface: None,
+            original: text.len() as u32,
+            bytes: text.to_vec(),
+            payload: 0,
+            is_content: true,
+            remarks: Vec::new(),
+        }];
+        let expected = Some("never".to_owned());
+        let mut judge = Judge { id: "none", judging: &judging, expected, trials: TRIALS_MAX - 1 };
+        let all: Vec<Word> = words(&packets[0], Cut::Words).map(|word| (0, word)).collect();
+        assert!(all.len() > 5);
+        // The last trial says that something is needed: what it was is not looked for any more.
+        judge.words(&mut packets, &all);
+        assert!(judge.trials > TRIALS_MAX && judge.trials <= TRIALS_MAX + 9, "{}", judge.trials);
+        judge.words(&mut packets, &all);
+        assert_eq!(String::from_utf8_lossy(&packets[0].bytes), "x xxxxxx xxxx xxxxxx xxxxx xxx");
+        let mut limits = Limits::default();
+        limits.reach("finding.trials", TRIALS_MAX, judge.trials.saturating_sub(TRIALS_MAX));
+        assert_eq!(limits.0["finding.trials"].limit, TRIALS_MAX as u64);
+    }
+}

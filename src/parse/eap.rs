@@ -67,6 +67,10 @@ impl Parser for Eapol {
         }
         Progress::NeedBytes(0)
     }
+
+    fn heap_bytes(&self) -> usize {
+        self.0.heap_bytes()
+    }
 }
 
 /// The packets between one client and its server.
@@ -94,6 +98,17 @@ struct Half {
 }
 
 impl Conversation {
+    /// Bytes of memory that it holds.
+    pub fn heap_bytes(&self) -> usize {
+        let of = |half: &Half| half.message.capacity().saturating_add(half.stream.capacity());
+        self.halves.iter().fold(size_of::<Conversation>(), |sum, half| sum.saturating_add(of(half)))
+    }
+
+    /// A handshake has begun and may go on.
+    pub fn is_underway(&self) -> bool {
+        self.halves.iter().any(|half| !half.done && !(half.stream.is_empty() && half.message.is_empty()))
+    }
+
     /// Reads an EAP packet.
     pub fn take(&mut self, packet: &[u8], side: Side, seen: Seen, facts: &mut Facts) {
         let mut reader = Reader::new(packet);
@@ -295,5 +310,23 @@ pub(crate) mod tests {
         assert_eq!(claim(0x0800, &frame(b"\x01\x02\0\x05\x01")), Claim::No);
         assert_eq!(claim(ETHER_TYPE, b"\x02\0\0\x09\x01"), Claim::No, "cut");
         assert_eq!(claim(ETHER_TYPE, b"\x02\x01\0\0"), Claim::Yes, "a start of EAPOL");
+    }
+
+    /// A handshake is kept up to its limit; one that is longer is left out, and it is said.
+    #[test]
+    fn bytes_of_a_handshake() {
+        let hello = |bytes: usize| {
+            let padded = [HELLOS[0], &vec![0; bytes - HELLOS[0].len()]].concat();
+            let packets = fragments(RESPONSE, 10, 13, &padded, 1000);
+            read(&packets.into_iter().map(|packet| (C, packet)).collect::<Vec<_>>())
+        };
+        let (whole, beyond) = (hello(TLS_BYTES_MAX), hello(TLS_BYTES_MAX + 1));
+        assert!(whole.has(&tls::JA3) && !whole.flags.has(Flag::LimitReached));
+        assert!(!beyond.has(&tls::JA3) && beyond.flags.has(Flag::LimitReached));
+        let (mut half, mut facts) = (Half::default(), Facts::default());
+        for _ in 0..100 {
+            half.add(&[0; 1000], Some(100_000), true, &mut facts);
+        }
+        assert!(half.done && half.message.is_empty() && half.stream.is_empty());
     }
 }

@@ -152,3 +152,16 @@ fn what_is_encrypted_or_no_data_is_not_read() {
         assert_eq!(read(&frame(control, flags), link::types::IEEE802_11), Err(Reason::LinkNotIp));
     }
 }
+
+/// A log of netfilter with more records before its packet than are stepped over has no packet.
+#[test]
+fn records_before_the_packet_of_a_log() {
+    let frame = tcp_packet(0, false, b"payload");
+    let ip = &frame[14..];
+    let log = |before: usize| {
+        let payload = [&(ip.len() as u16 + 4).to_le_bytes()[..], &[9, 0], ip].concat();
+        [&[2, 0, 0, 0][..], &[5, 0, 10, 0, 7, 0, 0, 0].repeat(before), &payload].concat()
+    };
+    agrees(&log(link::NFLOG_RECORDS_MAX - 1), link::types::NFLOG);
+    assert_eq!(read(&log(link::NFLOG_RECORDS_MAX), link::types::NFLOG).unwrap_err(), Reason::LinkNotIp);
+}

@@ -229,3 +229,20 @@ fn a_damaged_proposal_is_not_told() {
     assert!(!facts.has(&PROPOSAL) && facts.flags.has(Flag::ParseError));
     assert_eq!(values(&facts, &VENDOR_ID).len(), 2);
 }
+
+/// A proposal of more text than a value may have is cut there, as all values are, and it is said.
+#[test]
+fn a_proposal_without_end_is_cut() {
+    let proposals = |count: usize| {
+        let one = |n: usize| {
+            payload(if n + 1 < count { 2 } else { 0 }, &[&[1, 1, 0, 1][..], &payload(0, &[4, 0, 0, 14])].concat())
+        };
+        let all: Vec<u8> = (0..count).flat_map(one).collect();
+        read(&[&message(2, 34, 0x08, 33, &payload(0, &all))]).0
+    };
+    let few = proposals(2);
+    assert_eq!((values(&few, &PROPOSAL), few.flags), (vec!["1:ike dh=14; 1:ike dh=14".to_owned()], Default::default()));
+    let many = proposals(2000);
+    assert_eq!(values(&many, &PROPOSAL)[0].len(), crate::fact::VALUE_BYTES_MAX);
+    assert!(many.flags.has(Flag::LimitReached) && !many.flags.has(Flag::ParseError));
+}

@@ -451,6 +451,16 @@ fn handshake_bytes_far_out_are_refused() {
     assert!(facts.flags.has(Flag::ParseError) && no_hello(&facts));
 }
 
+/// A hello that fits into what is kept of a side is waited for; a longer one is not, and it is said.
+#[test]
+fn bytes_of_a_hello() {
+    let flags = |length: usize| {
+        let header = [&[CLIENT_HELLO][..], &(length as u32).to_be_bytes()[1..], &[3, 3]].concat();
+        from_client([&client(0, &crypto(0, &header))]).flags
+    };
+    assert!(!flags(HELLO_BYTES_MAX).has(Flag::LimitReached) && flags(HELLO_BYTES_MAX + 1).has(Flag::LimitReached));
+}
+
 #[test]
 fn the_short_header_of_the_client_ends_it() {
     let first = client(0, &hex(CLIENT_FRAME));

@@ -216,3 +216,45 @@ proptest! {
         parser.feed(Side::Source, prefix(&bytes, true), &mut facts);
     }
 }
+
+/// A message up to the limit is claimed and read, a longer one is not.
+#[test]
+fn bytes_of_a_message() {
+    let reply = |bytes: usize| {
+        let rest = bytes - slp(7, &[&[0, 0], &counted(""), &[0]]).len();
+        slp(7, &[&[0, 0], &counted(&format!("(a={})", "x".repeat(rest - 4))), &[0]])
+    };
+    for (bytes, read_it) in [(MESSAGE_BYTES_MAX, true), (MESSAGE_BYTES_MAX + 1, false)] {
+        let message = reply(bytes);
+        assert_eq!(message.len(), bytes);
+        assert_eq!(claim((427, 50000), Side::Destination, &message) == Claim::Yes, read_it);
+        let facts = read(&message);
+        assert_eq!((facts.has(&ATTRIBUTE), facts.flags.has(Flag::ParseError)), (read_it, !read_it));
+    }
+}
+
+/// Messages of a stream and datagrams of a flow are read up to a limit; of more it is said.
+#[test]
+fn messages_of_a_flow() {
+    let many = vec![attribute_reply(); MESSAGES_MAX as usize];
+    let beyond = slp(2, &[&[0, 0], &[0, 1], &url_entry(ESXI_URL)]);
+    let stream = [many.concat(), beyond.clone()].concat();
+    let mut parser = (PROTOCOL.parser)(Transport::Tcp);
+    let mut facts = Facts::default();
+    let end = stream.len() - beyond.len();
+    assert!(matches!(
+        parser.feed(Side::Destination, prefix(&stream[..end], false), &mut facts),
+        Progress::NeedBytes(_)
+    ));
+    assert!(!facts.flags.has(Flag::LimitReached));
+    assert_eq!(parser.feed(Side::Destination, prefix(&stream, false), &mut facts), Progress::AllDone);
+    assert!(facts.flags.has(Flag::LimitReached) && !facts.has(&URL));
+    let mut parser = (PROTOCOL.parser)(Transport::Udp);
+    let mut facts = Facts::default();
+    for datagram in &many {
+        assert_eq!(parser.feed(Side::Destination, prefix(datagram, true), &mut facts), Progress::NeedBytes(0));
+    }
+    assert!(!facts.flags.has(Flag::LimitReached));
+    assert_eq!(parser.feed(Side::Destination, prefix(&beyond, true), &mut facts), Progress::AllDone);
+    assert!(facts.flags.has(Flag::LimitReached) && !facts.has(&URL));
+}
