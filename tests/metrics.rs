@@ -297,6 +297,22 @@ fn slow_clients_are_cut_off_and_others_served() {
     assert_eq!(get(to, "/metrics").0, "200 OK");
 }
 
+/// Who goes on sending behind a request is read for a while, and then cut off.
+#[test]
+fn what_follows_a_request_is_not_read_for_ever() {
+    let server = serving(Some(view::view()));
+    let mut client = TcpStream::connect(server.address()).unwrap();
+    client.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    client.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    // Beside what it reads there is room in the buffers of the system.
+    let sent = (0..).take_while(|_| client.write_all(&[b'x'; 64 << 10]).is_ok()).take(64 << 10).count();
+    assert!(sent * (64 << 10) < 64 << 20, "{sent} times 64 KiB");
+    assert_eq!(get(server.address(), "/metrics").0, "200 OK");
+}
+
 /// Names and label names that an expression asks for.
 #[derive(Default)]
 struct Asked(Vec<(String, BTreeSet<String>)>);

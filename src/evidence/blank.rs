@@ -6,10 +6,10 @@
 
 use std::ops::Range;
 
+use super::Limits;
 use super::cut::Kept;
 use super::packets::{RECORD_HEAD_BYTES, is_record};
-use super::{Limits, replay};
-use crate::collect::Judging;
+use super::replay::How;
 use crate::record::Finding;
 
 /// Scans that are made of one file to find out what it needs.
@@ -35,16 +35,16 @@ type Word = (usize, Range<usize>);
 
 struct Judge<'a> {
     id: &'a str,
-    judging: &'a Judging,
+    how: How<'a>,
     /// What the finding says with all words; none when the packets do not show it anyway.
     expected: Option<String>,
     trials: usize,
 }
 
 /// Takes out what is not needed. `shows`: the packets show the finding now.
-pub(super) fn blank(id: &str, packets: &mut [Kept], judging: &Judging, shows: bool, limits: &mut Limits) {
-    let mut judge = Judge { id, judging, expected: None, trials: 0 };
-    judge.expected = shows.then(|| replay::finding(id, packets, judging)).flatten().map(|finding| said(&finding));
+pub(super) fn blank(id: &str, packets: &mut [Kept], how: How<'_>, shows: bool, limits: &mut Limits) {
+    let mut judge = Judge { id, how, expected: None, trials: 0 };
+    judge.expected = shows.then(|| how.finding(id, packets)).flatten().map(|finding| said(&finding));
     for at in 0..packets.len() {
         judge.end(packets, at);
     }
@@ -74,7 +74,7 @@ impl Judge<'_> {
         let Some(expected) = &self.expected else { return true };
         self.trials += 1;
         self.trials <= TRIALS_MAX
-            && replay::finding(self.id, packets, self.judging).is_some_and(|finding| said(&finding) == *expected)
+            && self.how.finding(self.id, packets).is_some_and(|finding| said(&finding) == *expected)
     }
 
     /// Ends the payload of a packet where no more of it is needed.
@@ -277,7 +277,8 @@ mod tests {
             remarks: Vec::new(),
         }];
         let expected = Some("never".to_owned());
-        let mut judge = Judge { id: "none", judging: &judging, expected, trials: TRIALS_MAX - 1 };
+        let how = How { judging: &judging, vlans_apart: false };
+        let mut judge = Judge { id: "none", how, expected, trials: TRIALS_MAX - 1 };
         let all: Vec<Word> = words(&packets[0], Cut::Words).map(|word| (0, word)).collect();
         assert!(all.len() > 5);
         // The last trial says that something is needed: what it was is not looked for any more.

@@ -77,7 +77,7 @@ impl Keeper {
             workers: 1,
             memory: MEMORY_BYTES_USUAL,
             packets_max: u64::MAX,
-            vlans_apart: wish.vlans_apart,
+            vlans_apart: wish.options.vlans_apart,
             keep_flows: true,
             mergeable: false,
             digests: false,

@@ -103,7 +103,7 @@ pub(super) fn gather(
 ) -> Gathered {
     let mut pass = Pass {
         by_key: wanted(chosen),
-        vlans_apart: wish.vlans_apart,
+        vlans_apart: wish.options.vlans_apart,
         full: wish.payload == Payload::Full,
         bytes: 0,
         fragments: Fragments::default(),
