@@ -120,17 +120,27 @@ impl Reading {
         self.halves[side.index()].stream.anchor(first_byte);
     }
 
-    /// A protocol begins at this byte of a side that nobody had claimed.
-    pub fn begin_late(&mut self, protocol: &'static Protocol, side: Side, first_byte: u32, facts: &mut Facts) {
+    /// A protocol begins with this segment of a side that nobody had claimed. What is known of the side is forgotten.
+    pub fn begin_late(
+        &mut self,
+        protocol: &'static Protocol,
+        side: Side,
+        first_byte: u32,
+        payload: &[u8],
+        facts: &mut Facts,
+    ) {
         if self.protocol.is_none_or(|p| p.name != protocol.name) {
             self.protocol = Some(protocol);
             self.parser = Some((protocol.parser)(Transport::Tcp));
         }
         let mut half = Half::default();
         half.stream.anchor(first_byte);
-        let before = std::mem::replace(&mut self.halves[side.index()], half);
+        let mut before = std::mem::replace(&mut self.halves[side.index()], half);
         if before.stream.has_hole() {
             facts.flags.set(Flag::Gap);
+        }
+        if before.stream.insert(first_byte, payload).conflict {
+            facts.flags.set(Flag::OverlapConflict);
         }
     }
 
