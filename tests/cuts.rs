@@ -212,3 +212,20 @@ fn tls_after_another_beginning_is_found() {
     assert_eq!(meaning(&flow), expected);
     assert_eq!(flow.protocol, Some("tls"));
 }
+
+/// A client asks for TLS, and the sensor loses that: the hello behind it is read, and the flow says that something is missing.
+#[test]
+fn tls_behind_a_lost_command_is_found() {
+    let (hello, expected) = reference(Version::Tls13);
+    let mut talk = conversation();
+    talk.open().send(From::Server, b"220 mail.vendor.example ESMTP\r\n").send(From::Client, b"EHLO client.example\r\n");
+    let before = talk.now();
+    talk.send(From::Client, b"STARTTLS\r\n");
+    let after = talk.now();
+    talk.send_pieces(From::Client, &cut(&hello, &[250])).close();
+    let mut packets = talk.packets();
+    packets.retain(|packet| !(before..after).contains(&packet.time));
+    let flow = flows(&packets).remove(0);
+    assert_eq!(meaning(&flow)[..4], expected[..4]);
+    assert!(flow.facts.flags.has(Flag::Gap));
+}
