@@ -8,6 +8,7 @@ mod certificate;
 mod edges;
 mod gather;
 mod gist;
+mod hosts;
 mod link;
 mod names;
 mod turn;
@@ -23,14 +24,15 @@ use crate::parse::{dhcp, dns, http, socks, tls};
 use crate::policy::Location;
 use crate::record::spool::Spool;
 use crate::record::{
-    EvidenceKey, FlowRecord, Gist, HostTraits, NAME_FIELDS, Rare, Rollup, RollupKey, Starts, Unseen, Volume, digest,
+    EvidenceKey, FlowRecord, Gist, HostTraits, NAME_FIELDS, Rare, Rollup, RollupKey, Starts, Unseen, Volume,
 };
 use crate::signature::{FlowValues, Scratch};
 use crate::time::Time;
 use crate::worker::{Judged, Told};
-use certificate::other_certificate;
+use certificate::{is_compared, other_certificate};
 use edges::Held;
 use gist::Remembered;
+use hosts::Familiar;
 use names::{Interned, compared, other_names};
 use turn::Renewal;
 
@@ -127,6 +129,7 @@ pub struct Collector {
     scratch: Scratch,
     interned: Interned,
     remembered: Remembered,
+    familiar: Familiar,
     renewal: Option<Renewal>,
     month: Month,
     rollups: Rollups,
@@ -144,6 +147,7 @@ impl Collector {
             scratch: Scratch::default(),
             interned: Interned::default(),
             remembered: Remembered::default(),
+            familiar: Familiar::default(),
             renewal: None,
             month: Month::default(),
             rollups: Rollups::default(),
@@ -201,6 +205,10 @@ impl Ends {
         self.addresses[side.index()]
     }
 
+    fn mac(&self, side: Side) -> Option<[u8; 6]> {
+        self.macs.map(|macs| macs[side.index()])
+    }
+
     /// Who sends from 0.0.0.0 or :: on this segment, by the hardware address, as a frame's sender is.
     fn without_address(&self, side: Side) -> Option<IpAddr> {
         let macs = self.macs.filter(|_| side == Side::Source && self.address(side).is_unspecified())?;
@@ -232,8 +240,7 @@ impl Collector {
             let gist = Gist { ours: None, ..self.gist(record, &ends, matched.all, Vec::new()) };
             self.number(gist)
         } else {
-            self.neighbours(record, &ends);
-            self.traits(record, &ends);
+            self.hosts(record, &ends);
             if record.protocol == Some(dns::PROTOCOL.name) {
                 self.learn_names(record, &ends);
                 self.questions(record, &ends)
@@ -273,15 +280,13 @@ impl Collector {
 
     /// An ordinary flow: its evidence and what it comes to.
     fn flow(&mut self, record: &FlowRecord, ends: &Ends) -> u32 {
-        let certificate = other_certificate(record);
-        // What it contradicts is in no key.
-        let known_again = certificate.is_empty() && self.decides(record, ends);
+        let known_again = self.decides(record, ends);
         if let Some(gist) = self.remembered.find().filter(|_| known_again) {
             return gist;
         }
         let matched = self.matched(record, ends, &record.facts);
         let mut gist = self.gist(record, ends, matched.all, matched.channels);
-        gist.certificate = of_hello(&gist, certificate);
+        gist.certificate = of_hello(&gist, other_certificate(record));
         let number = self.number(gist);
         // Evidence has its first sight: that is another one every time.
         if known_again && !matched.evidence && number != 0 {
@@ -309,8 +314,8 @@ impl Collector {
                 // Of several names the first counts, and which that is stands elsewhere.
                 Some(at) if std::mem::replace(&mut named[at], true) => return false,
                 Some(_) => {}
-                None if !self.judging.signatures.may_match(&fact) => continue,
-                None => {}
+                None if is_compared(fact.field) || self.judging.signatures.may_match(&fact) => {}
+                None => continue,
             }
             key.extend_from_slice(&fact.field.number().to_le_bytes());
             key.push(fact.side.index() as u8);
@@ -492,34 +497,6 @@ impl Collector {
                 Entry::Occupied(mut there) => there.get_mut().add((seen, name)),
                 Entry::Vacant(free) if !full => free.insert(Few::default()).add((seen, name)),
                 Entry::Vacant(_) => self.gathered.limit("names.limit"),
-            }
-        }
-    }
-
-    /// What tells a shared address.
-    fn traits(&mut self, record: &FlowRecord, ends: &Ends) {
-        for side in [Side::Source, Side::Destination] {
-            let address = ends.address(side);
-            if !ends.is_inside(side) {
-                continue;
-            }
-            let full = self.gathered.hosts.len() >= HOSTS_MAX;
-            let host = match self.gathered.hosts.entry(address) {
-                Entry::Occupied(there) => there.into_mut(),
-                Entry::Vacant(free) if !full => free.insert(HostTraits::default()),
-                Entry::Vacant(_) => {
-                    self.gathered.limit("hosts.limit");
-                    continue;
-                }
-            };
-            if let Some(mac) = record.macs.map(|macs| macs[side.index()]).filter(is_one_device) {
-                host.macs.add(mac);
-            }
-            for fact in record.facts.of(&tls::JA4).filter(|f| f.side == side) {
-                host.client_fingerprints.add(digest(fact.value));
-            }
-            for fact in record.facts.of(&http::USER_AGENT).filter(|f| f.side == side) {
-                host.user_agents.add(digest(fact.value));
             }
         }
     }

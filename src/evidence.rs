@@ -46,6 +46,7 @@ use choose::Chosen;
 use folder::Writing;
 use manifest::Limit;
 use packets::Gathered;
+use replay::How;
 
 /// Findings of one bundle.
 pub const FINDINGS_MAX: usize = 10_000;
@@ -59,8 +60,6 @@ pub const FINDING_PACKETS_MAX: usize = 10_000;
 pub const FINDING_BYTES_MAX: usize = 16 << 20;
 /// Captured bytes of all files.
 pub const BUNDLE_BYTES_MAX: u64 = 1 << 30;
-/// Captured bytes that are kept in memory while inputs are read.
-pub const GATHERED_BYTES_MAX: usize = 256 << 20;
 /// Packets of one flow whose payload is kept.
 pub const PAYLOADS_PER_FLOW_MAX: usize = 64;
 /// Packets of one flow that are kept up to the end of their headers.
@@ -114,8 +113,6 @@ pub struct Wish {
     pub options: Options,
     /// Packets that were read at most.
     pub packets_max: u64,
-    /// Flows were told apart by their VLANs too.
-    pub vlans_apart: bool,
 }
 
 /// What was written.
@@ -151,7 +148,7 @@ pub fn write(
     written.left_out = (report.findings.len() - findings.len()) as u64;
     let mut bytes = 0;
     for (finding, chosen) in findings.iter().zip(&chosen) {
-        let made = make(finding, chosen, &gathered, wish.payload, judging, &mut limits);
+        let made = make(finding, chosen, &gathered, wish, judging, &mut limits);
         if made.bytes.len() as u64 + bytes > BUNDLE_BYTES_MAX {
             limits.reach("bundle.bytes", BUNDLE_BYTES_MAX as usize, 1);
             written.left_out += 1;
@@ -221,26 +218,29 @@ fn make(
     finding: &Finding,
     chosen: &Chosen,
     gathered: &Gathered,
-    payload: Payload,
+    wish: &Wish,
     judging: &Judging,
     limits: &mut Limits,
 ) -> Made {
+    let (payload, how) = (wish.payload, How { judging, vlans_apart: wish.options.vlans_apart });
     let subject = Subject::of(finding);
     let mut flows = 1;
     let (mut packets, left_out, unlike) = loop {
         let (packets, left_out) = cut::assemble(chosen, flows, gathered, payload);
-        let unlike = subject.told().differences(&replay::told(&finding.id, &subject, &packets, judging));
+        let unlike = subject.told().differences(&how.told(&finding.id, &subject, &packets));
         if unlike.is_empty() || flows >= chosen.flows.len() {
             break (packets, left_out, unlike);
         }
         flows += 1;
     };
-    limits.reach("finding.packets", FINDING_PACKETS_MAX, left_out);
+    let [packets_left_out, bytes_left_out] = left_out;
+    limits.reach("finding.packets", FINDING_PACKETS_MAX, packets_left_out);
+    limits.reach("finding.bytes", FINDING_BYTES_MAX, bytes_left_out);
     if payload == Payload::Proof {
-        blank::blank(&finding.id, &mut packets, judging, unlike.is_empty(), limits);
+        blank::blank(&finding.id, &mut packets, how, unlike.is_empty(), limits);
     }
     let unlike = match payload {
-        Payload::Proof => subject.told().differences(&replay::told(&finding.id, &subject, &packets, judging)),
+        Payload::Proof => subject.told().differences(&how.told(&finding.id, &subject, &packets)),
         Payload::Full => unlike,
     };
     let bytes = pcapng::file(&subject.sentence(), &gathered.inputs, &packets);

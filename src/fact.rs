@@ -95,7 +95,7 @@ pub struct Field {
 }
 
 /// Fields that can be told apart by number.
-const FIELDS_MAX: usize = 1024;
+pub const FIELDS_MAX: usize = 1024;
 /// Fields by number, less one, in the order in which they were first needed.
 static NUMBERED: [OnceLock<&'static Field>; FIELDS_MAX] = [const { OnceLock::new() }; FIELDS_MAX];
 

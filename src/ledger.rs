@@ -19,7 +19,8 @@ pub struct Ledger {
     pub decoded: u64,
     /// Packets that did not, by reason.
     pub not_decoded: BTreeMap<String, u64>,
-    /// Limits reached and things lost after decoding, by name: flows, not packets.
+    /// Limits reached and things lost after decoding, by name: flows, not packets; and packets whose clock jumped
+    /// (`clock.back`, `clock.ahead`).
     pub later: BTreeMap<String, u64>,
     /// TCP payload bytes that came by.
     pub tcp_payload_bytes: u64,

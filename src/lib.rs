@@ -6,6 +6,8 @@
 //!
 //! [`slab`] keeps many equal things without moving them.
 //!
+//! [`memo`] remembers results that come again.
+//!
 //! [`bytes`] is the cursor through which everything from the wire is read; it cannot overrun.
 //!
 //! [`fact`] has the words: fields, values, sides, flags, and the set of facts of a flow.
@@ -90,6 +92,7 @@ pub mod fingerprint;
 pub mod flow;
 pub mod join;
 pub mod ledger;
+pub mod memo;
 pub mod merge;
 pub mod metrics;
 pub mod notify;

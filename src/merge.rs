@@ -19,6 +19,9 @@ pub use rows::{Entry, Rows};
 /// A map whose hash has a random key, so that nobody can aim at one bucket.
 pub type Map<K, V> = std::collections::HashMap<K, V, ahash::RandomState>;
 
+/// A set of the same kind.
+pub type Set<K> = std::collections::HashSet<K, ahash::RandomState>;
+
 /// Something that merges: associative and commutative.
 pub trait Merge {
     /// Takes the other part in.

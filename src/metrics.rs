@@ -30,7 +30,7 @@ pub const NAMES_MAX: usize = 256;
 /// How packets are lost on the way to the sensor.
 const LOSSES: [&str; 3] = ["interface.dropped", "kernel.ring-dropped", "kernel.ring-unread"];
 /// Limits that are reached in a sensor under load.
-const LIMITS: [&str; 2] = ["flow.evicted", "kernel.ring-full"];
+const LIMITS: [&str; 4] = ["clock.ahead", "clock.back", "flow.evicted", "kernel.ring-full"];
 /// What no longer fits under its own name.
 const OTHER: &str = "other";
 

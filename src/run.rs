@@ -10,6 +10,7 @@
 //! asked. Where there is a source for each worker, nothing is dealt.
 
 mod joining;
+mod times;
 mod turns;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use crate::time::Time;
 use crate::watch::{Stage, Watch};
 use crate::worker::{Counters, Gather, Worker};
 use joining::{Joining, Order, take};
+use times::Times;
 use turns::{Between, Common, Turner};
 
 pub use turns::{Clock, Hand, Read, Turned, Turns};
@@ -165,6 +167,7 @@ struct Reader<'a> {
     left: &'a AtomicU64,
     packets: u64,
     blocks: u64,
+    times: Times,
     vlans_apart: bool,
     progress: &'a (dyn Fn(u64, u64) + Sync),
 }
@@ -172,11 +175,11 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(source: &'a mut dyn Source, left: &'a AtomicU64, settings: &Settings<'a>) -> Reader<'a> {
         let Settings { vlans_apart, progress, .. } = *settings;
-        Reader { source, left, packets: 0, blocks: 0, vlans_apart, progress }
+        Reader { source, left, packets: 0, blocks: 0, times: Times::default(), vlans_apart, progress }
     }
 
-    /// The next block and its number in the run.
-    fn next(&mut self) -> Option<(u64, Block)> {
+    /// The next block and its number in the run; clocks that jump in it are counted.
+    fn next(&mut self, counts: &mut Counts) -> Option<(u64, Block)> {
         if self.left.load(Ordering::Relaxed) == 0 {
             return None;
         }
@@ -186,6 +189,9 @@ impl<'a> Reader<'a> {
         let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).unwrap_or_default();
         block.packets.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         self.packets += block.packets.len() as u64;
+        let [back, ahead] = self.times.see(&block);
+        counts.back += back;
+        counts.ahead += ahead;
         let number = self.blocks;
         self.blocks += 1;
         (self.progress)(self.source.progress().0, self.packets);
@@ -216,6 +222,9 @@ pub type ByInput = BTreeMap<Arc<str>, [Tally; 2]>;
 /// Packets seen and packets refused, by reason, and both by input.
 struct Counts {
     received: u64,
+    /// Packets that are much older, and much newer, than the newest before them.
+    back: u64,
+    ahead: u64,
     reasons: [u64; REASONS.len()],
     /// Fragments so far; what became of them is counted where they meet.
     fragments: u64,
@@ -226,7 +235,15 @@ struct Counts {
 
 impl Counts {
     fn new() -> Counts {
-        Counts { received: 0, reasons: [0; REASONS.len()], fragments: 0, inputs: ByInput::new(), pieces: Vec::new() }
+        Counts {
+            received: 0,
+            back: 0,
+            ahead: 0,
+            reasons: [0; REASONS.len()],
+            fragments: 0,
+            inputs: ByInput::new(),
+            pieces: Vec::new(),
+        }
     }
 
     /// Decodes packets of a block; what is not read is counted, or kept when it is a fragment.
@@ -296,6 +313,8 @@ impl Counts {
         ledger.add_reasons(&self.reasons);
         ledger.note("flow.evicted", counters.evicted);
         ledger.note("quic.unread", counters.unread);
+        ledger.note("clock.back", self.back);
+        ledger.note("clock.ahead", self.ahead);
         (ledger, self.inputs)
     }
 }
@@ -313,7 +332,7 @@ fn alone<G: Gather, W: Watch>(
     let mut joining = Joining::default();
     let vlans_apart = reader.vlans_apart;
     let mut segments = Vec::with_capacity(STRIDE_PACKETS);
-    while let Some((_, block)) = reader.next() {
+    while let Some((_, block)) = reader.next(&mut counts) {
         worker.watch.lap(Stage::Capture);
         worker.watch.block_begins();
         let bytes = block.bytes.as_slice();
@@ -485,7 +504,7 @@ impl Shared<'_> {
     fn deal(&self, counts: &mut Counts) {
         let (taken, blocks) = {
             let mut reader = lock(&self.reader);
-            let taken = reader.next();
+            let taken = reader.next(counts);
             if let Some(read) = &self.read {
                 *lock(read) = reader.read();
             }

@@ -15,7 +15,10 @@ use std::process::{Command, Output};
 use std::sync::{Arc, LazyLock};
 
 use bordertap::collect::Judging;
-use bordertap::evidence::{Bundle, Checked, Standing, VerifyKey};
+use bordertap::evidence::{
+    Bundle, Checked, FINDING_BYTES_MAX, FINDING_PACKETS_MAX, HEADERS_PER_FLOW_MAX, PIECES_PER_FINDING_MAX, Standing,
+    VerifyKey,
+};
 use bordertap::place::Places;
 use bordertap::policy::Policy;
 use bordertap::signature::Signatures;
@@ -24,6 +27,7 @@ use serde_json::Value;
 use common::capture;
 use common::conversation::{Conversation, From};
 use common::demo;
+use common::der::{self, Part};
 use common::messages::{http_request, http_response};
 use common::packets::{Endpoint, Packet, checksum};
 use common::program::{root, run};
@@ -681,4 +685,138 @@ fn other_signatures_are_said_and_the_files_are_read_all_the_same() {
     let output = run(&["verify", dir.to_str().unwrap(), "--signatures", folder.path().to_str().unwrap()]);
     assert!(text(&output.stdout).contains("note: judged by other signatures"), "{}", text(&output.stdout));
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+/// Of what the other side acknowledges before a fact is whole so many packets are kept; the file shows its finding without.
+#[test]
+fn headers_of_a_flow() {
+    let (client, server) = ends(443);
+    let mut flow = Conversation::new(client, server, demo::START_NS, 1000).with_mss(10);
+    flow.open().send(From::Client, &tls::client_hello(Version::Tls13, Some("globalupdate.fortinet.net"))).close();
+    let made = Made::of_bytes(&capture::pcap(true, &flow.packets()), &[]);
+    let limit = made.manifest()["limits"]["flow.headers"].clone();
+    assert_eq!(limit["limit"], HEADERS_PER_FLOW_MAX, "{limit}");
+    assert_eq!(made.is_good(), 1);
+}
+
+/// Of a flow that has more packets than a file may, and of one that has more bytes, so many are kept, and it is said.
+#[test]
+fn packets_and_bytes_of_a_file() {
+    let flow = |payload: usize, data: usize| {
+        let (client, server) = ends(443);
+        let mut flow = Conversation::new(client, server, demo::START_NS, 20_000_000);
+        flow.open().send(From::Client, &tls::client_hello(Version::Tls13, Some("globalupdate.fortinet.net")));
+        flow = flow.with_mss(payload);
+        flow.send(From::Server, &vec![0x17; data]);
+        flow.packets()
+    };
+    for (payload, data, name, limit) in [
+        (10, 10 * FINDING_PACKETS_MAX, "flow.packets", FINDING_PACKETS_MAX),
+        (60_000, FINDING_BYTES_MAX + 600_000, "finding.bytes", FINDING_BYTES_MAX),
+    ] {
+        let packets = flow(payload, data);
+        let made = Made::of_bytes(&capture::pcap(true, &packets), &["--evidence-payload", "full"]);
+        let manifest = made.manifest();
+        let told = &manifest["limits"][name];
+        assert_eq!(told["limit"], limit, "{}", manifest["limits"]);
+        let kept = manifest["files"][0]["packets"].as_u64().unwrap();
+        assert_eq!(kept + told["left_out"].as_u64().unwrap(), packets.len() as u64);
+        assert!(kept <= FINDING_PACKETS_MAX as u64);
+        assert!(fs::metadata(made.packets_files().remove(0)).unwrap().len() < FINDING_BYTES_MAX as u64 + (1 << 20));
+        assert_eq!(made.is_good(), 1, "{name}");
+    }
+}
+
+/// An appliance that shows ever other certificates: of the pieces of evidence 64 stand in the report, the packets of some
+/// in the file.
+#[test]
+fn pieces_of_evidence_of_a_finding() {
+    let mut packets = tls_flow("globalupdate.fortinet.net", 1400);
+    for n in 0..70u64 {
+        let client = Endpoint::new(ROUTER, "10.9.0.9", 40_000 + n as u16);
+        let server = Endpoint::new(FORTIGATE, "10.9.0.1", 443);
+        let name = format!("FG100ETK{n:08}");
+        let subject = [Part::Organisation("Fortinet"), Part::Unit("FortiGate"), Part::CommonName(&name)];
+        let certificate =
+            der::certificate(der::Certificate { subject: &subject, issuer: &subject, names: &[], seed: n });
+        let mut flow = Conversation::new(client, server, demo::START_NS + (n + 1) * 60_000_000_000, 1000);
+        flow.open().send(From::Client, &tls::client_hello(Version::Tls12, None));
+        flow.send(From::Server, &[tls::server_hello(Version::Tls12), tls::certificate(&[certificate])].concat())
+            .close();
+        packets.extend(flow.packets());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    let made = Made::of_bytes(&capture::pcap(true, &packets), &["--json", json.to_str().unwrap()]);
+    let report: Value = serde_json::from_slice(&fs::read(json).unwrap()).unwrap();
+    let assets = report["assets"].as_array().unwrap();
+    let asset = assets.iter().find(|asset| asset["ip"] == "10.9.0.1").unwrap();
+    assert_eq!(asset["evidence"].as_array().unwrap().len(), 64);
+    let limits = made.manifest()["limits"].clone();
+    assert_eq!(limits["finding.pieces"]["limit"], PIECES_PER_FINDING_MAX, "{limits}");
+    assert!(
+        limits["finding.pieces"]["left_out"].as_u64().unwrap() >= 64 - 1 - PIECES_PER_FINDING_MAX as u64,
+        "{limits}"
+    );
+    assert!(made.is_good() >= 1);
+}
+
+/// The same addresses and ports in two VLANs, told apart: who the asset is was told in one of them, so the file of a finding
+/// has packets of both, and a replay tells them apart as the run did.
+#[test]
+fn flows_that_only_their_vlans_tell_apart() {
+    let in_vlan = |vlan: u16, name: &str| {
+        let tag = |packet: Packet| {
+            let (macs, rest) = packet.bytes.split_at(12);
+            Packet { bytes: [macs, &[0x81, 0], &vlan.to_be_bytes(), rest].concat(), ..packet }
+        };
+        tls_flow(name, 1400).into_iter().map(tag).collect::<Vec<_>>()
+    };
+    for (first, second, findings) in [
+        ("globalupdate.fortinet.net", "usguardservice.fortinet.net", 2),
+        ("globalupdate.fortinet.net", "globalupdate.fortinet.net", 1),
+    ] {
+        let mut packets = [in_vlan(7, first), in_vlan(8, second)].concat();
+        packets.sort_by_key(|packet| packet.time);
+        for payload in ["proof", "full"] {
+            let more = ["--vlans", "apart", "--evidence-payload", payload];
+            let made = Made::of_bytes(&capture::pcap(true, &packets), &more);
+            assert_eq!(made.is_good(), findings, "{payload}");
+            let manifest = made.manifest();
+            for proof in manifest["files"].as_array().unwrap() {
+                assert_eq!(proof["unlike"], Value::Array(Vec::new()), "{payload}");
+            }
+            let verify = run(&["verify", made.path().to_str().unwrap()]);
+            assert_eq!(verify.status.code(), Some(0), "{}", text(&verify.stdout));
+        }
+    }
+}
+
+/// Reports that are merged: every finding of the merged one is proved by the bundle of the run that had it, in the same words.
+#[test]
+fn findings_of_merged_reports_are_in_the_bundles_of_their_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = |n: usize| folder.path().join(format!("report{n}.json")).to_str().unwrap().to_owned();
+    let hosts = ["10.20.0.3", "10.20.0.4"];
+    let run_of = |(n, ip): (usize, &&str)| Made::of(DEMO, &["-f", &format!("host {ip}"), "--json", &report(n)]);
+    let bundles: Vec<Made> = hosts.iter().enumerate().map(run_of).collect();
+    let merged = run(&["merge", &report(0), &report(1), "--json", "-"]);
+    assert_eq!(merged.status.code(), Some(0), "{}", text(&merged.stderr));
+    let merged: Value = serde_json::from_slice(&merged.stdout).unwrap();
+    let mut proofs: BTreeMap<String, Value> = BTreeMap::new();
+    for made in &bundles {
+        assert!(made.is_good() > 0);
+        for proof in made.manifest()["files"].as_array().unwrap() {
+            proofs.insert(proof["finding"]["id"].as_str().unwrap().to_owned(), proof["finding"].clone());
+        }
+    }
+    let findings = merged["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), proofs.len());
+    for finding in findings {
+        let subject = &proofs[finding["id"].as_str().unwrap()];
+        assert_eq!(subject["vendor"], finding["asset"]["vendor"]);
+        assert_eq!(subject["channel"], finding["channel"]["id"]);
+        assert_eq!(subject["domain"], finding["destination"]["domain"]);
+        assert_eq!(subject["crossing"], finding["crossing"]);
+    }
 }

@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 use bordertap::capture::{Inputs, Source};
 use bordertap::join::Knowledge;
 use bordertap::report::flow::JsonLines;
-use bordertap::report::{csv, html, jsonl, misp, stix, text};
-use bordertap::scan::{Scan, Scanned};
+#[cfg(feature = "parquet")]
+use bordertap::report::parquet;
+use bordertap::report::{csv, eve, html, jsonl, misp, stix, text, zeek};
+use bordertap::scan::{Flows, Scan, Scanned};
 use common::capture::pcap;
 use common::packets::{Endpoint, Packet, datagram};
 use common::sensors::{Kept, MINUTE, Made, START, sense};
@@ -211,7 +213,7 @@ impl Write for Failing {
 }
 
 /// One that fails at a call, over and over: the writer must say so whichever call it was.
-fn fails_loudly(name: &str, write: impl Fn(&mut dyn Write) -> io::Result<()>) {
+fn fails_loudly(name: &str, write: impl Fn(&mut Failing) -> io::Result<()>) {
     let mut whole = Failing { left: usize::MAX, calls: 0 };
     write(&mut whole).unwrap();
     assert!(whole.calls > 0, "{name} writes nothing");
@@ -245,11 +247,45 @@ fn a_write_that_fails_is_told_whichever_it_is() {
     fails_loudly("csv assets", |out| csv::assets(&report.assets, out));
     fails_loudly("stix", |out| stix::write(&report, out));
     fails_loudly("misp", |out| misp::write(&report, out));
-    for left in 0..3 {
-        let mut out = Failing { left, calls: 0 };
-        let lines = demonstration().flows.hand_to(&mut [&mut JsonLines::new(&mut out)]);
-        assert!(lines.is_err() || out.calls <= left, "flows, call {left}: {} calls", out.calls);
+    #[cfg(feature = "parquet")]
+    {
+        fails_loudly("parquet findings", |out| parquet::findings(&report.findings, out));
+        fails_loudly("parquet assets", |out| parquet::assets(&report.assets, out));
     }
+}
+
+/// Hands the flows of a scan to a sink whose output fails at the first write, somewhere, and at the last: it says so.
+fn sink_fails_loudly(name: &str, write: impl Fn(Flows, &mut Failing) -> io::Result<()>) {
+    let mut whole = Failing { left: usize::MAX, calls: 0 };
+    write(demonstration().flows, &mut whole).unwrap();
+    assert!(whole.calls > 0, "{name} writes nothing");
+    for left in [0, whole.calls / 2, whole.calls - 1] {
+        let error = write(demonstration().flows, &mut Failing { left, calls: 0 });
+        let error = error.expect_err(&format!("{name}: call {left} of {} failed and nobody noticed", whole.calls));
+        assert!(error.to_string().contains("the disk has gone away"), "{name}, call {left}: {error}");
+    }
+}
+
+#[test]
+fn a_write_of_flows_that_fails_is_told_whichever_it_is() {
+    sink_fails_loudly("flows", |flows, out| flows.hand_to(&mut [&mut JsonLines::new(out)]));
+    sink_fails_loudly("eve", |flows, out| flows.hand_to(&mut [&mut eve::Events::new(out)]));
+    let policy = demonstration().flows.policy();
+    // Each of the four logs is the one whose disk fails.
+    for failing in 0..zeek::LOGS.len() {
+        sink_fails_loudly(zeek::LOGS[failing], |flows, out| {
+            let mut fails = Some(out);
+            let outs: [Box<dyn Write>; 4] = std::array::from_fn(|n| -> Box<dyn Write> {
+                match fails.take_if(|_| n == failing) {
+                    Some(out) => Box::new(out),
+                    None => Box::new(io::sink()),
+                }
+            });
+            flows.hand_to(&mut [&mut zeek::Logs::new(outs, &policy, None)])
+        });
+    }
+    #[cfg(feature = "parquet")]
+    sink_fails_loudly("parquet flows", |flows, out| flows.hand_to(&mut [&mut parquet::Flows::new(out)?]));
 }
 
 /// Documents of a scan: the option, and the file.
@@ -265,6 +301,27 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ("eve", "eve.json"),
 ];
 
+/// Formats of several documents: the option, which is also the folder, and the files in it.
+const FOLDERS: &[(&str, &[&str])] = &[
+    ("csv", &csv::TABLES),
+    ("zeek", &zeek::LOGS),
+    #[cfg(feature = "parquet")]
+    ("parquet", &parquet::TABLES),
+];
+
+/// Every document of a scan, as a path in the folder of all.
+fn documents() -> Vec<String> {
+    let in_folders =
+        FOLDERS.iter().flat_map(|(folder, names)| names.iter().map(move |name| format!("{folder}/{name}")));
+    DOCUMENTS.iter().map(|(_, name)| (*name).to_owned()).chain(in_folders).collect()
+}
+
+/// Files in a folder and in those below.
+fn count_of_files(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).unwrap().flatten();
+    entries.map(|entry| if entry.path().is_dir() { count_of_files(&entry.path()) } else { 1 }).sum()
+}
+
 /// A scan whose files may not grow beyond so many blocks of 512 bytes: by the kernel's limit, the write that would go
 /// beyond either kills the process or fails, after what `on_signal` says to the shell.
 fn limited(folder: &Path, blocks: u64, on_signal: &str) -> std::process::Output {
@@ -273,12 +330,15 @@ fn limited(folder: &Path, blocks: u64, on_signal: &str) -> std::process::Output 
     for (option, name) in DOCUMENTS {
         words.extend([format!("--{option}"), folder.join(name).to_str().unwrap().to_owned()]);
     }
+    for (option, _) in FOLDERS {
+        words.extend([format!("--{option}"), folder.join(option).to_str().unwrap().to_owned()]);
+    }
     let script = format!("{on_signal} ulimit -c 0; ulimit -f {blocks}; exec \"$@\"");
     Command::new("sh").args(["-c", &script, "sh"]).args(&words).output().unwrap()
 }
 
 fn contents(folder: &Path) -> Vec<Vec<u8>> {
-    DOCUMENTS.iter().map(|(_, name)| fs::read(folder.join(name)).unwrap()).collect()
+    documents().iter().map(|name| fs::read(folder.join(name)).unwrap()).collect()
 }
 
 /// Blocks at which each document is cut off: at its first write, somewhere, and at its last.
@@ -298,15 +358,13 @@ fn a_scan_that_is_killed_at_a_write_leaves_whole_documents() {
     assert!(limited(folder.path(), 1 << 20, "").status.success());
     let whole = contents(folder.path());
     for blocks in cuts(&whole) {
-        let old: Vec<Vec<u8>> = DOCUMENTS.iter().map(|(name, _)| format!("the old {name}\n").into_bytes()).collect();
-        for ((_, name), old) in DOCUMENTS.iter().zip(&old) {
+        let old: Vec<Vec<u8>> = documents().iter().map(|name| format!("the old {name}\n").into_bytes()).collect();
+        for (name, old) in documents().iter().zip(&old) {
             fs::write(folder.path().join(name), old).unwrap();
         }
         let output = limited(folder.path(), blocks, "");
         assert_eq!(output.status.signal(), Some(Signal::SIGXFSZ as i32), "{blocks} blocks: {:?}", output.status);
-        for (((_, name), there), (old, new)) in
-            DOCUMENTS.iter().zip(contents(folder.path())).zip(old.iter().zip(&whole))
-        {
+        for ((name, there), (old, new)) in documents().iter().zip(contents(folder.path())).zip(old.iter().zip(&whole)) {
             assert!(
                 there == *old || there == *new,
                 "{name} is neither the old one nor the new one after {blocks} blocks"
@@ -322,20 +380,20 @@ fn a_scan_whose_disk_is_full_names_the_file() {
     assert!(limited(folder.path(), 1 << 20, "").status.success());
     let whole = contents(folder.path());
     for blocks in cuts(&whole) {
-        for (_, name) in DOCUMENTS {
+        for name in documents() {
             fs::write(folder.path().join(name), "old\n").unwrap();
         }
         let output = limited(folder.path(), blocks, "trap '' XFSZ;");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{blocks} blocks: {said}");
         let there = contents(folder.path());
-        let mut failed = DOCUMENTS.iter().zip(&there).filter(|((_, name), _)| said.contains(name));
-        let Some(((_, name), failed)) = failed.next() else { panic!("{blocks} blocks: no file is named: {said}") };
+        let all = documents();
+        let mut failed = all.iter().zip(&there).filter(|(name, _)| said.contains(*name));
+        let Some((name, failed)) = failed.next() else { panic!("{blocks} blocks: no file is named: {said}") };
         assert_eq!(failed, b"old\n", "{name}");
         assert!(said.contains("File too large"), "{said}");
         assert!(there.iter().zip(&whole).all(|(there, new)| there == b"old\n" || there == new), "{blocks} blocks");
-        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(left.len(), DOCUMENTS.len(), "{left:?}");
+        assert_eq!(count_of_files(folder.path()), all.len(), "nothing half made is left");
     }
 }
 

@@ -52,7 +52,11 @@ fn texts(folder: &str) -> BTreeMap<String, String> {
     found.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
 }
 
-const UNIT_TESTS: &str = "#[cfg(test)]\nmod tests {";
+/// What stands before the tests beside the code, and those tests.
+fn apart(text: &str) -> (&str, &str) {
+    let begins = ["#[cfg(test)]\nmod tests {", "#[cfg(test)]\npub(crate) mod tests {"];
+    begins.iter().find_map(|begin| text.split_once(begin)).unwrap_or((text, ""))
+}
 
 fn is_test(file: &str) -> bool {
     file.ends_with("/tests.rs") || file.contains("/tests/")
@@ -86,7 +90,7 @@ fn number(text: &str) -> Option<u128> {
 fn limits(sources: &BTreeMap<String, String>) -> Vec<Limit> {
     let mut all = Vec::new();
     for (file, text) in sources.iter().filter(|(file, _)| !is_test(file)) {
-        for line in text.split(UNIT_TESTS).next().unwrap().lines() {
+        for line in apart(text).0.lines() {
             let Some((before, rest)) = line.split_once("const ") else { continue };
             let Some((name, rest)) = rest.split_once(':') else { continue };
             let Some((_, value)) = rest.split_once(" = ") else { continue };
@@ -114,8 +118,7 @@ fn is_named(limit: &Limit, sources: &BTreeMap<String, String>, tests: &BTreeMap<
     let folder = module.rsplit_once('/').map_or("", |(folder, _)| folder);
     let near = sources.iter().any(|(file, text)| {
         let beside = [module, folder].iter().any(|at| !at.is_empty() && file.starts_with(&format!("{at}/tests")));
-        let unit = text.split_once(UNIT_TESTS).filter(|_| file == &limit.file).map(|(_, unit)| unit);
-        beside && has_word(text, &limit.name) || unit.is_some_and(|unit| has_word(unit, &limit.name))
+        beside && has_word(text, &limit.name) || file == &limit.file && has_word(apart(text).1, &limit.name)
     });
     near || limit.public && tests.values().any(|text| has_word(text, &limit.name))
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bordertap::capture::live::{Listen, Through, listen_apart};
+use bordertap::capture::live::{Listen, SOURCES_MAX, Through, listen_apart};
 use bordertap::capture::{LinkType, Source};
 use common::packets::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Packet, ethernet, ip, udp};
 use common::wire::{
@@ -519,4 +519,16 @@ fn times_of_the_hardware_are_asked_for() {
     let report = said.json();
     assert_eq!(count(&report, "received"), 50, "{}", said.messages);
     assert!(report["ledger"]["later"]["kernel.time-not-hardware"].as_u64() >= Some(50), "{}", report["ledger"]);
+}
+
+/// More workers than one group of rings is dealt to: so many have a source.
+#[test]
+fn sources_of_one_group() {
+    if !inside("sources_of_one_group") {
+        return;
+    }
+    let interfaces = names(&[FAR]);
+    let small = Listen { ring_bytes: 128 << 10, ..how(&interfaces) };
+    let sources = listen_apart(&small, SOURCES_MAX + 1, || true).unwrap();
+    assert_eq!(sources.len(), SOURCES_MAX);
 }

@@ -205,6 +205,66 @@ fn a_kill_leaves_whole_records_and_what_is_known() {
     assert!(records > of_one, "{records} records in {all:?}, and {of_one} of the second run alone");
 }
 
+/// Killed at whatever moment, while it listens and while it ends, a sensor leaves whole lines, whole documents, and a state
+/// that loads: the new one or the one before.
+#[test]
+fn a_kill_at_any_moment_leaves_whole_lines_and_a_state_that_loads() {
+    if !inside("a_kill_at_any_moment_leaves_whole_lines_and_a_state_that_loads") {
+        return;
+    }
+    let (packets, dir, path) = demonstration();
+    let state = dir.path().join("state").to_str().unwrap().to_owned();
+    let total = |report: &Value| -> u64 {
+        let findings = report["findings"].as_array().unwrap().iter().filter(|f| f["channel"]["id"] != "unexplained");
+        findings.map(|f| f["bytes_out"].as_u64().unwrap()).sum()
+    };
+    let once = total(&run(&["scan", path.to_str().unwrap(), "--json", "-"]).json());
+    let (mut known, mut kept) = (0, 0);
+    // Milliseconds after the last packet, or after it was told to end.
+    let moments = [(false, 0), (false, 400), (true, 0), (true, 3), (true, 10), (true, 30), (true, 100), (true, 300)];
+    for (n, (ends, moment)) in moments.into_iter().enumerate() {
+        let folder = dir.path().join(format!("run{n}"));
+        std::fs::create_dir(&folder).unwrap();
+        let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+        let names = ["findings", "assets", "flows", "eve", "cef", "json"];
+        let options: Vec<[String; 2]> = names.iter().map(|name| [format!("--{name}"), file(name)]).collect();
+        let options = options.iter().flatten().map(String::as_str);
+        let args: Vec<&str> = ["-i", FAR, "--state", &state].into_iter().chain(options).collect();
+        let mut program = listen(&args);
+        send(frames(&packets), GENTLE);
+        if ends {
+            program.signal("TERM");
+        }
+        std::thread::sleep(Duration::from_millis(moment));
+        program.child.kill().unwrap();
+        program.child.wait().unwrap();
+        for name in names {
+            let text = std::fs::read_to_string(file(name)).unwrap_or_default();
+            let whole = text.rfind('\n').map_or(0, |at| at + 1);
+            match name {
+                "json" => assert!(text.is_empty() || serde_json::from_str::<Value>(&text).is_ok(), "{name}"),
+                "cef" => assert!(text[..whole].lines().all(|line| line.contains("CEF:0|")), "{name}"),
+                _ => text[..whole].lines().for_each(|line| {
+                    serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{name}: {error}: {line}"));
+                }),
+            }
+        }
+        // The next run goes on from what was known before, with or without this one.
+        let program = listen(&["-i", FAR, "--state", &state, "--json", "-"]);
+        send(frames(&packets), GENTLE);
+        program.signal("TERM");
+        let said = program.finish();
+        assert_eq!(said.status, 0, "{n}: {}", said.messages);
+        let now = total(&said.json());
+        let runs = [known + once, known + 2 * once];
+        assert!(runs.contains(&now), "{n}: {known} and {once}, not {now}");
+        kept += u64::from(now == runs[1]);
+        known = now;
+    }
+    let all = moments.len() as u64;
+    assert!((1..all).contains(&kept), "{kept} of {all} runs were kept: the moments are not those of the end");
+}
+
 #[test]
 fn a_full_disk_is_a_counted_loss() {
     if !inside("a_full_disk_is_a_counted_loss") {

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bordertap::metrics::{self, CONTENT_TYPE, COUNTRIES_MAX, HEALTHY_SECONDS_MAX, Server};
+use bordertap::metrics::{self, CONTENT_TYPE, COUNTRIES_MAX, HEALTHY_SECONDS_MAX, NAMES_MAX, Server, VENDORS_MAX};
 use bordertap::record::Crossing;
 use bordertap::time::Time;
 use bordertap::view::{Board, View};
@@ -101,6 +101,10 @@ fn hostile() -> View {
         output.name = name.to_owned();
     }
     view.ledger.not_decoded.insert("x\"} 1\ny".to_owned(), 5);
+    for n in 0..1000 {
+        view.ledger.not_decoded.insert(format!("reason {n}"), 1);
+        view.ledger.later.insert(format!("limit {n}"), 1);
+    }
     let report = Arc::make_mut(&mut view.report);
     let first = report.findings[0].clone();
     for n in 0..1000 {
@@ -129,6 +133,15 @@ fn a_hostile_picture_makes_no_series_of_its_own() {
     let countries = lines.iter().filter(|line| line.starts_with("bordertap_finding_bytes{")).count();
     assert!(countries <= (COUNTRIES_MAX + 1) * Crossing::ALL.len() * 2, "{countries}");
     assert!(page.contains("bordertap_finding_bytes{country=\"other\""));
+    let families = [
+        ("bordertap_assets", VENDORS_MAX),
+        ("bordertap_packets_lost_total", NAMES_MAX),
+        ("bordertap_limits_total", NAMES_MAX),
+    ];
+    for (family, most) in families {
+        let count = lines.iter().filter(|line| line.starts_with(&format!("{family}{{"))).count();
+        assert_eq!(count, most + 1, "{family}: as many as there may be, and the others in one");
+    }
     assert!(lines.len() < 1500, "{} lines", lines.len());
 }
 
@@ -282,6 +295,22 @@ fn slow_clients_are_cut_off_and_others_served() {
     hasty.shutdown(Shutdown::Both).unwrap();
     drop(slow);
     assert_eq!(get(to, "/metrics").0, "200 OK");
+}
+
+/// Who goes on sending behind a request is read for a while, and then cut off.
+#[test]
+fn what_follows_a_request_is_not_read_for_ever() {
+    let server = serving(Some(view::view()));
+    let mut client = TcpStream::connect(server.address()).unwrap();
+    client.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    client.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    // Beside what it reads there is room in the buffers of the system.
+    let sent = (0..).take_while(|_| client.write_all(&[b'x'; 64 << 10]).is_ok()).take(64 << 10).count();
+    assert!(sent * (64 << 10) < 64 << 20, "{sent} times 64 KiB");
+    assert_eq!(get(server.address(), "/metrics").0, "200 OK");
 }
 
 /// Names and label names that an expression asks for.

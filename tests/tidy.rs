@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const ORDER: &[&str] = &[
     "time",
     "slab",
+    "memo",
     "bytes",
     "fact",
     "capture",

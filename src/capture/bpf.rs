@@ -142,3 +142,31 @@ fn arithmetic(code: u16, a: u32, operand: u32) -> Option<u32> {
 fn either(which: bool, if_true: u8, if_false: u8) -> isize {
     isize::from(if which { if_true } else { if_false })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A loop that counts down from a number, three instructions each time round.
+    fn counts_from(k: u32) -> Program {
+        let one = |code, if_true, k| Instruction { code, if_true, if_false: 0, k };
+        let back = -3i32 as u32;
+        Program(vec![
+            one(LD | IMM, 0, k),
+            one(ALU | 0x10, 0, 1),
+            one(JMP | 0x10, 1, 0),
+            one(JMP, 0, back),
+            one(RET, 0, 9),
+        ])
+    }
+
+    /// A program that goes on for too long does not match.
+    #[test]
+    fn steps_of_a_program() {
+        // The first instruction, three for each time round but the last, which has two, and the return.
+        let most = (STEPS_MAX - 1) / 3;
+        assert_eq!(counts_from(most).run(&[], 0), Some(9));
+        assert_eq!(counts_from(most + 1).run(&[], 0), None);
+        assert_eq!(counts_from(0).run(&[], 0), None, "it never comes to zero");
+    }
+}

@@ -22,11 +22,11 @@ pub(crate) const BOMB_RATIO_MAX: u64 = 1000;
 /// A zstd frame may look back this far: 2^27 bytes (128 MiB), the tool's own default.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// Memory an xz stream may ask for; `xz -9` needs 65 MiB.
-const XZ_MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+pub(super) const XZ_MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Decompressed at a time. A decoder that meets an error gives nothing of what it did in that
 /// step, so a step is small.
-const STEP_BYTES_MAX: usize = 64 * 1024;
+pub(super) const STEP_BYTES_MAX: usize = 64 * 1024;
 
 const MAGIC_GZIP: &[u8] = &[0x1f, 0x8b];
 const MAGIC_ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];

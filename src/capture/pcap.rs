@@ -24,7 +24,7 @@ const RECORD_HEADER_BYTES_KUZNETZOV: usize = 24;
 /// A record may say it has this many bytes whatever the file header says (libpcap's bound).
 const CAPTURED_BYTES_MAX: u32 = 256 * 1024;
 /// More than this is never believed, whatever the file header says.
-const SNAP_BYTES_MAX: u32 = 16 * 1024 * 1024;
+pub(super) const SNAP_BYTES_MAX: u32 = 16 * 1024 * 1024;
 
 /// The link type is in the lower half; the upper half tells of a frame check sequence.
 const LINK_MASK: u32 = 0xffff;

@@ -446,11 +446,105 @@ fn get<T: Copy>(socket: &OwnedFd, level: c_int, name: c_int, value: &mut T) -> i
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
+
     use super::*;
+
+    /// A ring in memory of our own, where a test stands for the kernel. Its socket is none.
+    fn without_kernel(block_bytes: usize, blocks: usize) -> Ring {
+        let map = memmap2::MmapMut::map_anon(block_bytes * blocks).unwrap().into();
+        let socket = Arc::new(File::open("/dev/null").unwrap().into());
+        Ring { socket, _group: Vec::new(), map, block_bytes, blocks, next: 0, hardware: 0 }
+    }
+
+    /// Where the words of a block are; the addresses are good as long as the ring.
+    #[derive(Clone, Copy)]
+    struct Block(*mut u8);
+
+    // SAFETY: addresses in a map that outlives the thread they are given to; what is shared is shared by atomic access.
+    unsafe impl Send for Block {}
+
+    impl Block {
+        fn of(ring: &Ring, number: usize) -> Block {
+            assert!(number < ring.blocks);
+            // SAFETY: the map has so many blocks.
+            Block(unsafe { ring.map.as_mut_ptr().add(number * ring.block_bytes) })
+        }
+
+        fn status(&self) -> &AtomicU32 {
+            // SAFETY: an aligned word of the block, which lives as long as the ring.
+            unsafe { AtomicU32::from_ptr(self.0.add(STATUS_AT).cast()) }
+        }
+
+        /// Fills the block as the kernel does: bytes first, then whose it is.
+        fn fill(self, bytes: &[u8], length: u32) {
+            // SAFETY: tests fill no more than a block, and only while it is the kernel's.
+            unsafe {
+                std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.add(BEHIND), bytes.len());
+                self.0.add(LENGTH_AT).cast::<u32>().write(length);
+            }
+            self.status().store(libc::TP_STATUS_USER, Ordering::Release);
+        }
+    }
+
+    /// Behind the words of the header that a test writes.
+    const BEHIND: usize = 48;
+
+    /// Blocks are taken in their order, whole, once, and given back; a length beyond the block is that of the block.
+    #[test]
+    fn blocks_come_in_turn_and_go_back() {
+        let mut ring = without_kernel(4096, 3);
+        assert!(ring.take().is_none());
+        for round in 0..7_u8 {
+            let block = Block::of(&ring, usize::from(round) % 3);
+            block.fill(&[round; 100], 148);
+            let taken = ring.take().unwrap();
+            assert_eq!((taken.len(), &taken[BEHIND..]), (148, &[round; 100][..]));
+            assert_eq!(block.status().load(Ordering::Relaxed), libc::TP_STATUS_KERNEL);
+            assert!(ring.take().is_none());
+        }
+        Block::of(&ring, 1).fill(&[9; 4096 - BEHIND], u32::MAX);
+        let taken = ring.take().unwrap();
+        assert_eq!((taken.len(), taken.last()), (4096, Some(&9)));
+        // The one after the next is filled first: it waits for its turn.
+        Block::of(&ring, 0).fill(&[7], 49);
+        assert!(ring.take().is_none());
+        Block::of(&ring, 2).fill(&[6], 49);
+        assert_eq!([ring.take().unwrap()[BEHIND], ring.take().unwrap()[BEHIND]], [6, 7]);
+    }
+
+    /// The kernel fills blocks while they are read: what comes out is what went in.
+    #[test]
+    fn a_block_is_ours_until_it_is_given_back() {
+        const ROUNDS: u8 = 20;
+        let mut ring = without_kernel(4096, 2);
+        let blocks = [Block::of(&ring, 0), Block::of(&ring, 1)];
+        let kernel = std::thread::spawn(move || {
+            let blocks = blocks;
+            for round in 0..ROUNDS {
+                let block = blocks[usize::from(round % 2)];
+                while block.status().load(Ordering::Acquire) != libc::TP_STATUS_KERNEL {
+                    std::thread::yield_now();
+                }
+                block.fill(&[round; 200], 248);
+            }
+        });
+        for round in 0..ROUNDS {
+            let taken = loop {
+                match ring.take() {
+                    Some(taken) => break taken,
+                    None => std::thread::yield_now(),
+                }
+            };
+            assert_eq!(&taken[BEHIND..], [round; 200]);
+        }
+        kernel.join().unwrap();
+    }
 
     #[test]
     fn a_ring_has_whole_blocks_and_at_least_two() {
         assert_eq!(geometry(64 << 20), Some((1 << 20, 64)));
+        assert_eq!(geometry(1 << 30), Some((BLOCK_BYTES_MAX, 1024)), "no block is larger");
         assert_eq!(geometry(8 << 20), Some((256 << 10, 32)));
         assert_eq!(geometry(1 << 20), Some((64 << 10, 16)));
         assert_eq!(geometry(128 << 10), Some((64 << 10, 2)));

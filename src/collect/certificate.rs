@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::names::compared;
-use crate::fact::Fact;
+use crate::fact::{Fact, Field};
 use crate::parse::{quic, tls};
 use crate::record::{FlowRecord, is_one_domain};
 
@@ -17,6 +17,11 @@ const CERTIFICATE_NAMES_MAX: usize = 4;
 /// Whether a name in this field stood in a hello.
 pub fn is_in_hello(field: &str) -> bool {
     [&tls::SNI, &quic::SNI].iter().any(|sni| sni.name == field)
+}
+
+/// Whether values of this field decide about what [`other_certificate`] finds, beside the name in the hello.
+pub(super) fn is_compared(field: &Field) -> bool {
+    *field == tls::X509_SUBJECT || *field == tls::X509_SAN
 }
 
 /// Host names of the server's certificate, when there are some and none is of the domain that the hello asked for.

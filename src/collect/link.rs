@@ -141,6 +141,15 @@ fn is_group_of_the_link(address: IpAddr) -> bool {
     }
 }
 
+impl Ends {
+    /// Whether the packets of a side come from where they were made: those to a group that no router passes on.
+    pub(super) fn is_its_own(&self, record: &FlowRecord, side: Side) -> bool {
+        let other = side.other();
+        let to_group = self.mac(other).is_some_and(|mac| mac[0] & 1 == 1) && is_group_of_the_link(self.address(other));
+        to_group && record.packets[side.index()] > 0
+    }
+}
+
 impl Collector {
     /// Changes what is known of a hardware address.
     fn behind(&mut self, mac: [u8; 6], change: impl FnOnce(&mut Behind)) {
@@ -155,16 +164,11 @@ impl Collector {
         }
     }
 
-    /// Who stands behind the two hardware addresses of a flow.
-    pub(super) fn neighbours(&mut self, record: &FlowRecord, ends: &Ends) {
-        let Some(macs) = ends.macs else { return };
-        for side in [Side::Source, Side::Destination] {
-            let (address, other) = (ends.address(side), side.other());
-            let to_group = macs[other.index()][0] & 1 == 1 && is_group_of_the_link(ends.address(other));
-            // Packets to such a group come from where they were made.
-            let own = to_group && record.packets[side.index()] > 0;
-            self.behind(macs[side.index()], |behind| if own { behind.call_own(address) } else { behind.see(address) });
-        }
+    /// Who stands behind the hardware address of a side.
+    pub(super) fn neighbour(&mut self, record: &FlowRecord, ends: &Ends, side: Side) {
+        let (Some(mac), address) = (ends.mac(side), ends.address(side)) else { return };
+        let own = ends.is_its_own(record, side);
+        self.behind(mac, |behind| if own { behind.call_own(address) } else { behind.see(address) });
     }
 
     /// What a frame without IP says of addresses.
@@ -208,5 +212,23 @@ impl Collector {
         matched.all.dedup();
         let gist = self.gist(record, ends, matched.all, matched.channels);
         self.number(gist)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device with addresses of two networks of IPv6 may be one host; with those of a third it sends for others.
+    #[test]
+    fn networks_of_a_host() {
+        let behind = |networks: u16| {
+            let mut behind = Behind::default();
+            for n in 0..networks {
+                behind.see(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, n, 0, 0, 0, 1).into());
+            }
+            behind.unclaimed().count()
+        };
+        assert_eq!((behind(NETWORKS_MAX as u16), behind(NETWORKS_MAX as u16 + 1)), (NETWORKS_MAX, 0));
     }
 }

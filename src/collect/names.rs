@@ -47,3 +47,35 @@ impl Interned {
         name
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::{Seen, Side};
+    use crate::parse::tls;
+
+    /// Names are kept in the form for comparing up to a number, and long ones never; they are compared all the same.
+    #[test]
+    fn names_in_the_form_for_comparing() {
+        let mut names = Interned::default();
+        let long = format!("{}.Example", "a.".repeat(INTERNED_BYTES_MAX / 2));
+        assert!(names.name(long.as_bytes()).is_some() && names.0.is_empty());
+        for n in 0..INTERNED_MAX + 9 {
+            assert_eq!(names.name(format!("N{n}.Example").as_bytes()).as_deref(), Some(&*format!("n{n}.example")));
+        }
+        assert_eq!(names.0.len(), INTERNED_MAX);
+    }
+
+    /// Of the names that other readings of a flow give so many are kept.
+    #[test]
+    fn names_of_other_readings() {
+        let other = |count: usize| {
+            let mut facts = Facts::default();
+            for n in 0..count {
+                facts.add(&tls::SNI, Side::Source, Seen::default(), format!("n{n:02}.example").as_bytes());
+            }
+            other_names(&facts, [Arc::from("n00.example")].into_iter()).len()
+        };
+        assert_eq!((other(3), other(OTHER_NAMES_MAX + 1), other(40)), (2, OTHER_NAMES_MAX, OTHER_NAMES_MAX));
+    }
+}

@@ -73,6 +73,7 @@ impl Turned for Collector {
 
     fn turn(&mut self) -> Part {
         let mut gathered = std::mem::take(&mut self.gathered);
+        self.familiar.clear();
         let mut rollups = Rollups::default();
         let rows = std::mem::take(&mut self.rollups.rows);
         for (key, rollup) in rows.iter() {

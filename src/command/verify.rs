@@ -46,6 +46,7 @@ pub(crate) fn wish(args: &RunArgs, inputs: &[String], judging: &Judging) -> Resu
         inside: judging.policy.inside().iter().map(ToString::to_string).collect(),
         policy: judging.policy.origin().map(|origin| origin.sha256.clone()),
         filter: args.filter.clone(),
+        vlans_apart: args.vlans == Vlans::Apart,
     };
     Ok(Some(Wish {
         folder: Folder::prepare(dir)?,
@@ -53,7 +54,6 @@ pub(crate) fn wish(args: &RunArgs, inputs: &[String], judging: &Judging) -> Resu
         key: args.evidence.evidence_key.as_deref().map(SignKey::read).transpose()?,
         options,
         packets_max: args.count.unwrap_or(u64::MAX),
-        vlans_apart: args.vlans == Vlans::Apart,
     }))
 }
 

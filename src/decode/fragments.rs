@@ -34,7 +34,7 @@ pub const FRAGMENT_SPREAD_SECONDS: i64 = 1;
 const DATAGRAM_BYTES_MAX: u32 = 65_535;
 const IPV4_HEADER_BYTES_MIN: u32 = 20;
 /// Datagrams that are fragments of datagrams, one in another.
-const LEVELS_MAX: usize = 4;
+pub(super) const LEVELS_MAX: usize = 4;
 /// Memory of a datagram and of one part of it, beside its bytes, about.
 const DATAGRAM_OVERHEAD: usize = 320;
 const PART_OVERHEAD: usize = 96;

@@ -174,13 +174,15 @@ fn pktap(frame: Frame<'_>) -> Result<(LinkType, Frame<'_>), Reason> {
     Ok((link, frame.skip(length)))
 }
 
+/// Records that a netfilter log may have up to its packet.
+pub(super) const NFLOG_RECORDS_MAX: usize = 64;
+
 /// Netfilter log: type-length-value records in host byte order, one of which is the packet.
 fn nflog(mut frame: Frame<'_>) -> Result<Segment, Refused> {
     const HEADER_BYTES: usize = 4;
-    const RECORDS_MAX: usize = 64;
     const PAYLOAD: u16 = 9;
     frame = frame.skip(HEADER_BYTES);
-    for _ in 0..RECORDS_MAX {
+    for _ in 0..NFLOG_RECORDS_MAX {
         let &[len_low, len_high, kind_low, kind_high] = frame.rest().first_chunk().ok_or(Reason::LinkTruncated)?;
         let len = usize::from(u16::from_le_bytes([len_low, len_high]));
         if u16::from_le_bytes([kind_low, kind_high]) == PAYLOAD {

@@ -73,7 +73,7 @@ pub(super) fn may_be_at(ports: [u16; 2]) -> bool {
 static IS_PORT: [u64; 1024] = port_bits();
 
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // Evaluated when it is compiled.
-const fn port_bits() -> [u64; 1024] {
+pub(super) const fn port_bits() -> [u64; 1024] {
     let mut bits = [0; 1024];
     let mut at = 0;
     while at < udp::PORTS.len() {

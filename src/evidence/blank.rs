@@ -6,10 +6,10 @@
 
 use std::ops::Range;
 
+use super::Limits;
 use super::cut::Kept;
 use super::packets::{RECORD_HEAD_BYTES, is_record};
-use super::{Limits, replay};
-use crate::collect::Judging;
+use super::replay::How;
 use crate::record::Finding;
 
 /// Scans that are made of one file to find out what it needs.
@@ -35,16 +35,16 @@ type Word = (usize, Range<usize>);
 
 struct Judge<'a> {
     id: &'a str,
-    judging: &'a Judging,
+    how: How<'a>,
     /// What the finding says with all words; none when the packets do not show it anyway.
     expected: Option<String>,
     trials: usize,
 }
 
 /// Takes out what is not needed. `shows`: the packets show the finding now.
-pub(super) fn blank(id: &str, packets: &mut [Kept], judging: &Judging, shows: bool, limits: &mut Limits) {
-    let mut judge = Judge { id, judging, expected: None, trials: 0 };
-    judge.expected = shows.then(|| replay::finding(id, packets, judging)).flatten().map(|finding| said(&finding));
+pub(super) fn blank(id: &str, packets: &mut [Kept], how: How<'_>, shows: bool, limits: &mut Limits) {
+    let mut judge = Judge { id, how, expected: None, trials: 0 };
+    judge.expected = shows.then(|| how.finding(id, packets)).flatten().map(|finding| said(&finding));
     for at in 0..packets.len() {
         judge.end(packets, at);
     }
@@ -74,7 +74,7 @@ impl Judge<'_> {
         let Some(expected) = &self.expected else { return true };
         self.trials += 1;
         self.trials <= TRIALS_MAX
-            && replay::finding(self.id, packets, self.judging).is_some_and(|finding| said(&finding) == *expected)
+            && self.how.finding(self.id, packets).is_some_and(|finding| said(&finding) == *expected)
     }
 
     /// Ends the payload of a packet where no more of it is needed.
@@ -251,4 +251,43 @@ fn resumption(kept: &Kept) -> Vec<Range<usize>> {
     };
     let _: Option<std::convert::Infallible> = walk();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::LinkType;
+    use crate::scan::Scan;
+    use crate::time::Time;
+
+    /// When there were too many trials, what is not known to be needed is blanked, and it is said.
+    #[test]
+    fn trials_of_a_file() {
+        let judging = Scan::builtin().unwrap().judging;
+        let text = b"a secret that nobody asked for";
+        let mut packets = [Kept {
+            time: Time(0),
+            link: LinkType(1),
+            input: 0,
+            interface: None,
+            original: text.len() as u32,
+            bytes: text.to_vec(),
+            payload: 0,
+            is_content: true,
+            remarks: Vec::new(),
+        }];
+        let expected = Some("never".to_owned());
+        let how = How { judging: &judging, vlans_apart: false };
+        let mut judge = Judge { id: "none", how, expected, trials: TRIALS_MAX - 1 };
+        let all: Vec<Word> = words(&packets[0], Cut::Words).map(|word| (0, word)).collect();
+        assert!(all.len() > 5);
+        // The last trial says that something is needed: what it was is not looked for any more.
+        judge.words(&mut packets, &all);
+        assert!(judge.trials > TRIALS_MAX && judge.trials <= TRIALS_MAX + 9, "{}", judge.trials);
+        judge.words(&mut packets, &all);
+        assert_eq!(String::from_utf8_lossy(&packets[0].bytes), "x xxxxxx xxxx xxxxxx xxxxx xxx");
+        let mut limits = Limits::default();
+        limits.reach("finding.trials", TRIALS_MAX, judge.trials.saturating_sub(TRIALS_MAX));
+        assert_eq!(limits.0["finding.trials"].limit, TRIALS_MAX as u64);
+    }
 }

@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::folder::{self, MANIFEST, MANIFEST_BYTES_MAX, SIGNATURE, SUMS};
 use super::manifest::{self, Difference, FORMAT, Manifest};
-use super::{EvidenceError, VerifyKey, replay};
+use super::replay::{How, told_of};
+use super::{EvidenceError, VerifyKey};
 use crate::capture::Inputs;
 use crate::collect::Judging;
 use crate::report::PROGRAM;
@@ -189,10 +190,11 @@ impl Bundle {
     fn replay(&self, proof: &manifest::Proof, judging: &Judging) -> FileVerdict {
         let path = self.path.join(&proof.file).to_string_lossy().into_owned();
         let subject = &proof.finding;
+        let how = How { judging, vlans_apart: self.manifest.options.vlans_apart };
         // A name with a folder in it is no file of the bundle.
         let source = folder::is_file_of_ours(&proof.file).then(|| Inputs::open(&[path], None).ok()).flatten();
-        let findings = source.map(|mut source| replay::scan(&mut source, judging)).unwrap_or_default();
-        let differences = subject.told().differences(&replay::told_of(&subject.id, subject, &findings));
+        let findings = source.map(|mut source| how.scan(&mut source)).unwrap_or_default();
+        let differences = subject.told().differences(&told_of(&subject.id, subject, &findings));
         FileVerdict {
             file: proof.file.clone(),
             finding: subject.id.clone(),

@@ -36,8 +36,14 @@ pub(super) struct Kept {
     pub(super) remarks: Vec<String>,
 }
 
-/// The packets of a finding with so many of the flows that show it, and how many a limit left out.
-pub(super) fn assemble(chosen: &Chosen, flows: usize, gathered: &Gathered, payload: Payload) -> (Vec<Kept>, usize) {
+/// The packets of a finding with so many of the flows that show it, and how many were left out because they are too many, and because
+/// their bytes are.
+pub(super) fn assemble(
+    chosen: &Chosen,
+    flows: usize,
+    gathered: &Gathered,
+    payload: Payload,
+) -> (Vec<Kept>, [usize; 2]) {
     let mut packets: BTreeMap<u64, Kept> = BTreeMap::new();
     let shown = chosen.flows.get(..flows).unwrap_or(&chosen.flows);
     let answers = shown.iter().filter_map(|track| chosen.answers.get(&track.number));
@@ -60,7 +66,8 @@ pub(super) fn assemble(chosen: &Chosen, flows: usize, gathered: &Gathered, paylo
         bytes <= FINDING_BYTES_MAX
     };
     let packets: Vec<Kept> = packets.into_values().take(FINDING_PACKETS_MAX).take_while(within).collect();
-    let left_out = all - packets.len();
+    let within = all.min(FINDING_PACKETS_MAX);
+    let left_out = [all - within, within - packets.len()];
     (packets, left_out)
 }
 
@@ -119,5 +126,31 @@ impl Kept {
         }
         self.remarks.sort();
         self.remarks.truncate(REMARKS_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of what several flows have to say of one packet so much is said.
+    #[test]
+    fn remarks_on_a_packet() {
+        let kept = |remarks: std::ops::Range<usize>| Kept {
+            time: Time(0),
+            link: LinkType(1),
+            input: 0,
+            interface: None,
+            original: 60,
+            bytes: vec![0; 60],
+            payload: 54,
+            is_content: false,
+            remarks: remarks.map(|n| format!("remark {n:03}")).collect(),
+        };
+        let mut one = kept(0..REMARKS_MAX - 1);
+        one.merge(kept(3..REMARKS_MAX));
+        assert_eq!(one.remarks.len(), REMARKS_MAX, "each once");
+        one.merge(kept(0..10 * REMARKS_MAX));
+        assert_eq!(one.remarks, kept(0..REMARKS_MAX).remarks);
     }
 }

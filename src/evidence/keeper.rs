@@ -77,7 +77,7 @@ impl Keeper {
             workers: 1,
             memory: MEMORY_BYTES_USUAL,
             packets_max: u64::MAX,
-            vlans_apart: wish.vlans_apart,
+            vlans_apart: wish.options.vlans_apart,
             keep_flows: true,
             mergeable: false,
             digests: false,
@@ -210,5 +210,46 @@ impl Source for Named {
 
     fn progress(&self) -> (u64, Option<u64>) {
         self.inner.progress()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::{LinkType, Replay};
+    use crate::time::Time;
+
+    /// An acknowledgement of TCP from one of many hosts.
+    fn packet(host: u32) -> Vec<u8> {
+        let [_, a, b, c] = host.to_be_bytes();
+        let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+        bytes.extend([0x45, 0, 0, 40, 0, 1, 0x40, 0, 64, 6, 0, 0, 10, a, b, c, 192, 0, 2, 1]);
+        bytes.extend([0x9c, 0x40, 1, 0xbb, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 1, 0, 0, 0, 0, 0]);
+        bytes
+    }
+
+    /// Of a flow the first packets are kept, and it is known of so many flows how many those were.
+    #[test]
+    fn packets_and_flows_that_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = [0, 1].map(|turn| folder.path().join(format!("{turn}.pcapng")));
+        let spool = Spool { paths, turn: 0, file: None, bytes: 0, bytes_max: 1 << 20 };
+        let inner = Box::new(Replay::new(Vec::new(), 1));
+        let mut keeping = Keeping { inner, spool, kept: merge::Map::default(), trouble: Arc::default() };
+        let wanted = |keeping: &mut Keeping, host: u32| {
+            let bytes = packet(host);
+            let length = bytes.len() as u32;
+            let packet =
+                Packet { time: Time(0), start: 0, captured: length, original: length, link: LinkType(1), interface: 0 };
+            keeping.is_wanted(&bytes, &packet, 1)
+        };
+        let kept = (0..3 * PACKETS_PER_FLOW_MAX).filter(|_| wanted(&mut keeping, 0)).count();
+        assert_eq!(kept, usize::from(PACKETS_PER_FLOW_MAX));
+        let mut most = 0;
+        for host in 1..FLOWS_MAX as u32 + 9 {
+            assert!(wanted(&mut keeping, host));
+            most = most.max(keeping.kept.len());
+        }
+        assert_eq!(most, FLOWS_MAX);
     }
 }

@@ -67,6 +67,9 @@ pub struct Options {
     pub policy: Option<String>,
     /// The filter expression.
     pub filter: Option<String>,
+    /// Flows were told apart by their VLANs too.
+    #[serde(default)]
+    pub vlans_apart: bool,
 }
 
 /// A limit that was reached.

@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use super::choose::{Chosen, Track};
 use super::manifest::Input;
-use super::{
-    FINDING_PACKETS_MAX, GATHERED_BYTES_MAX, HEADERS_PER_FLOW_MAX, Limits, PAYLOADS_PER_FLOW_MAX, Payload, Wish,
-};
+use super::{FINDING_PACKETS_MAX, HEADERS_PER_FLOW_MAX, Limits, PAYLOADS_PER_FLOW_MAX, Payload, Wish};
 use crate::capture::{Block, LinkType, Packet, Source};
 use crate::decode::fragments::{Fragments, Id};
 use crate::decode::{self, Refused, Segment, tcp};
@@ -27,6 +25,8 @@ use crate::worker::is_data;
 const FIRST_PACKETS: usize = 4;
 /// Packets of each side that carry data behind the facts.
 const DATA_PACKETS: u8 = 2;
+/// Captured bytes that are kept in memory while inputs are read.
+const GATHERED_BYTES_MAX: usize = 256 << 20;
 /// Bytes of fragments that wait for the others of their datagram.
 const WAITING_BYTES_MAX: usize = 32 << 20;
 /// Destination and source hardware address.
@@ -103,7 +103,7 @@ pub(super) fn gather(
 ) -> Gathered {
     let mut pass = Pass {
         by_key: wanted(chosen),
-        vlans_apart: wish.vlans_apart,
+        vlans_apart: wish.options.vlans_apart,
         full: wish.payload == Payload::Full,
         bytes: 0,
         fragments: Fragments::default(),
@@ -352,5 +352,112 @@ fn raw(bytes: &[u8], packet: &Packet, number: u64, payload: usize) -> Raw {
         offset: 0,
         side: Side::Source,
         is_data: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Fragmented;
+    use crate::flow::tunnels::Tunnels;
+
+    fn pass(limits: &mut Limits) -> Pass<'_> {
+        Pass {
+            by_key: HashMap::new(),
+            vlans_apart: false,
+            full: true,
+            bytes: 0,
+            fragments: Fragments::default(),
+            waiting: HashMap::new(),
+            waiting_bytes: 0,
+            limits,
+        }
+    }
+
+    fn raw_of(bytes: usize) -> Raw {
+        let packet = Packet {
+            time: Time(0),
+            start: 0,
+            captured: bytes as u32,
+            original: bytes as u32,
+            link: LinkType(1),
+            interface: 0,
+        };
+        raw(&vec![7; bytes], &packet, 1, 0)
+    }
+
+    /// Packets are kept in memory up to a limit; of more it is said how many were left out.
+    #[test]
+    fn bytes_that_are_gathered() {
+        const PACKET: usize = 1 << 20;
+        let (key, from_low) = Key::v4([10, 0, 0, 1], 4000, [192, 0, 2, 1], 443, protocol::TCP);
+        let segment = Segment {
+            time: Time(0),
+            number: 1,
+            key,
+            from_low,
+            tcp_flags: 0,
+            seq: 0,
+            ack: 0,
+            ip_bytes: 0,
+            payload: 0,
+            payload_len: 0,
+            payload_cut: 0,
+            urgent: 0,
+            macs: None,
+            vlan: None,
+            packets: 1,
+            fragments: Fragmented::No,
+            tunnels: Tunnels::NONE,
+        };
+        let mut limits = Limits::default();
+        let mut pass = pass(&mut limits);
+        let flow = Flow {
+            number: 1,
+            packets: u64::MAX,
+            seen: 0,
+            opener_low: from_low,
+            is_stream: true,
+            until: [0; 2],
+            facts: Vec::new(),
+            kept: Vec::new(),
+            payloads: 0,
+            headers: 0,
+            data: [0; 2],
+        };
+        pass.by_key.insert(key, vec![flow]);
+        for _ in 0..GATHERED_BYTES_MAX / PACKET + 3 {
+            pass.segment(&segment, &[], |_, _| vec![raw_of(PACKET)]);
+        }
+        let kept: usize = pass.by_key[&key][0].kept.iter().map(|raw| raw.bytes.len()).sum();
+        assert_eq!(kept, GATHERED_BYTES_MAX);
+        assert_eq!(limits.0["gathered.bytes"].left_out, 3);
+    }
+
+    /// Fragments whose datagrams never become whole wait up to a limit; then they go, and it is said.
+    #[test]
+    fn bytes_of_fragments_that_wait() {
+        const PART: usize = 1 << 16;
+        let mut limits = Limits::default();
+        let mut pass = pass(&mut limits);
+        let mut most = 0;
+        for number in 0..2 * (WAITING_BYTES_MAX / PART) as u32 {
+            let id = Id {
+                from: [0; 16],
+                to: [1; 16],
+                version: 4,
+                protocol: 17,
+                number,
+                vlan: None,
+                outer: 0,
+                tunnels: Tunnels::NONE,
+            };
+            pass.wait(id, raw_of(PART));
+            let there: usize = pass.waiting.values().flatten().map(|raw| raw.bytes.len()).sum();
+            assert_eq!(there, pass.waiting_bytes);
+            most = most.max(there);
+        }
+        assert_eq!(most, WAITING_BYTES_MAX);
+        assert!(limits.0["fragments.bytes"].left_out as usize > WAITING_BYTES_MAX / PART);
     }
 }

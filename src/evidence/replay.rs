@@ -45,30 +45,40 @@ impl Source for Memory {
     }
 }
 
-/// The findings of a source.
-pub(super) fn scan(source: &mut dyn Source, judging: &Judging) -> Vec<Finding> {
-    let scan = Scan {
-        judging: judging.clone(),
-        workers: 1,
-        memory: MEMORY_BYTES,
-        packets_max: u64::MAX,
-        vlans_apart: false,
-        keep_flows: false,
-        mergeable: false,
-        digests: false,
-        filter: None,
-    };
-    scan.run(source, &[], &|_, _| {}).report.findings
+/// How the run was that is repeated.
+#[derive(Clone, Copy)]
+pub(super) struct How<'a> {
+    pub(super) judging: &'a Judging,
+    /// It told flows apart by their VLANs.
+    pub(super) vlans_apart: bool,
 }
 
-/// The finding with this id among those of chosen packets.
-pub(super) fn finding(id: &str, packets: &[Kept], judging: &Judging) -> Option<Finding> {
-    scan(&mut Memory::of(packets), judging).into_iter().find(|finding| finding.id == id)
-}
+impl How<'_> {
+    /// The findings of a source.
+    pub(super) fn scan(self, source: &mut dyn Source) -> Vec<Finding> {
+        let scan = Scan {
+            judging: self.judging.clone(),
+            workers: 1,
+            memory: MEMORY_BYTES,
+            packets_max: u64::MAX,
+            vlans_apart: self.vlans_apart,
+            keep_flows: false,
+            mergeable: false,
+            digests: false,
+            filter: None,
+        };
+        scan.run(source, &[], &|_, _| {}).report.findings
+    }
 
-/// What the scan of chosen packets says of a finding.
-pub(super) fn told(id: &str, subject: &Subject, packets: &[Kept], judging: &Judging) -> Told {
-    told_of(id, subject, &scan(&mut Memory::of(packets), judging))
+    /// The finding with this id among those of chosen packets.
+    pub(super) fn finding(self, id: &str, packets: &[Kept]) -> Option<Finding> {
+        self.scan(&mut Memory::of(packets)).into_iter().find(|finding| finding.id == id)
+    }
+
+    /// What the scan of chosen packets says of a finding.
+    pub(super) fn told(self, id: &str, subject: &Subject, packets: &[Kept]) -> Told {
+        told_of(id, subject, &self.scan(&mut Memory::of(packets)))
+    }
 }
 
 /// What these findings say of one: that of its id, else the one that is most like it.

@@ -25,6 +25,8 @@ const TIME_AT: usize = 5;
 pub struct Facts {
     packed: Vec<u8>,
     count: u32,
+    /// A bit for every field that may have a value, by its number: most of what is asked for is not there.
+    fields: u64,
     /// What is noteworthy beside values.
     pub flags: Flags,
 }
@@ -49,6 +51,12 @@ impl Item<'_> {
     fn bytes(&self) -> usize {
         HEAD_BYTES + self.value.len()
     }
+}
+
+/// Of 64 bits the one that tells of a field.
+#[inline]
+fn bit(number: u16) -> u64 {
+    1 << (number % u64::BITS as u16)
 }
 
 /// Facts in the order in which they lie.
@@ -77,6 +85,12 @@ impl Facts {
         Items { packed: &self.packed, at: 0 }
     }
 
+    #[inline]
+    fn items_of(&self, number: u16) -> impl Iterator<Item = Item<'_>> {
+        let packed = if self.fields & bit(number) == 0 { &[][..] } else { &self.packed };
+        Items { packed, at: 0 }.filter(move |item| item.number == number)
+    }
+
     /// First sight of the fact that lies at an offset.
     fn seen(&self, at: usize) -> Seen {
         let word = |from: usize| self.packed.get(at + from..).and_then(|rest| rest.first_chunk::<8>()).copied();
@@ -95,13 +109,11 @@ impl Facts {
         };
         let number = field.number();
         let mut same_field = 0;
-        for item in self.items().filter(|item| item.number == number) {
-            if item.side == side && item.value == value {
-                let at = item.at;
-                let earlier = self.seen(at).min(seen);
-                return self.set_seen(at, earlier);
-            }
-            same_field += 1;
+        let count = |_: &Item<'_>| same_field += 1;
+        let same = self.items_of(number).inspect(count).find(|item| item.side == side && item.value == value);
+        if let Some(at) = same.map(|item| item.at) {
+            let earlier = self.seen(at).min(seen);
+            return self.set_seen(at, earlier);
         }
         if same_field >= FACTS_PER_FIELD_MAX {
             self.flags.set(Flag::LimitReached);
@@ -126,6 +138,7 @@ impl Facts {
         self.packed.extend_from_slice(&head);
         self.packed.extend_from_slice(value);
         self.count += 1;
+        self.fields |= bit(number);
     }
 
     fn set_seen(&mut self, at: usize, seen: Seen) {
@@ -138,8 +151,7 @@ impl Facts {
 
     /// A field is full: drops its largest value when this one is smaller; whether it did.
     fn drop_larger(&mut self, number: u16, side: Side, value: &[u8]) -> bool {
-        let of_field = self.items().filter(|item| item.number == number);
-        let Some(largest) = of_field.max_by_key(|item| (item.value, item.side)) else { return false };
+        let Some(largest) = self.items_of(number).max_by_key(|item| (item.value, item.side)) else { return false };
         if (value, side) >= (largest.value, largest.side) {
             return false;
         }
@@ -159,8 +171,8 @@ impl Facts {
         if self.len() < FACTS_PER_FIELD_MAX / 2 && self.value_bytes() < FACT_BYTES_MAX / 2 {
             return false;
         }
-        let of = |number: u16| self.items().filter(|item| item.number == number).count();
-        self.value_bytes() >= FACT_BYTES_MAX / 2 || self.items().any(|item| of(item.number) >= FACTS_PER_FIELD_MAX / 2)
+        let many = |item: Item<'_>| self.items_of(item.number).count() >= FACTS_PER_FIELD_MAX / 2;
+        self.value_bytes() >= FACT_BYTES_MAX / 2 || self.items().any(many)
     }
 
     /// Adds a number.
@@ -179,8 +191,7 @@ impl Facts {
 
     /// The facts of one field, in no particular order.
     pub fn of(&self, field: &'static Field) -> impl Iterator<Item = Fact<'_>> {
-        let number = field.number();
-        let of_field = self.items().filter(move |item| item.number == number);
+        let of_field = self.items_of(field.number());
         of_field.map(move |item| Fact { field, side: item.side, value: item.value, seen: self.seen(item.at) })
     }
 
@@ -191,8 +202,7 @@ impl Facts {
 
     /// Whether a field has a value.
     pub fn has(&self, field: &'static Field) -> bool {
-        let number = field.number();
-        self.items().any(|item| item.number == number)
+        self.items_of(field.number()).next().is_some()
     }
 
     /// Number of facts.
@@ -214,6 +224,7 @@ impl Facts {
     pub fn clear(&mut self) {
         self.packed.clear();
         self.count = 0;
+        self.fields = 0;
         self.flags = Flags::default();
     }
 
@@ -233,7 +244,8 @@ impl Facts {
     /// Becomes what [`Facts::packed`] gave, in the memory that is there; whether the bytes are that.
     pub fn set_packed(&mut self, packed: &[u8], flags: Flags) -> bool {
         let mut items = Items { packed, at: 0 };
-        self.count = items.by_ref().count() as u32;
+        (self.count, self.fields) =
+            items.by_ref().fold((0, 0), |(count, fields), item| (count + 1, fields | bit(item.number)));
         self.flags = flags;
         self.packed.clear();
         self.packed.extend_from_slice(packed);

@@ -25,72 +25,70 @@ pub struct Offer<'a> {
 
 /// JA3 of a ClientHello: `version,ciphers,extensions,groups,point formats`.
 pub fn ja3(offer: &Offer<'_>) -> [u8; 16] {
-    let mut text = Text::new();
-    text.number(offer.version);
-    for list in [offer.ciphers, offer.extensions, offer.groups] {
-        text.byte(b',');
-        text.list(list.iter().copied());
+    let lists = [offer.ciphers, offer.extensions, offer.groups];
+    let count = lists.iter().map(|list| list.len()).sum::<usize>() + offer.point_formats.len();
+    let mut text = Text::new(1 + count);
+    text.number(offer.version, b',');
+    for list in lists {
+        text.list(list.iter().copied(), b",");
     }
-    text.byte(b',');
-    text.list(offer.point_formats.iter().map(|&format| u16::from(format)));
+    text.list(offer.point_formats.iter().map(|&format| u16::from(format)), b"");
     text.finish()
 }
 
 /// JA3S of a ServerHello: `version,cipher,extensions`.
-pub fn ja3s(version: u16, cipher: u16, extensions: impl Iterator<Item = u16>) -> [u8; 16] {
-    let mut text = Text::new();
-    text.number(version);
-    text.byte(b',');
-    text.number(cipher);
-    text.byte(b',');
-    text.list(extensions);
+pub fn ja3s(version: u16, cipher: u16, extensions: &[u16]) -> [u8; 16] {
+    let mut text = Text::new(2 + extensions.len());
+    text.number(version, b',');
+    text.number(cipher, b',');
+    text.list(extensions.iter().copied(), b"");
     text.finish()
 }
 
 /// Bytes of text that fit on the stack; the usual hello has two to four hundred.
 const TEXT_ON_STACK: usize = 1024;
+/// A number, what stands behind it, and room to write it in one piece.
+const NUMBER_BYTES: usize = 8;
+/// Five digits and what stands behind them.
+const NUMBER_BYTES_USED: usize = 6;
 
-#[derive(Default)]
-struct Text(SmallVec<[u8; TEXT_ON_STACK]>);
+struct Text {
+    bytes: SmallVec<[u8; TEXT_ON_STACK]>,
+    used: usize,
+}
 
 impl Text {
-    fn new() -> Text {
-        Text::default()
+    /// With room for so many numbers.
+    fn new(numbers: usize) -> Text {
+        Text { bytes: SmallVec::from_elem(0, numbers * NUMBER_BYTES_USED + NUMBER_BYTES), used: 0 }
     }
 
+    /// A number without leading zeros, and what stands behind it.
     #[inline]
-    fn byte(&mut self, byte: u8) {
-        self.0.push(byte);
+    fn number(&mut self, value: u16, behind: u8) {
+        let digit = |power: u16| u64::from(value / power % 10);
+        let digits = digit(10_000) | digit(1000) << 8 | digit(100) << 16 | digit(10) << 24 | digit(1) << 32;
+        let zeros = [10, 100, 1000, 10_000].into_iter().map(|least| usize::from(value < least)).sum::<usize>();
+        let text = (digits + u64::from_le_bytes(*b"00000\0\0\0")) | (u64::from(behind) << 40);
+        let end = self.used + NUMBER_BYTES;
+        self.bytes[self.used..end].copy_from_slice(&(text >> (8 * zeros)).to_le_bytes());
+        self.used += NUMBER_BYTES_USED - zeros;
     }
 
-    /// A number without leading zeros.
+    /// Numbers with `-` between, then what stands behind them.
     #[inline]
-    fn number(&mut self, value: u16) {
-        let digit = |power: u16| b'0' + (value / power % 10) as u8;
-        let digits = [digit(10_000), digit(1000), digit(100), digit(10), digit(1)];
-        let zeros = match value {
-            0..10 => 4,
-            10..100 => 3,
-            100..1000 => 2,
-            1000..10_000 => 1,
-            _ => 0,
-        };
-        self.0.extend_from_slice(&digits[zeros..]);
-    }
-
-    fn list(&mut self, values: impl Iterator<Item = u16>) {
-        let mut first = true;
+    fn list(&mut self, values: impl Iterator<Item = u16>, behind: &[u8]) {
+        let start = self.used;
         for value in values.filter(|&value| !is_grease(value)) {
-            if !first {
-                self.byte(b'-');
-            }
-            first = false;
-            self.number(value);
+            self.number(value, b'-');
         }
+        self.used -= usize::from(self.used > start);
+        self.bytes[self.used..self.used + behind.len()].copy_from_slice(behind);
+        self.used += behind.len();
     }
 
     fn finish(self) -> [u8; 16] {
-        Md5::digest(&self.0).into()
+        Md5::digest(&self.bytes[..self.used]).into()
     }
 }
 
@@ -122,7 +120,7 @@ mod tests {
     #[test]
     fn published_server_example() {
         let extensions = [65281, 0, 11, 35, 5, 16];
-        assert_eq!(hex(ja3s(769, 47, extensions.into_iter())), "836ce314215654b5b1f85f97c73e506f");
+        assert_eq!(hex(ja3s(769, 47, &extensions)), "836ce314215654b5b1f85f97c73e506f");
     }
 
     #[test]

@@ -9,14 +9,14 @@
 //! the next is asked about, so doubts multiply, and 99 is the most that can be reached from the
 //! wire. Two kinds of 80 and 50 give 90.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::neighbours::Neighbours;
 use super::{CONFIDENCE_ENOUGH, Context};
 use crate::collect::Rollups;
 use crate::fact::{ETH_OUI, Fact, Seen, Side, value};
-use crate::merge::{First, Map, Merge};
+use crate::merge::{First, Map, Merge, Set};
 use crate::parse;
 use crate::record::{Asset, CountryBytes, Evidence, EvidenceKey, HostTraits, TRAITS_MAX, Volume};
 
@@ -236,24 +236,27 @@ impl Merge for Total {
 }
 
 /// Totals of the hosts that are wanted.
-pub(super) fn totals(
-    rollups: &[&Rollups],
-    wanted: impl Fn(IpAddr) -> bool,
-    context: Context<'_>,
-) -> Map<IpAddr, Total> {
+pub(super) fn totals(rollups: &[&Rollups], wanted: &Set<IpAddr>, context: Context<'_>) -> Map<IpAddr, Total> {
     let mut totals: Map<IpAddr, Total> = Map::default();
     for (key, gist, rollup) in rollups.iter().flat_map(|part| part.iter()) {
-        let volume @ Volume { bytes_out, bytes_in } = rollup.volume();
-        if wanted(key.host) {
-            totals.entry(key.host).or_default().volume.merge(volume);
+        let inside = key.remote.filter(|remote| gist.remote_inside && wanted.contains(remote));
+        let of_host = wanted.contains(&key.host);
+        if !of_host && inside.is_none() {
+            continue;
         }
-        if let Some(remote) = key.remote.filter(|&remote| gist.remote_inside && wanted(remote)) {
+        let volume @ Volume { bytes_out, bytes_in } = rollup.volume();
+        if let Some(remote) = inside {
             let other_way = Volume { bytes_out: bytes_in, bytes_in: bytes_out };
             totals.entry(remote).or_default().volume.merge(other_way);
         }
-        let Some(remote) = key.remote.filter(|_| !gist.remote_inside && wanted(key.host)) else { continue };
+        if !of_host {
+            continue;
+        }
+        let total = totals.entry(key.host).or_default();
+        total.volume.merge(volume);
+        let Some(remote) = key.remote.filter(|_| !gist.remote_inside) else { continue };
         let country = context.places.country(remote).map_or_else(|| "??".to_owned(), |c| c.to_string());
-        let sum = totals.entry(key.host).or_default().by_country.entry(country).or_default();
+        let sum = total.by_country.entry(country).or_default();
         sum.bytes_out += bytes_out.0;
         sum.bytes_in += bytes_in.0;
     }
@@ -275,8 +278,8 @@ pub(super) fn list(
             known.insert((host, vendor.clone()), ship.clone());
         }
     }
-    let wanted: BTreeSet<IpAddr> = known.keys().map(|(host, _)| *host).collect();
-    let mut totals = totals(rollups, |host| wanted.contains(&host), context);
+    let wanted: Set<IpAddr> = known.keys().map(|(host, _)| *host).collect();
+    let mut totals = totals(rollups, &wanted, context);
     for (host, total) in settled {
         totals.entry(*host).or_default().merge(total.clone());
     }

@@ -78,7 +78,7 @@ pub(super) struct Mismatched {
 }
 
 /// The rollups of one finding, added up.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Sum {
     pub(super) whens: BTreeSet<u32>,
     pub(super) rollup: Rollup,

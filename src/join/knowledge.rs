@@ -6,7 +6,7 @@
 //! they are, and whatever is no finding is forgotten. So memory depends on how many appliances there are and where they
 //! talk to, not on time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::neighbours::Neighbours;
 use super::{Carried, Context, Joined, NameBook};
 use crate::collect::{EVIDENCE_MAX, Gathered, HOSTS_MAX, MacHosts, Rollups};
 use crate::fact;
-use crate::merge::{First, Map, Merge, Span, Tally};
+use crate::merge::{First, Map, Merge, Set, Span, Tally};
 use crate::record::{EvidenceKey, HostTraits, TRAITS_MAX};
 use crate::signature::{Signatures, Translator};
 use crate::time::{SECOND, Time};
@@ -192,8 +192,8 @@ impl Knowledge {
         let hosts = assets::identify(&self.evidence, &self.traits, &neighbours, context);
         let view = View { hosts: &hosts, names: &self.names, context };
         let sums = findings::add_up(rollups, &self.sums, view);
-        let wanted: BTreeSet<IpAddr> = sums.keys().map(|group| group.host).chain(hosts.keys().copied()).collect();
-        let totals = assets::totals(rollups, |host| wanted.contains(&host), context);
+        let wanted: Set<IpAddr> = sums.keys().map(|group| group.host).chain(hosts.keys().copied()).collect();
+        let totals = assets::totals(rollups, &wanted, context);
         (sums, totals, hosts)
     }
 
@@ -207,11 +207,12 @@ impl Knowledge {
             months(year, month) >= oldest
         });
         if self.sums.len() > SUMS_MAX {
-            let mut quiet: Vec<Time> = self.sums.values().map(|sum| sum.rollup.span.last).collect();
             let surplus = self.sums.len() - SUMS_MAX;
+            let mut quiet: Vec<_> =
+                self.sums.iter().map(|(group, sum)| (sum.rollup.span.last, group.clone())).collect();
             quiet.sort_unstable();
-            let since = quiet.get(surplus).copied().unwrap_or(now);
-            self.sums.retain(|_, sum| sum.rollup.span.last >= since);
+            quiet.truncate(surplus);
+            quiet.iter().for_each(|(_, group)| drop(self.sums.remove(group)));
             self.forget_some("findings.limit", surplus);
         }
         let kept =
@@ -226,9 +227,8 @@ impl Knowledge {
                 }
             }
         }
-        if let Some(book) = Arc::get_mut(&mut self.names) {
-            book.forget(now);
-        }
+        let forgotten = Arc::get_mut(&mut self.names).map_or(0, |book| book.forget(now));
+        self.forget_some("names.forgotten", forgotten);
     }
 
     /// Of many values that show the same of a host the first stays.
@@ -259,5 +259,61 @@ impl Knowledge {
         for sum in self.sums.values_mut() {
             sum.whens = sum.whens.iter().filter_map(|&when| number(when)).collect();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::join::findings::{Group, Sum};
+
+    /// Of too many sums those that were quiet for longest go, as many as there are too many, also when all are of one time.
+    #[test]
+    fn sums_that_are_kept() {
+        let group = |n: u32| Group {
+            host: std::net::Ipv4Addr::from_bits(n).into(),
+            channel: None,
+            domain: None,
+            country: None,
+            outbound: true,
+        };
+        for apart in [0, 1] {
+            let mut knowledge = Knowledge::default();
+            for n in 0..SUMS_MAX as u32 + 9 {
+                let mut sum = Sum::default();
+                sum.rollup.span.last = Time(i64::from(n) * apart);
+                knowledge.sums.insert(group(n), sum);
+            }
+            knowledge.forget(&Map::default(), Time(1));
+            assert_eq!(knowledge.sums.len(), SUMS_MAX);
+            assert_eq!(knowledge.forgotten["findings.limit"], Tally(9));
+            assert!(!knowledge.sums.contains_key(&group(0)) && knowledge.sums.contains_key(&group(SUMS_MAX as u32)));
+        }
+    }
+
+    /// Many values that show the same of a host come down to the first, and of too many hosts nothing is left; it is said.
+    #[test]
+    fn evidence_that_is_kept() {
+        let key = |host: u32, value: u32| EvidenceKey {
+            host: std::net::Ipv4Addr::from_bits(host).into(),
+            when: 1,
+            field: "x509.subject",
+            value: value.to_be_bytes().into(),
+            ambiguous: false,
+        };
+        let most = EVIDENCE_TOLD_MAX as u32;
+        let mut knowledge = Knowledge::default();
+        let told = |packet: u32| First(Some((fact::Seen { time: Time(0), packet: u64::from(packet) }, ())));
+        for n in 0..most {
+            knowledge.evidence.insert(key(n / 1024, n), told(n));
+        }
+        knowledge.bound();
+        assert_eq!((knowledge.evidence.len(), knowledge.forgotten.len()), (EVIDENCE_TOLD_MAX, 0));
+        knowledge.evidence.insert(key(0, most), told(most));
+        knowledge.bound();
+        assert_eq!(knowledge.evidence.len(), EVIDENCE_TOLD_MAX / 1024);
+        assert!(knowledge.evidence.contains_key(&key(0, 0)), "the first stays");
+        let gone = EVIDENCE_TOLD_MAX + 1 - EVIDENCE_TOLD_MAX / 1024;
+        assert_eq!(knowledge.forgotten["evidence.forgotten"], Tally(gone as u64));
     }
 }

@@ -15,7 +15,7 @@ use crate::time::{SECOND, Time};
 type Told = (Time, Arc<str>);
 
 /// Names kept by client and address.
-pub const NAMES_MAX: usize = 4 << 20;
+const NAMES_MAX: usize = 4 << 20;
 /// Names that were told longer ago are forgotten then.
 const FORGET_SECONDS: i64 = 24 * 3600;
 
@@ -61,10 +61,11 @@ impl NameBook {
         refused
     }
 
-    /// Forgets what was told long before `now`; when there is no room, all.
-    pub fn forget(&mut self, now: Time) {
+    /// Forgets what was told long before `now`; when there is no room, all. How much went for want of room.
+    pub fn forget(&mut self, now: Time) -> usize {
         self.by_client.retain(|_, told| now.since(told.last) < FORGET_SECONDS * SECOND);
-        if self.by_client.len() >= NAMES_MAX {
+        let forgotten = if self.by_client.len() >= NAMES_MAX { self.by_client.len() } else { 0 };
+        if forgotten > 0 {
             self.by_client.clear();
         }
         self.by_address.clear();
@@ -72,6 +73,7 @@ impl NameBook {
             let names = told.names.iter().map(|(_, name)| name.clone());
             self.by_address.entry(*address).or_default().extend(names.take(NAMES_PER_ADDRESS_MAX));
         }
+        forgotten
     }
 
     /// Whether this client was told that this name has this address.

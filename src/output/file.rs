@@ -15,7 +15,7 @@ use super::store::Store;
 use super::writer::{Sink, Stop, Wrote, piece};
 
 /// Bytes that are written at a time.
-const PIECE_BYTES_MAX: u64 = 1 << 20;
+pub(super) const PIECE_BYTES_MAX: u64 = 1 << 20;
 /// Bytes that are read at a time to find the last record of a file.
 const TAIL_BYTES: u64 = 64 << 10;
 /// How often old files are looked for.

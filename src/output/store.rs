@@ -15,9 +15,9 @@ use jiff::Timestamp;
 use super::keeping::Keeping;
 
 /// Closed files that are thought of at a time, the oldest ones; when they are gone the next are looked up.
-const LISTED_MAX: usize = 1024;
+pub(super) const LISTED_MAX: usize = 1024;
 /// Closed files that may have begun in the same second.
-const CLASHES_MAX: u32 = 100_000;
+pub(super) const CLASHES_MAX: u32 = 100_000;
 /// `20261125T220000Z`, `d` for a digit.
 const STAMP: &[u8] = b"ddddddddTddddddZ";
 

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use super::writer::{Sink, Stop, Wrote, piece};
 
 /// Bytes that are handed to a stream at a time: what a stuck reader leaves in doubt.
-const STREAM_BYTES_MAX: usize = 16 << 10;
+pub(super) const STREAM_BYTES_MAX: usize = 16 << 10;
 /// Pause when a stream that does not wait has no room.
 const FULL_PAUSE: Duration = Duration::from_millis(10);
 /// Facility `daemon`, severity `informational` (RFC 5424, 6.2.1).

@@ -375,3 +375,58 @@ fn one_file_takes_one_kind() {
     let wanted = vec![("flows", Target::File(socket))];
     assert!(matches!(Outputs::open(wanted, Keeping::default()), Err(OutputError::Socket(_))));
 }
+
+/// However much there is to write, a file and a pipe take so much at a time.
+#[test]
+fn bytes_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = at("2026-11-25T22:00:00Z");
+    let records = b"a record\n".repeat(file::PIECE_BYTES_MAX as usize / 9 + 100);
+    let mut sink = sinks(folder.path(), Keeping::default(), &["a.jsonl"], now).remove(0);
+    let wrote = sink.write(&records, now);
+    let most = file::PIECE_BYTES_MAX as usize / 9 * 9;
+    assert!(wrote.stop.is_none() && wrote.bytes == most, "{wrote:?}");
+    assert_eq!(folder.path().join("a.jsonl").metadata().unwrap().len(), most as u64);
+    let path = folder.path().join("pipe");
+    File::create(&path).unwrap();
+    let wrote = stream::Pipe::new(path.clone()).write(&records, now);
+    assert!(wrote.bytes > 0 && path.metadata().unwrap().len() <= stream::STREAM_BYTES_MAX as u64, "{wrote:?}");
+}
+
+/// More closed files than are thought of at a time: the oldest go, as many as it takes.
+#[test]
+fn closed_files_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = at("2026-11-25T22:00:00Z");
+    let names = Names::new(&folder.path().join("a.jsonl"));
+    let files = store::LISTED_MAX + 50;
+    for n in 0..files as u32 {
+        fs::write(names.closed(now, n), "123456789\n").unwrap();
+    }
+    let budget = 10 * 10;
+    let store = Store::new(Keeping { keep_bytes: Some(budget), ..Keeping::default() }, vec![names]);
+    store.fit().unwrap();
+    let left = self::names(folder.path());
+    let closed = Names::new(&folder.path().join("a.jsonl"));
+    let newest = (files as u32 - 10..files as u32).map(|n| closed.closed(now, n));
+    let newest = newest.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+    assert_eq!(left, newest.collect::<Vec<_>>());
+}
+
+/// Files that began in the same second have names of their own, up to a number; then a file stays as it is, and it is said.
+#[test]
+fn names_of_one_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = at("2026-11-25T22:00:00Z");
+    let current = folder.path().join("a.jsonl");
+    let names = Names::new(&current);
+    for n in 1..store::CLASHES_MAX {
+        File::create(names.closed(now, n)).unwrap();
+    }
+    let store = Store::new(Keeping::default(), vec![names]);
+    fs::write(&current, "1\n").unwrap();
+    store.rotate(0, &current, now).unwrap();
+    fs::write(&current, "2\n").unwrap();
+    let error = store.rotate(0, &current, now).unwrap_err();
+    assert_eq!((error.kind(), text(&current)), (io::ErrorKind::AlreadyExists, "2\n".to_owned()));
+}

@@ -20,7 +20,7 @@ use crate::bytes::Reader;
 use crate::fact::value::is_printable_ascii;
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
 use crate::parse::dtls::Dtls;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, had_enough, is_at};
 
 /// Kind of a control message: 1 discovery request, 2 its response, 3 join request.
 pub static MESSAGE: Field =
@@ -236,6 +236,9 @@ struct Capwap {
 
 impl Parser for Capwap {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
+        if had_enough(&mut self.datagrams, DATAGRAMS_MAX, facts) {
+            return Progress::AllDone;
+        }
         match datagram(prefix.bytes) {
             Some(Datagram::Control(mut control)) => {
                 let mut into = Into { side, seen: prefix.seen, facts };
@@ -252,8 +255,7 @@ impl Parser for Capwap {
             Some(Datagram::Data | Datagram::Dtls(_)) => {}
             None => facts.flags.set(Flag::ParseError),
         }
-        self.datagrams = self.datagrams.saturating_add(1);
-        if self.datagrams >= DATAGRAMS_MAX { Progress::AllDone } else { Progress::NeedBytes(0) }
+        Progress::NeedBytes(0)
     }
 
     fn heap_bytes(&self) -> usize {

@@ -15,7 +15,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, had_enough};
 
 const SOURCE: &str = "wireshark/wireshark: packet-cpha.c";
 
@@ -104,6 +104,9 @@ struct Ccp {
 
 impl Parser for Ccp {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
+        if had_enough(&mut self.datagrams, DATAGRAMS_MAX, facts) {
+            return Progress::AllDone;
+        }
         match header(prefix.bytes) {
             Some(header) => {
                 facts.add_number(&VERSION, side, prefix.seen, u64::from(header.version));
@@ -113,8 +116,7 @@ impl Parser for Ccp {
             }
             None => facts.flags.set(Flag::ParseError),
         }
-        self.datagrams = self.datagrams.saturating_add(1);
-        if self.datagrams >= DATAGRAMS_MAX { Progress::AllDone } else { Progress::NeedBytes(0) }
+        Progress::NeedBytes(0)
     }
 }
 
@@ -202,7 +204,11 @@ mod tests {
         let mut parser = (PROTOCOL.parser)(Transport::Udp);
         let mut facts = Facts::default();
         let prefix = Prefix { bytes: &report, seen: Seen::default(), last: true, split: false };
-        let told = (0..DATAGRAMS_MAX).map(|_| parser.feed(Side::Source, prefix, &mut facts)).last();
-        assert_eq!(told, Some(Progress::AllDone));
+        for _ in 0..DATAGRAMS_MAX {
+            assert_eq!(parser.feed(Side::Source, prefix, &mut facts), Progress::NeedBytes(0));
+        }
+        assert!(!facts.flags.has(Flag::LimitReached));
+        assert_eq!(parser.feed(Side::Source, prefix, &mut facts), Progress::AllDone);
+        assert!(facts.flags.has(Flag::LimitReached));
     }
 }

@@ -257,7 +257,11 @@ impl Dtls {
     fn fragment(&mut self, fragment: &Fragment<'_>, side: Side, seen: Seen, facts: &mut Facts) {
         let datagram = self.datagrams;
         let end = self.end_mut(side);
-        if fragment.number >= NUMBERS_MAX || end.has_seen(fragment.number) {
+        if fragment.number >= NUMBERS_MAX {
+            facts.flags.set(Flag::LimitReached);
+            return;
+        }
+        if end.has_seen(fragment.number) {
             return;
         }
         let is_wanted = matches!(fragment.kind, CLIENT_HELLO | SERVER_HELLO | CERTIFICATE);

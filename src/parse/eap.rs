@@ -67,6 +67,10 @@ impl Parser for Eapol {
         }
         Progress::NeedBytes(0)
     }
+
+    fn heap_bytes(&self) -> usize {
+        self.0.heap_bytes()
+    }
 }
 
 /// The packets between one client and its server.
@@ -94,6 +98,17 @@ struct Half {
 }
 
 impl Conversation {
+    /// Bytes of memory that it holds.
+    pub fn heap_bytes(&self) -> usize {
+        let of = |half: &Half| half.message.capacity().saturating_add(half.stream.capacity());
+        self.halves.iter().fold(size_of::<Conversation>(), |sum, half| sum.saturating_add(of(half)))
+    }
+
+    /// A handshake has begun and may go on.
+    pub fn is_underway(&self) -> bool {
+        self.halves.iter().any(|half| !half.done && !(half.stream.is_empty() && half.message.is_empty()))
+    }
+
     /// Reads an EAP packet.
     pub fn take(&mut self, packet: &[u8], side: Side, seen: Seen, facts: &mut Facts) {
         let mut reader = Reader::new(packet);
@@ -258,6 +273,32 @@ pub(crate) mod tests {
         assert!(read(&packets).has(&tls::JA3));
     }
 
+    /// TEAP (RFC 7170, section 4.1): behind the length of the message stands that of fields behind its data.
+    #[test]
+    fn fields_behind_the_data_are_no_tls() {
+        let teap = |outer: u32, behind: &[u8]| {
+            let body = [&(HELLOS[0].len() as u32).to_be_bytes()[..], &outer.to_be_bytes(), HELLOS[0], behind].concat();
+            let length = u16::try_from(6 + body.len()).unwrap().to_be_bytes();
+            let bits = HAS_LENGTH | HAS_OUTER | 1;
+            (C, [&[RESPONSE, 1, length[0], length[1], TEAP, bits], &body[..]].concat())
+        };
+        let wanted = read(&handshake(5000)).of(&tls::JA3).map(|fact| fact.text()).next();
+        let found = read(&[teap(4, b"\x80\x01\0\0")]);
+        assert_eq!(found.of(&tls::JA3).map(|fact| fact.text()).next(), wanted);
+        assert!(wanted.is_some() && !found.flags.has(Flag::ParseError));
+        // More of them than there are bytes: nothing is data.
+        assert!(!read(&[teap(100_000, b"")]).has(&tls::JA3));
+    }
+
+    /// What begins in the middle of a handshake is left alone, and so is all that follows it.
+    #[test]
+    fn a_handshake_that_began_before() {
+        let mut packets = vec![(C, vec![RESPONSE, 9, 0, 10, 13, 0, 1, 2, 3, 4])];
+        packets.extend(handshake(5000));
+        let facts = read(&packets);
+        assert!(!facts.has(&tls::JA3) && facts.has(&tls::JA3S));
+    }
+
     #[test]
     fn identities_are_not_kept() {
         let facts = read(&[(C, b"\x02\x01\0\x0c\x01fred@ab".to_vec()), (S, b"\x03\x02\0\x04".to_vec())]);
@@ -269,5 +310,23 @@ pub(crate) mod tests {
         assert_eq!(claim(0x0800, &frame(b"\x01\x02\0\x05\x01")), Claim::No);
         assert_eq!(claim(ETHER_TYPE, b"\x02\0\0\x09\x01"), Claim::No, "cut");
         assert_eq!(claim(ETHER_TYPE, b"\x02\x01\0\0"), Claim::Yes, "a start of EAPOL");
+    }
+
+    /// A handshake is kept up to its limit; one that is longer is left out, and it is said.
+    #[test]
+    fn bytes_of_a_handshake() {
+        let hello = |bytes: usize| {
+            let padded = [HELLOS[0], &vec![0; bytes - HELLOS[0].len()]].concat();
+            let packets = fragments(RESPONSE, 10, 13, &padded, 1000);
+            read(&packets.into_iter().map(|packet| (C, packet)).collect::<Vec<_>>())
+        };
+        let (whole, beyond) = (hello(TLS_BYTES_MAX), hello(TLS_BYTES_MAX + 1));
+        assert!(whole.has(&tls::JA3) && !whole.flags.has(Flag::LimitReached));
+        assert!(!beyond.has(&tls::JA3) && beyond.flags.has(Flag::LimitReached));
+        let (mut half, mut facts) = (Half::default(), Facts::default());
+        for _ in 0..100 {
+            half.add(&[0; 1000], Some(100_000), true, &mut facts);
+        }
+        assert!(half.done && half.message.is_empty() && half.stream.is_empty());
     }
 }

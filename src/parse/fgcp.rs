@@ -17,7 +17,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, had_enough};
 
 const SOURCE: &str = "wireshark/wireshark: packet-fortinet-fgcp.c";
 
@@ -91,6 +91,9 @@ struct Fgcp {
 
 impl Parser for Fgcp {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
+        if had_enough(&mut self.frames, FRAMES_MAX, facts) {
+            return Progress::AllDone;
+        }
         match heartbeat(prefix.bytes) {
             Some(heartbeat) => {
                 facts.add(&SERIAL, side, prefix.seen, heartbeat.serial);
@@ -102,8 +105,7 @@ impl Parser for Fgcp {
             }
             None => facts.flags.set(Flag::ParseError),
         }
-        self.frames = self.frames.saturating_add(1);
-        if self.frames >= FRAMES_MAX { Progress::AllDone } else { Progress::NeedBytes(0) }
+        Progress::NeedBytes(0)
     }
 }
 
@@ -154,7 +156,7 @@ mod tests {
             ("fgcp.mode", "2"),
         ];
         assert_eq!(all, expected.map(|(name, value)| (name, value.to_owned())));
-        for _ in 2..FRAMES_MAX {
+        for _ in 1..FRAMES_MAX {
             assert_eq!(parser.feed(Side::Source, prefix, &mut facts), Progress::NeedBytes(0));
         }
         assert_eq!(parser.feed(Side::Source, prefix, &mut facts), Progress::AllDone);

@@ -115,6 +115,8 @@ impl Parser for Fgfm {
                     return need(*next, length, prefix);
                 };
                 read(text, side, prefix, facts);
+            } else {
+                facts.flags.set(Flag::LimitReached);
             }
             *next = next.saturating_add(length);
         }
@@ -292,5 +294,20 @@ mod tests {
             &message("get ip\nserialno=\u{1}\nplatform=\nmajor=7\nminor=x\npatch=1\nbuild=99999999999\n\n"),
         );
         assert_eq!(facts.len(), 1, "only the first line");
+    }
+
+    /// A message up to the limit is read; a longer one is stepped over, and it is said.
+    #[test]
+    fn bytes_of_a_message() {
+        let padded = |bytes: usize| {
+            let start = "get auth\r\nhostname=fw1\r\n\r\n";
+            message(&format!("{start}{}", " ".repeat(bytes - HEADER_BYTES - start.len())))
+        };
+        for (bytes, hosts) in [(READ_BYTES_MAX, 1), (READ_BYTES_MAX + 1, 0)] {
+            let facts = facts(Side::Source, &[padded(bytes), message(GET_IP)].concat());
+            assert_eq!(text(&facts, &HOSTNAME).iter().filter(|name| *name == "fw1").count(), hosts);
+            assert_eq!(text(&facts, &BUILD), ["1255"], "what is behind it is read");
+            assert_eq!(facts.flags.has(Flag::LimitReached), hosts == 0);
+        }
     }
 }

@@ -16,7 +16,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, had_enough};
 
 const SOURCE: &str = "sanderzegers/fortilink_dissector: fortilink.lua";
 
@@ -86,6 +86,9 @@ struct FortiLink {
 
 impl Parser for FortiLink {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
+        if had_enough(&mut self.frames, FRAMES_MAX, facts) {
+            return Progress::AllDone;
+        }
         match message(prefix.bytes) {
             Some(message) => {
                 facts.add(&SERIAL, side, prefix.seen, message.serial);
@@ -95,8 +98,7 @@ impl Parser for FortiLink {
             None if matches!(prefix.bytes.get(3), Some(3 | 5)) => {}
             None => facts.flags.set(Flag::ParseError),
         }
-        self.frames = self.frames.saturating_add(1);
-        if self.frames >= FRAMES_MAX { Progress::AllDone } else { Progress::NeedBytes(0) }
+        Progress::NeedBytes(0)
     }
 }
 

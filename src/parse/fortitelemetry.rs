@@ -59,8 +59,6 @@ const SYSTEM: &[u8] = b"SYSINFO|";
 const HEADER_BYTES_MAX: usize = 512;
 /// Bytes of a message, and of an answer; longer ones are not read.
 pub const MESSAGE_BYTES_MAX: usize = 32 * 1024;
-/// Lines of a message or of a description; further ones are not read.
-const LINES_MAX: usize = 128;
 
 fn claim(bytes: &[u8]) -> Claim {
     let mut beginnings = ANSWERS.into_iter().chain([HEADER]);
@@ -101,7 +99,7 @@ enum Size<'a> {
 
 /// Lines without their ends.
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|b| *b == b'\n').map(|line| line.trim_ascii_end()).take(LINES_MAX)
+    text.split(|b| *b == b'\n').map(|line| line.trim_ascii_end())
 }
 
 /// The header says `SIZE=`, then blanks and the length of everything.
@@ -179,7 +177,7 @@ fn read_answer(answer: &[u8], side: Side, prefix: Prefix<'_>, facts: &mut Facts)
         return;
     };
     facts.add(&MESSAGE, side, prefix.seen, kind);
-    let mut words = body.split(|b| *b == b'|').take(LINES_MAX);
+    let mut words = body.split(|b| *b == b'|');
     while let (Some(name), Some(value)) = (words.next(), words.next()) {
         match name {
             b"FGT" => {
@@ -326,6 +324,29 @@ mod tests {
         }
         for other in [&b"MSG_HEADER: FCTUIX="[..], b"FCP: x", b"GET / HTTP/1.1\r\n", b"FC\0\0"] {
             assert_eq!(claim(other), Claim::No);
+        }
+    }
+
+    /// A message and an answer up to the limit are read; longer ones are not, and it is said.
+    #[test]
+    fn bytes_of_a_message() {
+        let asked = |bytes: usize| {
+            let start = format!("MSG_HEADER: FCTUID={UID_KNOWN}\nSIZE={bytes}\nX-FCCK-PROBE: x\n");
+            format!("{start}{}", " ".repeat(bytes - start.len())).into_bytes()
+        };
+        let answered = |bytes: usize| [ANSWER.trim_ascii_end(), &vec![b' '; bytes - ANSWER.len() + 1], b"\n"].concat();
+        for (bytes, limited) in [(MESSAGE_BYTES_MAX, false), (MESSAGE_BYTES_MAX + 1, true)] {
+            for (side, message, wanted) in [(Side::Source, asked(bytes), 2), (Side::Destination, answered(bytes), 3)] {
+                let mut facts = Facts::default();
+                let mut there = 0;
+                while let Progress::NeedBytes(more) = feed(side, &message[..there], false, &mut facts) {
+                    assert!(there < message.len(), "{more} of {}", message.len());
+                    there = more.min(message.len());
+                }
+                let expected = if limited { 0 } else { wanted };
+                assert_eq!((facts.len(), facts.flags.has(Flag::LimitReached)), (expected, limited), "{bytes}");
+                assert!(there <= MESSAGE_BYTES_MAX);
+            }
         }
     }
 }

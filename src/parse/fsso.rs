@@ -20,7 +20,7 @@
 use crate::bytes::Reader;
 use crate::fact::value::is_printable_ascii;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, had_enough};
 
 /// `hello` on a stream; `logon` and `keep-alive` in datagrams.
 pub static MESSAGE: Field = Field::new(
@@ -101,6 +101,9 @@ impl Parser for Fsso {
         if self.transport == Transport::Tcp {
             return stream(side, prefix, facts);
         }
+        if had_enough(&mut self.datagrams, DATAGRAMS_MAX, facts) {
+            return Progress::AllDone;
+        }
         match report(prefix.bytes) {
             Some(Report::Alive(version)) => {
                 facts.add(&MESSAGE, side, prefix.seen, b"keep-alive");
@@ -109,8 +112,7 @@ impl Parser for Fsso {
             Some(Report::Logon) => facts.add(&MESSAGE, side, prefix.seen, b"logon"),
             None => facts.flags.set(Flag::ParseError),
         }
-        self.datagrams = self.datagrams.saturating_add(1);
-        if self.datagrams >= DATAGRAMS_MAX { Progress::AllDone } else { Progress::NeedBytes(0) }
+        Progress::NeedBytes(0)
     }
 }
 

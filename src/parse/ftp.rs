@@ -173,6 +173,22 @@ mod tests {
         assert!(Talk::new(&PROTOCOL).send(S, b"220 ProFT").end().everything().is_empty(), "a line that is cut");
     }
 
+    /// The first word may come in pieces; what cannot become a greeting or a command is none.
+    #[test]
+    fn a_first_line_in_pieces() {
+        for (side, line) in [(S, &b"220 ProFTPD 1.3.0a FTP Server\r\n"[..]), (C, b"AUTH TLS\r\n"), (C, b"syst\r\n")] {
+            for end in 0..line.len() {
+                assert_eq!(claim(&PROTOCOL, side, &line[..end]), Claim::NeedBytes(end + 1), "{end}");
+            }
+            assert_eq!(claim(&PROTOCOL, side, line), Claim::Yes);
+        }
+        let endless = [&b"AUTH "[..], &[b'x'; CLAIM_BYTES_MAX]].concat();
+        let user = [&b"USER "[..], &[b'x'; CLAIM_BYTES_MAX], b"\r\n"].concat();
+        for bytes in [&b"FEET"[..], b"SSH", &endless, &user] {
+            assert_eq!(claim(&PROTOCOL, C, bytes), Claim::No);
+        }
+    }
+
     #[test]
     fn claims() {
         let yes: [&[u8]; 6] = [

@@ -233,7 +233,7 @@ impl Http {
             }
         }
         self.header(side, prefix, facts);
-        self.head_end(side);
+        self.head_end(side, facts);
         Step::Again
     }
 
@@ -283,17 +283,17 @@ impl Http {
     }
 
     /// Decides what follows a head (RFC 9112, 6.3).
-    fn head_end(&mut self, side: Side) {
+    fn head_end(&mut self, side: Side, facts: &mut Facts) {
         let message = self.half(side).message;
         let mut tunnel = false;
         let mut empty = false;
         match message {
             Message::Request(mark) => {
                 tunnel = mark == Some(Mark::Connect);
-                if let Some(mark) = mark
-                    && self.marks.len() < MARKED_REQUESTS_MAX
-                {
-                    self.marks.push((self.requests, mark));
+                match mark {
+                    Some(mark) if self.marks.len() < MARKED_REQUESTS_MAX => self.marks.push((self.requests, mark)),
+                    Some(_) => facts.flags.set(Flag::LimitReached),
+                    None => {}
                 }
                 self.requests = self.requests.saturating_add(1);
             }

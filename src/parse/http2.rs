@@ -340,6 +340,8 @@ mod tests {
         assert_eq!(claim(&PROTOCOL, S, &settings), Claim::Yes);
         assert_eq!(claim(&PROTOCOL, S, &settings[..10]), Claim::NeedBytes(15));
         assert_eq!(claim(&PROTOCOL, S, &frame(SETTINGS, 0, 0, &[])), Claim::NeedBytes(10));
+        let many = |count: usize| claim(&PROTOCOL, S, &frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100].repeat(count)));
+        assert_eq!((many(SETTINGS_MAX), many(SETTINGS_MAX + 1)), (Claim::Yes, Claim::No));
         let no: [&[u8]; 5] = [
             b"PRI * HTTP/1.1\r\n",
             b"POST / HTTP/1.1\r\n",

@@ -169,3 +169,22 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::UNCLAIMED_BYTES_MAX;
+    use crate::parse::socks;
+    use crate::parse::testing::{C, S, Talk};
+
+    /// Bytes behind a proxy that nobody claims are waited with up to a limit.
+    #[test]
+    fn bytes_that_nobody_claims() {
+        let talk = |bytes: usize| {
+            Talk::new(&socks::PROTOCOL)
+                .send(C, b"\x04\x01\x01\xbb\xc0\x00\x02\x07\0")
+                .send(S, b"\0\x5a\0\0\0\0\0\0")
+                .send(C, &vec![0xee; bytes])
+        };
+        assert!(!talk(UNCLAIMED_BYTES_MAX - 1).is_done(C) && talk(UNCLAIMED_BYTES_MAX).is_done(C));
+    }
+}

@@ -15,7 +15,7 @@
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Kind, Side};
 use crate::parse::inner::Inner;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, had_enough};
 
 /// `vendorName` and `vendorVersion` of a directory's root entry.
 pub static VENDOR: Field =
@@ -32,7 +32,7 @@ pub static PROTOCOL: Protocol = Protocol {
 };
 
 /// Messages of a side that are looked at; the root entry and StartTLS come early.
-const MESSAGES_MAX: usize = 128;
+const MESSAGES_MAX: u32 = 128;
 /// Bytes that are enough for the head of a message: two tags with lengths, a number, a tag with a length.
 const HEAD_BYTES: usize = 24;
 
@@ -164,7 +164,7 @@ fn search(bytes: &[u8]) -> Option<bool> {
 struct Half {
     /// Offset of the next message.
     at: usize,
-    messages: usize,
+    messages: u32,
 }
 
 struct Ldap {
@@ -207,13 +207,10 @@ impl Parser for Ldap {
                 Head::Bad => return Progress::Done,
             };
             match wanted {
+                Ok(_) if had_enough(&mut half.messages, MESSAGES_MAX, facts) => return Progress::Done,
                 Ok(end) => half.at = half.at.saturating_add(end),
                 Err(_) if prefix.last => return Progress::Done,
                 Err(bytes) => return Progress::NeedBytes(bytes.max(more)),
-            }
-            half.messages = half.messages.saturating_add(1);
-            if half.messages >= MESSAGES_MAX {
-                return Progress::Done;
             }
         }
     }
@@ -255,6 +252,7 @@ fn add_vendor(mut attributes: Reader<'_>, side: Side, prefix: Prefix<'_>, facts:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fact::Flag;
     use crate::parse::testing::{C, S, Talk, claim, is_taken_over};
 
     /// RFC 4511 section 4.14: an extended request with the name of StartTLS and its answer.
@@ -338,5 +336,17 @@ mod tests {
         for bytes in no {
             assert_eq!(claim(&PROTOCOL, C, bytes), Claim::No, "{bytes:?}");
         }
+    }
+
+    /// Messages of a side are read up to a limit; of more it is said.
+    #[test]
+    fn messages_before_the_root_entry() {
+        let talk = |before: u32| {
+            let all = [entry(b"cn=x").repeat(before as usize), entry(b"")].concat();
+            Talk::new(&PROTOCOL).send(S, &all)
+        };
+        let (last, beyond) = (talk(MESSAGES_MAX - 1), talk(MESSAGES_MAX));
+        assert_eq!((last.text(&VENDOR).len(), last.facts.flags.0, last.is_done(S)), (2, 0, false));
+        assert!(beyond.is_done(S) && beyond.facts.flags.has(Flag::LimitReached));
     }
 }

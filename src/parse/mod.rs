@@ -62,7 +62,7 @@ pub(crate) mod testing;
 
 use std::sync::LazyLock;
 
-use crate::fact::{Facts, Field, Seen, Side};
+use crate::fact::{Facts, Field, Flag, Seen, Side};
 
 /// What carries a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,6 +254,17 @@ pub fn ask(
         }
     }
     Err(wanted)
+}
+
+/// Counts datagrams of a flow that repeats itself, and whether it was read for long enough: the one beyond the limit is left
+/// out, and the flow says so.
+pub fn had_enough(read: &mut u32, most: u32, facts: &mut Facts) -> bool {
+    let enough = *read >= most;
+    if enough {
+        facts.flags.set(Flag::LimitReached);
+    }
+    *read = read.saturating_add(1);
+    enough
 }
 
 /// Whether one of these ports is among the known ones.

@@ -80,8 +80,6 @@ const READ_VARIABLES: u8 = 2;
 /// Operations of control messages (RFC 9327, 2): 0 to 12 and 31.
 const OPERATION_MAX: u8 = 12;
 const OPERATION_LAST: u8 = 31;
-/// Bytes of a variable that is told.
-const VARIABLE_BYTES_MAX: usize = 128;
 
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
     let usual = is_at(ports, &[PORT]);
@@ -259,7 +257,7 @@ fn variable<'a>(data: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     };
     let at = data.windows(name.len()).enumerate().find(|(at, window)| *window == name && begins(*at))?.0;
     let value = data.get(at.saturating_add(name.len())..)?;
-    let end = value.iter().take(VARIABLE_BYTES_MAX).position(|byte| *byte == b'"')?;
+    let end = value.iter().position(|byte| *byte == b'"')?;
     value.get(..end).filter(|value| !value.is_empty())
 }
 

@@ -440,4 +440,51 @@ mod tests {
         assert_eq!(claim(&packets(C, 0)[1]), Claim::No, "a piece alone says too little");
         assert_eq!(claim(&[CLIENT_RESET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), Claim::No, "no session");
     }
+
+    /// A reset that is repeated takes numbers up to a limit.
+    #[test]
+    fn numbers_of_resets() {
+        let begun = |number: u32| {
+            let hello = HELLOS[0].chunks(60).zip(number + 1..).map(|(piece, n)| packet(CONTROL, C, 72, n, piece));
+            let resets = [0, number].map(|number| packet(CLIENT_RESET, C, 72, number, &[]));
+            let all: Vec<_> = resets.into_iter().chain(hello).map(|packet| (C, packet)).collect();
+            hellos(&read(&all))
+        };
+        assert_eq!((begun(1), begun(RESETS_MAX), begun(RESETS_MAX + 1)), ([1, 0], [1, 0], [0, 0]));
+    }
+
+    /// A handshake is kept up to a limit; one that is longer is left out, and it is said.
+    #[test]
+    fn bytes_of_a_handshake() {
+        // A hello of so many bytes that only its end makes it whole.
+        let read = |bytes: usize| {
+            let length = u16::try_from(bytes - 5).unwrap().to_be_bytes();
+            let hello = u32::try_from(bytes - 9).unwrap().to_be_bytes();
+            let stream = [&[22, 3, 1], &length[..], &[1], &hello[1..], &vec![0; bytes - 9]].concat();
+            let pieces = stream.chunks(1000).zip(1..).map(|(piece, number)| packet(CONTROL, C, 0, number, piece));
+            let all = [packet(CLIENT_RESET, C, 0, 0, &[])].into_iter().chain(pieces);
+            let mut parser = OpenVpn::default();
+            let mut facts = Facts::default();
+            let mut most = 0;
+            for bytes in all {
+                let prefix = Prefix { bytes: &bytes, seen: Seen::default(), last: true, split: false };
+                parser.feed(C, prefix, &mut facts);
+                most = most.max(parser.heap_bytes());
+            }
+            assert!(most < 2 * TLS_BYTES_MAX, "{most}");
+            (parser.halves[0].done, facts.flags.has(Flag::LimitReached))
+        };
+        assert_eq!((read(TLS_BYTES_MAX / 2).1, read(TLS_BYTES_MAX + 1)), (false, (true, true)));
+    }
+
+    /// After so many datagrams without TLS none is waited for.
+    #[test]
+    fn datagrams_without_tls() {
+        let found = |quiet: u32| {
+            let mut all: Vec<_> = packets(C, 0).into_iter().map(|packet| (C, packet)).collect();
+            all.splice(1..1, vec![(S, b"something else".to_vec()); quiet as usize]);
+            hellos(&read(&all))
+        };
+        assert_eq!((found(QUIET_DATAGRAMS_MAX - 1), found(QUIET_DATAGRAMS_MAX)), ([1, 0], [0, 0]));
+    }
 }

@@ -17,7 +17,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, had_enough};
 
 const SOURCE: &str = "wireshark/wireshark: packet-pa-hbbackup.c";
 
@@ -74,6 +74,9 @@ struct Heartbeat {
 
 impl Parser for Heartbeat {
     fn feed(&mut self, side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> Progress {
+        if had_enough(&mut self.frames, FRAMES_MAX, facts) {
+            return Progress::AllDone;
+        }
         match sender(prefix.bytes) {
             Some(address) => {
                 facts.add_number(&INNER, side, prefix.seen, u64::from(IPV4));
@@ -81,8 +84,7 @@ impl Parser for Heartbeat {
             }
             None => facts.flags.set(Flag::ParseError),
         }
-        self.frames = self.frames.saturating_add(1);
-        if self.frames >= FRAMES_MAX { Progress::AllDone } else { Progress::NeedBytes(0) }
+        Progress::NeedBytes(0)
     }
 }
 

@@ -154,6 +154,21 @@ mod tests {
         assert!(talk.is_done(C) && talk.everything().is_empty());
     }
 
+    /// The first word may come in pieces; what cannot become a greeting or a command is none.
+    #[test]
+    fn a_first_line_in_pieces() {
+        for (side, line) in [(S, &b"+OK POP3 server ready <1896.697170952@dbc.mtview.ca.us>\r\n"[..]), (C, b"CAPA\r\n")]
+        {
+            for end in 0..line.len() {
+                assert_eq!(claim(&PROTOCOL, side, &line[..end]), Claim::NeedBytes(end + 1), "{end}");
+            }
+            assert_eq!(claim(&PROTOCOL, side, line), Claim::Yes);
+        }
+        for bytes in [&b"+PO"[..], b"CAX", b"SSH"] {
+            assert_eq!(claim(&PROTOCOL, C, bytes), Claim::No, "{}", String::from_utf8_lossy(bytes));
+        }
+    }
+
     #[test]
     fn claims() {
         let yes: [&[u8]; 5] = [

@@ -59,6 +59,8 @@ const SIGNATURE_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const HEAD_2_BYTES: usize = 16;
 /// Bytes behind the head; the document has fields for some hundred.
 const BODY_2_BYTES_MAX: u16 = 4096;
+/// Path of a socket of Unix: the document gives both 216 bytes.
+const PATH_BYTES: usize = 108;
 /// Type of a field with a host name.
 const TLV_AUTHORITY: u8 = 2;
 
@@ -172,7 +174,7 @@ fn read_body(family: u8, body: &[u8], seen: Seen, facts: &mut Facts) -> Option<(
     let address_bytes = match family >> 4 {
         1 => 4,
         2 => 16,
-        3 => 106,
+        3 => PATH_BYTES,
         _ => return Some(()),
     };
     let (source, destination) = (reader.take(address_bytes)?, reader.take(address_bytes)?);
@@ -230,6 +232,29 @@ mod tests {
         );
         let own = [&header_2()[..12], b"\x20\x00\x00\x00"].concat();
         assert!(Talk::new(&PROTOCOL).send(C, &own).everything().is_empty());
+    }
+
+    /// Section 2.2: TCP over IPv4 in version 2, sockets of Unix, which have no addresses, and lengths that do not fit.
+    #[test]
+    fn families_of_version_2() {
+        let talk = |family: u8, body: &[u8]| {
+            let length = u16::try_from(body.len()).unwrap_or(0).to_be_bytes();
+            Talk::new(&PROTOCOL).send(C, &[&header_2()[..12], &[0x21, family], &length, body].concat())
+        };
+        let four = talk(0x11, b"\xc0\0\x02\x01\xc0\0\x02\x02\xdc\x04\x01\xbb\x02\0\x01x");
+        assert_eq!((four.text(&SOURCE), four.text(&DESTINATION)), (vec!["192.0.2.1".into()], vec!["192.0.2.2".into()]));
+        assert_eq!(four.text(&AUTHORITY), ["x"]);
+        let unix = talk(0x31, &[&[0; 216][..], b"\x02\0\x01y"].concat());
+        assert_eq!((unix.text(&AUTHORITY), unix.everything().len()), (vec!["y".into()], 1));
+        assert!(talk(0, b"").everything().is_empty() && talk(0x51, &[1; 40]).everything().is_empty());
+        assert!(talk(0x11, b"\xc0\0\x02").facts.flags.has(Flag::ParseError));
+        let six = Talk::new(&PROTOCOL).send(C, b"PROXY TCP6 2001:db8::1 2001:db8::2 56324 443\r\n");
+        assert_eq!(six.text(&DESTINATION), ["2001:db8::2"]);
+        // Another command, and more fields than the document has.
+        for head in [&[0x22, 0x11, 0, 12], &[0x21, 0x11, 0x20, 0]] {
+            assert_eq!(claim(&PROTOCOL, C, &[&header_2()[..12], &head[..]].concat()), Claim::No);
+        }
+        assert!(Talk::new(&PROTOCOL).send(C, &header_2()[..20]).end().is_done(C), "the flow ended before the header");
     }
 
     #[test]

@@ -124,6 +124,11 @@ impl Parser for Radius {
         }
         Progress::NeedBytes(0)
     }
+
+    fn heap_bytes(&self) -> usize {
+        let of = |talk: &Talk| talk.station.capacity().saturating_add(talk.eap.heap_bytes());
+        self.talks.iter().fold(size_of::<Radius>(), |sum, talk| sum.saturating_add(of(talk)))
+    }
 }
 
 impl Radius {
@@ -154,7 +159,7 @@ impl Radius {
         }
         let station = if station.is_empty() { user } else { station };
         let talk = if code == 1 {
-            self.talk_of(station, identifier)
+            self.talk_of(station, identifier, facts)
         } else {
             self.talks.iter_mut().rev().find(|talk| talk.identifier == identifier)
         };
@@ -165,15 +170,15 @@ impl Radius {
     }
 
     /// The talk of a station, now the one used last.
-    fn talk_of(&mut self, station: &[u8], identifier: u8) -> Option<&mut Talk> {
+    fn talk_of(&mut self, station: &[u8], identifier: u8, facts: &mut Facts) -> Option<&mut Talk> {
         let at = self.talks.iter().position(|talk| talk.station == station);
         let mut talk = match at {
             Some(at) => self.talks.remove(at),
             None => Talk { station: station.to_vec(), identifier, eap: Conversation::default() },
         };
         talk.identifier = identifier;
-        if self.talks.len() >= TALKS_MAX {
-            self.talks.remove(0);
+        if self.talks.len() >= TALKS_MAX && self.talks.remove(0).eap.is_underway() {
+            facts.flags.set(Flag::LimitReached);
         }
         self.talks.push(talk);
         self.talks.last_mut()
@@ -273,5 +278,37 @@ mod tests {
         let mut bad = REQUEST.to_vec();
         bad[21] = 0;
         assert_eq!(claim((40000, 1812), &bad), Claim::No);
+    }
+
+    /// More stations than are followed at a time: the one that was heard longest ago is given up, and it is said.
+    #[test]
+    fn stations_at_a_time() {
+        let hello = fragments(2, 10, 25, HELLOS[0], 100);
+        assert!(hello.len() > 1);
+        let send =
+            |number: u8, part: &[u8]| (C, packet_of(1, number, &[(EAP_MESSAGE, part), (CALLING_STATION, &[number])]));
+        let mixed = |stations: u8| {
+            let all: Vec<_> =
+                hello.iter().flat_map(|part| (0..stations).map(move |number| send(number, part))).collect();
+            read(&all)
+        };
+        let (at, beyond) = (mixed(TALKS_MAX as u8), mixed(TALKS_MAX as u8 + 1));
+        assert!(at.has(&tls::JA3) && !at.flags.has(Flag::LimitReached));
+        assert!(!beyond.has(&tls::JA3) && beyond.flags.has(Flag::LimitReached));
+        // One after the other they are all heard out.
+        let one_by_one: Vec<_> = (0..40).flat_map(|number| hello.iter().map(move |part| send(number, part))).collect();
+        let mut radius = Radius { talks: Vec::new() };
+        let mut facts = Facts::default();
+        for (side, bytes) in &one_by_one {
+            radius.read(*side, Prefix { bytes, seen: Seen::default(), last: true, split: false }, &mut facts);
+        }
+        assert!(facts.has(&tls::JA3) && radius.talks.len() == TALKS_MAX);
+        let mut radius = Radius { talks: Vec::new() };
+        let idle = radius.heap_bytes();
+        let begun = [&[2, 1, 0x02, 0x0a, 25, 0xc0, 0, 0, 0x50, 0][..], &[0x16; 512]].concat();
+        let parts: Vec<(u8, &[u8])> = begun.chunks(253).map(|part| (EAP_MESSAGE, part)).collect();
+        let bytes = packet_of(1, 1, &[&parts[..], &[(CALLING_STATION, b"x")]].concat());
+        radius.read(C, Prefix { bytes: &bytes, seen: Seen::default(), last: true, split: false }, &mut facts);
+        assert!(radius.heap_bytes() >= idle + 400, "what is kept is counted: {idle} {}", radius.heap_bytes());
     }
 }

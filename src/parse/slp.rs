@@ -16,7 +16,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, had_enough, is_at};
 
 /// Service type that the sender looks for.
 pub static REQUEST: Field =
@@ -289,7 +289,6 @@ struct Slp {
 impl Slp {
     /// Whether the message could be read.
     fn read(&mut self, bytes: &[u8], side: Side, prefix: Prefix<'_>, facts: &mut Facts) -> bool {
-        self.messages = self.messages.saturating_add(1);
         let Some(message) = message(bytes) else {
             facts.flags.set(Flag::ParseError);
             return false;
@@ -307,9 +306,6 @@ impl Slp {
         loop {
             let at = *side.of(&self.at);
             let rest = prefix.bytes.get(at..).unwrap_or_default();
-            if self.messages >= MESSAGES_MAX {
-                return Progress::AllDone;
-            }
             if rest.len() < LENGTH_END_BYTES {
                 return Progress::NeedBytes(at.saturating_add(LENGTH_END_BYTES));
             }
@@ -319,6 +315,9 @@ impl Slp {
             };
             let next = at.saturating_add(length);
             let Some(whole) = rest.get(..length) else { return Progress::NeedBytes(next) };
+            if had_enough(&mut self.messages, MESSAGES_MAX, facts) {
+                return Progress::AllDone;
+            }
             if !self.read(whole, side, prefix, facts) {
                 return Progress::Done;
             }
@@ -332,8 +331,11 @@ impl Parser for Slp {
         if self.transport == Transport::Tcp {
             return self.stream(side, prefix, facts);
         }
+        if had_enough(&mut self.messages, MESSAGES_MAX, facts) {
+            return Progress::AllDone;
+        }
         self.read(prefix.bytes, side, prefix, facts);
-        if self.messages >= MESSAGES_MAX { Progress::AllDone } else { Progress::NeedBytes(0) }
+        Progress::NeedBytes(0)
     }
 }
 

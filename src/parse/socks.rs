@@ -365,6 +365,24 @@ mod tests {
         assert!(talk.is_done(S));
     }
 
+    /// RFC 1928, section 4: a request to wait for a flow or for datagrams names the other end, and no data follows it
+    /// here; a kind of address that is none is no request.
+    #[test]
+    fn requests_that_open_nothing() {
+        for command in [2, 3] {
+            let request = [GREETING, &[5, command, 0, 1, 192, 0, 2, 7, 1, 187]].concat();
+            assert_eq!(claim(&PROTOCOL, C, &request), Claim::Yes);
+            let talk =
+                Talk::new(&PROTOCOL).send(C, &[&request[..], b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"].concat());
+            assert_eq!(talk.text(&HOST), ["192.0.2.7"]);
+            assert!(talk.text(&http::HOST).is_empty() && talk.is_done(C));
+        }
+        assert_eq!(claim(&PROTOCOL, C, &[GREETING, &[5, 1, 0, 2, 192, 0, 2, 7, 1, 187]].concat()), Claim::No);
+        // Eight bytes are an answer of SOCKS 4 on its port; elsewhere what follows may say more.
+        assert_eq!((PROTOCOL.claim)((40000, PORT), S, ANSWER_4), Claim::Yes);
+        assert_eq!(claim(&PROTOCOL, S, ANSWER_4), Claim::NeedBytes(9));
+    }
+
     #[test]
     fn claims() {
         assert_eq!(claim(&PROTOCOL, C, &[REQUEST_4, b"more"].concat()), Claim::Yes);

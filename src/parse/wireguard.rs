@@ -113,6 +113,16 @@ mod tests {
         }
     }
 
+    /// Nothing is in clear: one datagram is enough, and no fact comes of it.
+    #[test]
+    fn nothing_is_read() {
+        let bytes = message(INITIATION, 148);
+        let prefix = Prefix { bytes: &bytes, seen: crate::fact::Seen::default(), last: true, split: false };
+        let mut facts = Facts::default();
+        assert_eq!((PROTOCOL.parser)(Transport::Udp).feed(Side::Source, prefix, &mut facts), Progress::AllDone);
+        assert!(facts.is_empty());
+    }
+
     #[test]
     fn data_and_cookies_need_the_port() {
         for (kind, len) in [(DATA, 32), (DATA, 1312), (COOKIE, 64)] {

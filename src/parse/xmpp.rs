@@ -203,4 +203,15 @@ mod tests {
             assert_eq!(claim(&PROTOCOL, C, bytes), Claim::No, "{}", String::from_utf8_lossy(bytes));
         }
     }
+
+    /// TLS begins within a limit; when it does not it is said.
+    #[test]
+    fn bytes_before_tls() {
+        let talk = |bytes: usize| {
+            let text = [CLIENT, &vec![b' '; bytes - CLIENT.len()]].concat();
+            let talk = Talk::new(&PROTOCOL).send(C, &text);
+            (talk.is_done(C), talk.facts.flags.has(Flag::LimitReached))
+        };
+        assert_eq!((talk(SCAN_BYTES_MAX), talk(SCAN_BYTES_MAX + 1)), ((false, false), (true, true)));
+    }
 }

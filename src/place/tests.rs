@@ -710,6 +710,19 @@ mod databases {
         assert_eq!(database.answer(address("1.0.16.1")).country, Some(country("JP")));
     }
 
+    /// Of the name of an organization so many characters are kept.
+    #[test]
+    fn long_names_of_organizations() {
+        let kept = |length: usize| {
+            let name: &'static str = "o".repeat(length).leak();
+            let rows = [("8.8.8.0/24", Data::Map(vec![("asn", Data::Number(7)), ("as_name", Data::Text(name))]))];
+            let path = file(&database(&V6, &rows));
+            let places = Places::builtin().with_asn_db(path.path()).unwrap();
+            places.asn(address("8.8.8.8")).unwrap().1.len()
+        };
+        assert_eq!((kept(20), kept(200), kept(201), kept(255)), (20, 200, 200, 200));
+    }
+
     #[test]
     fn autonomous_systems_of_every_maker() {
         let geolite = vec![

@@ -399,4 +399,27 @@ mod tests {
         assert_eq!(lines[0].verdict, Verdict::Change);
         assert!(lines[0].text.contains("3 packets") && lines[0].advice.as_deref().unwrap().contains("ethtool"));
     }
+
+    /// Conversations are followed up to a number, and a copy is looked for among the latest packets.
+    #[test]
+    fn conversations_and_packets_that_are_remembered() {
+        let mut traffic = traffic(&[]);
+        for n in 0..CONVERSATIONS_MAX as u32 + 9 {
+            let [_, a, b, c] = n.to_be_bytes();
+            traffic.heard(Key::v4([10, a, b, c], 1, [192, 0, 2, 1], 2, 6).0, true);
+        }
+        assert_eq!(traffic.conversations.len(), CONVERSATIONS_MAX);
+        traffic.heard(Key::v4([10, 0, 0, 0], 1, [192, 0, 2, 1], 2, 6).0, false);
+        let both = traffic.conversations.values().filter(|sides| sides.iter().all(|side| *side > 0)).count();
+        assert_eq!(both, 1, "one that is followed still is");
+        let copies = |others: u32| {
+            let mut other = self::traffic(&[]);
+            let mut send = |n: u32| other.compare(Time(0), &[&[0x45][..], &[0; 11], &n.to_be_bytes()].concat());
+            (0..=others).for_each(&mut send);
+            send(0);
+            assert!(other.recent.len() <= RECENT_MAX && other.known.len() <= RECENT_MAX);
+            other.counts.copies
+        };
+        assert_eq!((copies(RECENT_MAX as u32 - 2), copies(RECENT_MAX as u32 - 1)), (1, 0));
+    }
 }

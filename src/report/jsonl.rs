@@ -3,19 +3,23 @@
 //! In: what `join` made. Out: one object a line, or one indented document. The schemas stand in
 //! `fixtures/schema`.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
 
 use super::Change;
 
+/// Bytes that are written at once: a record comes in very many pieces.
+const PIECE_BYTES: usize = 64 << 10;
+
 /// One object a line.
 pub fn lines<T: Serialize>(items: &[T], out: &mut dyn Write) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(PIECE_BYTES, out);
     for item in items {
-        serde_json::to_writer(&mut *out, item).map_err(io::Error::from)?;
+        serde_json::to_writer(&mut out, item).map_err(io::Error::from)?;
         out.write_all(b"\n")?;
     }
-    Ok(())
+    out.flush()
 }
 
 /// A record with what became of it, as a line.
@@ -30,6 +34,8 @@ pub fn change<T: Serialize>(change: &Change<'_, T>, out: &mut Vec<u8>) {
 
 /// The whole report.
 pub fn document(report: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, report).map_err(io::Error::from)?;
-    out.write_all(b"\n")
+    let mut out = BufWriter::with_capacity(PIECE_BYTES, out);
+    serde_json::to_writer_pretty(&mut out, report).map_err(io::Error::from)?;
+    out.write_all(b"\n")?;
+    out.flush()
 }

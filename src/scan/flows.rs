@@ -138,3 +138,26 @@ impl Flows {
         settled.into_iter().filter_map(verdict).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::Scan;
+
+    /// Places are remembered of so many addresses at a time, and what is forgotten is found again.
+    #[test]
+    fn addresses_whose_places_are_remembered() {
+        let judging = Scan::builtin().unwrap().judging;
+        let flows = Flows { spools: Vec::new(), hosts: Arc::default(), names: Arc::default(), judging };
+        let (mut known, mut most) = (Map::default(), 0);
+        let google = IpAddr::from([8, 8, 8, 8]);
+        let place = flows.place(google, &mut known).clone();
+        assert!(place.0.is_some());
+        for n in 0..ADDRESSES_MAX as u32 + 9 {
+            flows.place(std::net::Ipv4Addr::from_bits(n).into(), &mut known);
+            most = most.max(known.len());
+        }
+        assert_eq!((most, known.contains_key(&google)), (ADDRESSES_MAX, false));
+        assert_eq!(*flows.place(google, &mut known), place);
+    }
+}

@@ -22,7 +22,7 @@ pub const CHECKED_DAYS_MAX: i32 = 365;
 /// A port and the maker of the host are worth this much at most.
 pub const PORT_CONFIDENCE_MAX: u8 = 60;
 /// `when` blocks with one pattern that each of them is compared with.
-const SHARING_MAX: usize = 256;
+pub(super) const SHARING_MAX: usize = 256;
 /// Patterns named in one remark.
 const NAMED_MAX: usize = 3;
 /// Fingerprints that many programs share.
@@ -388,7 +388,13 @@ impl<'a> Checks<'a> {
             }
         }
         let mut overlaps: BTreeMap<(WhenId, WhenId), Vec<String>> = BTreeMap::new();
+        let mut crowded: BTreeSet<(WhenId, String)> = BTreeSet::new();
         for ((word, pattern), sharing) in &by_pattern {
+            let more = sharing.len().saturating_sub(SHARING_MAX + 1);
+            if let Some(first) = sharing.first().filter(|_| more > 0) {
+                let reason = format!("{word} {pattern} is in {} conditions: not compared all with all", sharing.len());
+                crowded.insert((first.number, reason));
+            }
             for (at, one) in sharing.iter().enumerate() {
                 let others = sharing[at + 1..].iter().take(SHARING_MAX);
                 for other in others.filter(|other| overlap(one, other)) {
@@ -396,6 +402,10 @@ impl<'a> Checks<'a> {
                     overlaps.entry(pair).or_default().push(format!("{word} {pattern}"));
                 }
             }
+        }
+        for (number, reason) in crowded {
+            let item = &items[number as usize];
+            self.remark(Level::Warning, item.file, item.when.line, format!("{}: {reason}", item.entry.id));
         }
         for ((one, other), mut shared) in overlaps {
             shared.sort_unstable();

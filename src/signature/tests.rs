@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 
-use super::check::Level;
+use super::check::{Level, SHARING_MAX};
 use super::file::parse;
-use super::pattern::{Pattern, Written};
+use super::pattern::{PATTERN_BYTES_MAX, Pattern, Written};
 use super::select::holds;
 use super::*;
 use crate::fact::{ETH_OUI, Facts, IP_DST, Kind, Seen, Side};
@@ -220,6 +220,9 @@ mod patterns {
         assert!(number.contains("must be a string"), "{number}");
         let long = format!(".{}.example", ["a"; 130].join("."));
         assert!(refused(Kind::Name, &long).contains("at most 253 bytes"));
+        let text = |bytes: usize| Pattern::parse(Kind::Text, &Written::Text("x".repeat(bytes)), &ANY);
+        assert!(text(PATTERN_BYTES_MAX).is_ok());
+        assert!(text(PATTERN_BYTES_MAX + 1).unwrap_err().contains(&format!("at most {PATTERN_BYTES_MAX} bytes")));
     }
 
     /// Text with `*`, by trying every split: slow and plain.
@@ -696,6 +699,21 @@ source  = ["the vendor's manual"]
             warnings,
             ["warning: acme.toml:28: a.two: acme.toml:11 (a.one) claims host y.acme.example with the same confidence"]
         );
+    }
+
+    /// Conditions that share a pattern are compared with so many others each; of more it is said.
+    #[test]
+    fn conditions_that_share_a_pattern() {
+        let said = |count: usize| {
+            let one = |n: usize| {
+                let condition = format!("host = [\"x.acme.example\", \"y{n}.acme.example\"]");
+                channel(&format!("a.n{n}"), &condition, 95, "tls.sni = \"x.acme.example\"")
+            };
+            let text = file_of(&(0..count).map(one).collect::<Vec<_>>());
+            let report = load(&text).check(None);
+            report.of_level(Level::Warning).filter(|remark| remark.mistake.reason.contains("not compared")).count()
+        };
+        assert_eq!((said(SHARING_MAX + 1), said(SHARING_MAX + 2)), (0, 1));
     }
 
     #[test]

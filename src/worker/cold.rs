@@ -69,3 +69,33 @@ impl Spare {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::{Seen, Side};
+    use crate::parse::tls;
+
+    /// Spare pieces are kept up to a number, and of facts only small ones.
+    #[test]
+    fn pieces_that_are_kept() {
+        let facts = |bytes: usize| {
+            let mut facts = Facts::default();
+            for n in 0..bytes.div_ceil(1000) {
+                facts.add(&tls::SNI, Side::Source, Seen::default(), format!("{n:0>900}").as_bytes());
+            }
+            facts
+        };
+        let mut spare = Spare::default();
+        let large = facts(2 * SPARE_FACTS_BYTES_MAX);
+        assert!(large.heap_bytes() > SPARE_FACTS_BYTES_MAX);
+        spare.keep_facts(large);
+        assert!(spare.facts.is_empty());
+        for _ in 0..SPARE_MAX + 9 {
+            spare.keep_facts(facts(1));
+            spare.keep_reading(Some(Box::default()));
+        }
+        assert_eq!((spare.facts.len(), spare.readings.len()), (SPARE_MAX, SPARE_MAX));
+        assert!(spare.facts.iter().all(|facts| facts.is_empty() && facts.heap_bytes() <= SPARE_FACTS_BYTES_MAX));
+    }
+}

@@ -128,3 +128,73 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::{Fragmented, Segment, tcp};
+    use crate::flow::key::{Key, protocol};
+    use crate::flow::tunnels::Tunnels;
+    use crate::record::FlowRecord;
+    use crate::worker::Judged;
+
+    /// Counts flows that it is told of.
+    #[derive(Default)]
+    struct Heard(usize);
+
+    impl Gather for Heard {
+        fn judge(&mut self, _: &FlowRecord) -> Judged {
+            Judged::default()
+        }
+
+        fn take(&mut self, _: &FlowRecord, _: u32, _: &Told) {}
+
+        fn tell(&mut self, _: &FlowRecord, _: u32, _: &Told) {
+            self.0 += 1;
+        }
+    }
+
+    /// One flow that nobody reads any more, and so many that were told of: how often it is told of at these seconds.
+    fn told(others: usize, at: &[i64]) -> Vec<usize> {
+        let (key, from_low) = Key::v4([10, 0, 0, 1], 4000, [192, 0, 2, 1], 443, protocol::UDP);
+        let mut worker = Worker::new(1 << 30, Heard::default(), ());
+        worker.long.told.extend((1..=others as u32).map(|id| (id, Told::default())));
+        let payload = [0xee; 8];
+        let segment = |n: i64| Segment {
+            time: Time(n * SECOND / 100),
+            number: n as u64 + 1,
+            key,
+            from_low,
+            tcp_flags: tcp::ACK,
+            seq: 0,
+            ack: 0,
+            ip_bytes: 36,
+            payload: 0,
+            payload_len: 8,
+            payload_cut: 0,
+            urgent: 0,
+            macs: None,
+            vlan: None,
+            packets: 1,
+            fragments: Fragmented::No,
+            tunnels: Tunnels::NONE,
+        };
+        // More than nobody knows in a flow of datagrams.
+        worker.take(&(0..20).map(segment).collect::<Vec<_>>(), &payload);
+        let heard = |seconds: &i64| {
+            worker.long.hand = 0;
+            worker.sweep(Time(seconds * SECOND));
+            worker.gather.0
+        };
+        at.iter().map(heard).collect()
+    }
+
+    /// So many flows are told of early, and so many at all while they go on.
+    #[test]
+    fn flows_that_were_told_of_and_are_open() {
+        let at = [TELL_FIRST_SECONDS + 1, TELL_SECONDS + 1];
+        assert_eq!(told(TOLD_EARLY_MAX - 1, &at), [1, 1]);
+        assert_eq!(told(TOLD_EARLY_MAX, &at), [0, 1]);
+        assert_eq!(told(TOLD_MAX, &at), [0, 0]);
+    }
+}

@@ -267,9 +267,14 @@ impl Reading {
     /// A byte of a side was marked urgent (RFC 6093): some receivers hand it to the program out of line.
     pub fn note_urgent(&mut self, side: Side, seq: u32, facts: &mut Facts) {
         let half = &mut self.halves[side.index()];
-        if !half.done && half.urgent.len() < URGENT_MAX {
+        if half.done {
+            return;
+        }
+        facts.flags.set(Flag::Urgent);
+        if half.urgent.len() < URGENT_MAX {
             half.urgent.push(seq);
-            facts.flags.set(Flag::Urgent);
+        } else {
+            facts.flags.set(Flag::LimitReached);
         }
     }
 

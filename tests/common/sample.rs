@@ -105,7 +105,7 @@ pub struct Read {
     pub protocols: BTreeSet<&'static str>,
     /// Fields of which there were too many values to keep them all.
     pub full: BTreeSet<&'static str>,
-    /// A range of a stream came twice with different bytes, and that is said.
+    /// It can be read in more than one way, and that is said.
     pub conflict: bool,
     /// It is said that bytes are missing where somebody wanted to read.
     pub gap: bool,
@@ -224,7 +224,7 @@ fn read_of(records: &[FlowRecord]) -> Read {
             read.facts.insert((fact.field.name, low, fact.value.to_vec()));
             *by_field.entry(fact.field.name).or_default() += 1;
         }
-        read.conflict |= record.facts.flags.has(Flag::OverlapConflict);
+        read.conflict |= record.facts.flags.are_ambiguous();
         read.gap |= record.facts.flags.has(Flag::Gap);
         if record.facts.flags.has(Flag::LimitReached) {
             read.full.extend(by_field.iter().filter(|(_, n)| **n >= FACTS_PER_FIELD_MAX).map(|(field, _)| *field));

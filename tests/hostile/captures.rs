@@ -419,11 +419,14 @@ fn row_36c_bombs() {
 
 /// The times of one test.
 mod times {
+    use std::sync::Arc;
     use std::time::Duration;
 
+    use bordertap::capture::Replay;
     use bordertap::join::Knowledge;
 
     use crate::check::{self, flags};
+    use crate::common::capture::pcap;
     use crate::common::conversation::{Conversation, From};
     use crate::common::packets::{Endpoint, Packet};
     use crate::common::sensors::{Kept, Made, START, sense};
@@ -464,6 +467,11 @@ mod times {
         flow.packets().remove(0)
     }
 
+    /// Packets that went back, and packets that went ahead, as the ledger says.
+    fn jumps(read: &check::Read) -> [u64; 2] {
+        ["clock.back", "clock.ahead"].map(|name| read.counted(name))
+    }
+
     fn names(read: &check::Read) -> Vec<&str> {
         read.flows.iter().filter_map(|flow| flow["tls"]["client"]["server_name"].as_str()).collect()
     }
@@ -480,6 +488,7 @@ mod times {
                 assert!(flow["event"]["start"].as_str() <= flow["event"]["end"].as_str(), "{flow}");
                 assert_eq!(flags(flow), [""; 0]);
             }
+            assert_eq!(jumps(&read), [0, 0]);
         }
     }
 
@@ -493,6 +502,7 @@ mod times {
         }
         let read = check::read(&packets);
         assert_eq!(names(&read), ["www.example.com"; FLOWS]);
+        assert_eq!(jumps(&read), [count - 1, 0]);
         for flow in &read.flows {
             assert!(flow["event"]["start"].as_str() <= flow["event"]["end"].as_str(), "{flow}");
             assert!(!flags(flow).contains(&"midstream".to_owned()), "{flow}");
@@ -503,7 +513,9 @@ mod times {
     #[test]
     fn row_37c_a_packet_from_the_future_ends_nobody_elses_flow() {
         let [begun, ended] = halves(START);
+        let behind = ended.len() as u64;
         let read = check::read(&[begun, vec![astray()], ended].concat());
+        assert_eq!(jumps(&read), [behind, 1]);
         assert_eq!(read.flows.len(), FLOWS + 1);
         assert_eq!(names(&read), ["www.example.com"; FLOWS]);
         let others = read.flows.iter().filter(|flow| flow["source"]["ip"] == "10.1.1.1");
@@ -518,11 +530,33 @@ mod times {
         let packets = [begun, ended].concat();
         let read = check::read(&packets);
         assert_eq!(read.flows.len(), 2 * FLOWS);
+        assert_eq!(jumps(&read), [0, 1]);
         assert_eq!(names(&read), ["www.example.com"; FLOWS]);
         let unnamed = read.flows.iter().filter(|flow| flow["tls"]["client"]["server_name"].is_null());
         assert_eq!(unnamed.filter(|flow| flags(flow).contains(&"midstream".to_owned())).count(), FLOWS);
         let sum: u64 = read.flows.iter().map(|flow| flow["network"]["packets"].as_u64().unwrap()).sum();
         assert_eq!(sum, packets.len() as u64);
+    }
+
+    /// Back by more than a second, ahead by more than a day, against the newest of the same input: that is a jump.
+    #[test]
+    fn row_37f_jumps_of_the_clock_are_counted_from_their_limits_on() {
+        const DAY: u64 = 24 * 3600 * SECOND;
+        let after = |times: &[u64]| -> Vec<Packet> {
+            let packet = |time: &u64| Packet { time: START + time, ..astray() };
+            times.iter().map(packet).collect()
+        };
+        let jumps_of = |times: &[u64]| jumps(&check::read(&after(times)));
+        assert_eq!(jumps_of(&[SECOND, 0, SECOND + DAY]), [0, 0]);
+        assert_eq!(jumps_of(&[SECOND + 1, 0, SECOND + 2 + DAY]), [1, 1]);
+        // The clock of another input is another.
+        let image = |times: &[u64]| Arc::new(pcap(true, &after(times)));
+        let images = [("a", image(&[5 * DAY, 0])), ("b", image(&[0, 3 * DAY]))];
+        for workers in [1, 3] {
+            let images = images.iter().map(|(name, image)| ((*name).into(), image.clone())).collect();
+            let read = check::of(&check::scan(workers), &mut Replay::new(images, 1));
+            assert_eq!(jumps(&read), [1, 1], "{workers} workers");
+        }
     }
 
     /// A sensor whose clock follows the packets closes flows when it jumps; they are flagged when they go on, the sensor
@@ -531,11 +565,14 @@ mod times {
     fn row_37e_a_sensor_survives_a_clock_that_jumps_and_comes_back() {
         let [begun, ended] = halves(START);
         let packets = (begun.len() + ended.len() + 1) as u64;
+        let rest_of_all = ended.len() as u64;
         let mut blocks = vec![begun, vec![astray()], ended].into_iter();
         let source = Made { next: move || blocks.next(), number: 1, pause: Duration::from_millis(5) };
         let mut kept = Kept::default();
         let told = sense(vec![Box::new(source)], 1, 600, Knowledge::default(), &mut kept);
         assert!(told.report.ledger.adds_up());
+        let later = &told.report.ledger.later;
+        assert_eq!((later["clock.ahead"], later["clock.back"]), (1, rest_of_all));
         assert_eq!((told.report.ledger.received, told.report.ledger.decoded), (packets, packets));
         let sum: u64 = kept.flows.iter().map(|flow| flow["network"]["packets"].as_u64().unwrap()).sum();
         assert_eq!(sum, packets);

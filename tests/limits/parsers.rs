@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bordertap::capture::Replay;
-use bordertap::fact::{Field, Flag, VALUE_BYTES_MAX};
+use bordertap::fact::{FIELDS_MAX, Field, Flag, VALUE_BYTES_MAX};
+use bordertap::parse::{Transport, capwap, ccp, fgcp, fortilink, fsso, pan_heartbeat};
 use bordertap::parse::{cdp, dhcp, dns, ftp, http, http2, lines, netflow, quic, smtp, ssh, syslog, tls};
 use bordertap::record::FlowRecord;
 use bordertap::scan::Scan;
@@ -17,6 +18,7 @@ use crate::common::messages::{self, TYPE_A, TYPE_CNAME};
 use crate::common::packets::{self, Endpoint, Packet, datagram};
 use crate::common::pipeline::{flows, texts};
 use crate::common::quic::{Initial, crypto};
+use crate::common::sample::{self, samples};
 use crate::common::tls::{self as records, Version};
 
 const START: u64 = 1_790_000_000_000_000_000;
@@ -459,4 +461,111 @@ fn elements_of_syslog() {
     assert_eq!((shape(1, 1), shape(4, 1)), (1, 4));
     assert!(shape(5, 1) <= 4, "{}", shape(5, 1));
     assert_eq!((shape(1, 63), shape(1, 64)), (1, 0));
+}
+
+/// Flows in which the same is said for days: so many datagrams are read, and of more the flow says that they were not.
+#[test]
+fn datagrams_of_flows_that_repeat_themselves() {
+    let repeated = [
+        (capwap::PROTOCOL.name, capwap::DATAGRAMS_MAX),
+        (ccp::PROTOCOL.name, ccp::DATAGRAMS_MAX),
+        (fgcp::PROTOCOL.name, fgcp::FRAMES_MAX),
+        (fortilink::PROTOCOL.name, fortilink::FRAMES_MAX),
+        (fsso::PROTOCOL.name, fsso::DATAGRAMS_MAX),
+        (pan_heartbeat::PROTOCOL.name, pan_heartbeat::FRAMES_MAX),
+    ];
+    let samples = samples();
+    for (protocol, most) in repeated {
+        let sample = samples[protocol].iter().find(|sample| sample.transport != Transport::Tcp).unwrap();
+        let first = &sample.pieces[0];
+        let damaged = sample::Piece { bytes: vec![0xee; first.bytes.len()], ..first.clone() };
+        let read = |good: u32| {
+            let mut pieces = vec![first.clone(); good as usize];
+            pieces.push(damaged.clone());
+            let flows = sample.run(&pieces, [false; 2]);
+            let [flow] = flows.as_slice() else { panic!("{} flows", flows.len()) };
+            assert!(!flow.facts.is_empty() && flow.protocol == Some(protocol));
+            (flow.facts.flags.has(Flag::ParseError), is_limited(flow))
+        };
+        assert_eq!((read(most - 1), read(most)), ((true, false), (false, true)), "{protocol}");
+    }
+}
+
+/// Segments of a side without a SYN that nobody knows: an earlier one may still come, up to a number.
+#[test]
+fn segments_before_an_earlier_one() {
+    let found = |before: usize| {
+        let hello = records::client_hello(Version::Tls13, Some("a.example"));
+        let mut talk = Conversation::new(client(), server(443), START, 1000);
+        for n in 0..before {
+            talk.put_raw(From::Client, START + n as u64, (hello.len() + 30 * n) as i32, packets::ACK, &[0xee; 30]);
+        }
+        // The back of it first: who begins to read with the front does not have it.
+        let (front, back) = hello.split_at(60);
+        talk.put_raw(From::Client, START + 1000, 60, packets::ACK, back);
+        talk.put_raw(From::Client, START + 1001, 0, packets::ACK, front);
+        count(&one(&talk.packets()), &tls::SNI)
+    };
+    assert_eq!((found(1), found(6), found(8)), (1, 1, 0));
+}
+
+/// Urgent bytes of a side that are left out of its other reading: four; of more it is said.
+#[test]
+fn urgent_bytes_of_a_side() {
+    let sent = |urgent: u16| {
+        let hello = records::client_hello(Version::Tls13, Some("a.example"));
+        // In the random of the hello, where any byte may stand.
+        let mut all = Vec::new();
+        for n in 0..urgent {
+            let from = 12 + 2 * usize::from(n);
+            let header = packets::Tcp {
+                sequence: 1000 + from as u32,
+                flags: packets::ACK,
+                window: 9000,
+                urgent: 1,
+                ..packets::Tcp::default()
+            };
+            let segment = packets::tcp(client().address, server(443).address, header, &hello[from..from + 2]);
+            all.push(Packet::new(
+                START + 2000 + u64::from(n),
+                packets::frame(client(), server(443), &[], 6, n, &segment),
+            ));
+        }
+        let syn = packets::Tcp { sequence: 999, flags: packets::SYN, window: 9000, ..packets::Tcp::default() };
+        let syn = packets::tcp(client().address, server(443).address, syn, &[]);
+        all.insert(0, Packet::new(START, packets::frame(client(), server(443), &[], 6, 77, &syn)));
+        let flow = one(&all);
+        (flow.facts.flags.has(Flag::Urgent), is_limited(&flow))
+    };
+    assert_eq!((sent(0), sent(1), sent(4), sent(5)), ((false, false), (true, false), (true, false), (true, true)));
+}
+
+/// Fields are told apart by number; all that there are have one.
+#[test]
+fn fields_of_all_protocols() {
+    let all = bordertap::parse::fields().count() + bordertap::parse::INTERNAL_FIELDS.len();
+    assert!(all > 100 && all <= FIELDS_MAX, "{all}");
+}
+
+/// Names of a certificate that is for others than the hello asked for: four are kept.
+#[test]
+fn names_of_another_certificate() {
+    let shown = |count: usize| {
+        let names: Vec<String> = (0..count).map(|n| format!("n{n}.other.example")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let subject = [Part::CommonName("n0.other.example")];
+        let certificate =
+            der::certificate(der::Certificate { subject: &subject, issuer: &subject, names: &names, seed: 1 });
+        let mut talk = Conversation::new(client(), server(443), START, 1000);
+        talk.open().send(From::Client, &records::client_hello(Version::Tls12, Some("usguardservice.fortinet.net")));
+        let answered = [records::server_hello(Version::Tls12), records::certificate(&[certificate])].concat();
+        talk.send(From::Server, &answered).close();
+        let image = Arc::new(pcap(true, &talk.packets()));
+        let report =
+            Scan::builtin().unwrap().run(&mut Replay::new(vec![("image".into(), image)], 1), &[], &|_, _| {}).report;
+        let told: Vec<_> = report.findings.iter().filter_map(|finding| finding.mismatch.as_ref()).collect();
+        let [mismatch] = told.as_slice() else { panic!("{}", told.len()) };
+        mismatch.certificate.len()
+    };
+    assert_eq!((shown(1), shown(4), shown(5)), (1, 4, 4));
 }

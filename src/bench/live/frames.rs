@@ -244,9 +244,10 @@ mod tests {
         }
     }
 
-    /// Both addresses of a frame over IPv4.
-    fn pair(frame: &[u8]) -> Option<[Vec<u8>; 2]> {
-        (word(frame, 12) == Some(0x0800)).then(|| [26, 30].map(|at| frame[at..at + 4].to_vec()))
+    /// Address and port of both ends of a frame over IPv4 with TCP or UDP.
+    fn ends(frame: &[u8]) -> Option<[Vec<u8>; 2]> {
+        let has_ports = word(frame, 12) == Some(0x0800) && frame[14] == 0x45 && matches!(frame[23], 6 | 17);
+        has_ports.then(|| [(26, 34), (30, 36)].map(|(at, port)| [&frame[at..at + 4], &frame[port..port + 2]].concat()))
     }
 
     #[test]
@@ -261,7 +262,7 @@ mod tests {
                 if word(cursor.frame(), 12) != Some(0x0806) {
                     assert!(round > 2 || is_right(cursor.frame()), "round {round}: {:02x?}", cursor.frame());
                 }
-                if let Some([from, to]) = pair(cursor.frame()) {
+                if let Some([from, to]) = ends(cursor.frame()) {
                     assert!(from[0] == 10 || to[0] == 10, "inside stays inside");
                     now.insert([from, to]);
                 }
@@ -269,7 +270,7 @@ mod tests {
             }
             let swapped = now.iter().filter(|[from, to]| now.contains(&[to.clone(), from.clone()])).count();
             assert!(swapped * 10 > now.len() * 9, "both directions of a flow stay one: {swapped} of {}", now.len());
-            let again = now.iter().filter(|pair| seen.contains(*pair)).count();
+            let again = now.iter().filter(|ends| seen.contains(*ends)).count();
             assert_eq!(again, 0, "round {round}");
             seen.extend(now);
             if round > 20 {

@@ -3,6 +3,8 @@
 //! In: a number of packets and a seed. Out: TLS 1.3, TLS 1.2 with certificate chains, DNS, HTTP/1, SSH, TCP that nobody
 //! knows, long UDP, ICMP, ARP, dealt out among each other. Sources: RFC 1035, RFC 9112, RFC 4253.
 
+use std::collections::HashMap;
+
 use super::certificate;
 use super::hello::{Shape, behind_length, words};
 use super::image::{Image, Script};
@@ -22,8 +24,6 @@ const CLIENTS: usize = 3_000;
 const OPEN_MAX: usize = 4_096;
 /// Flows over IPv6, in a hundred.
 const V6_PERCENT: usize = 12;
-/// Certificate chains, made once.
-const CHAINS: usize = 64;
 
 const WIREGUARD: u16 = 51_820;
 const ESP_IN_UDP: u16 = 4_500;
@@ -56,7 +56,8 @@ struct Mixed {
     network: Network,
     random: Random,
     noise: Noise,
-    chains: Vec<Vec<Vec<u8>>>,
+    /// Certificate chains by the server's name, each made once.
+    chains: HashMap<String, Vec<Vec<u8>>>,
     /// Reused for what one end says.
     said: Vec<u8>,
 }
@@ -66,10 +67,9 @@ pub fn image(packets: u64, seed: u64) -> Vec<u8> {
     let mut random = Random::new(seed);
     let network = Network::new(CLIENTS, &mut random);
     let noise = Noise::new(&mut random);
-    let chains = (0..CHAINS).map(|n| certificate::chain(&format!("www{n}.harbour.example"), &mut random)).collect();
     let mut image = Image::new(packets as usize * RECORD_BYTES, PAUSE_NANOSECONDS, seed);
     let mut order = random.clone();
-    let mut mixed = Mixed { network, random, noise, chains, said: Vec::new() };
+    let mut mixed = Mixed { network, random, noise, chains: HashMap::new(), said: Vec::new() };
     let open = (packets as usize / 100).clamp(16, OPEN_MAX);
     image.interleave(packets, open, &mut order, |script| mixed.begin(script));
     image.finish()
@@ -131,8 +131,9 @@ impl Mixed {
         talk.send(Client, said);
         talk.ack(Host);
         said.clear();
-        let chain = random.below(CHAINS);
-        tls::server_flight_12(said, &self.chains[chain], &self.noise, random);
+        let made = || certificate::chain(&server.name, random);
+        let chain = self.chains.entry(server.name.clone()).or_insert_with(made);
+        tls::server_flight_12(said, chain, &self.noise, random);
         talk.send(Host, said);
         said.clear();
         tls::client_flight_12(said, &self.noise, random);

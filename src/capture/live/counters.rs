@@ -143,6 +143,17 @@ mod tests {
         bytes
     }
 
+    /// What this kernel says of an interface fits.
+    #[test]
+    fn bytes_of_an_answer() {
+        let mut asking = Asking::new("lo").unwrap();
+        assert!(asking.ask().is_some());
+        asking.socket.write_all(&question(asking.index)).unwrap();
+        let mut answer = vec![0; 4 * ANSWER_BYTES_MAX];
+        let length = asking.socket.read(&mut answer).unwrap();
+        assert!((1..=ANSWER_BYTES_MAX).contains(&length), "{length}");
+    }
+
     #[test]
     fn the_counters_of_what_had_no_room_are_read() {
         let whole = answer();

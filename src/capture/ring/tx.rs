@@ -205,7 +205,41 @@ fn bind(socket: &OwnedFd, index: c_int) -> io::Result<u16> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
+
     use super::*;
+
+    /// Frames lie where the kernel looks for them; a place that was not sent yet is not written, and a frame that is too
+    /// long goes nowhere. The ring is in memory of our own, where the test stands for the kernel.
+    #[test]
+    fn frames_go_into_places_that_are_free() {
+        let (place_bytes, places, frame_bytes_max) = (2048, 4, 1514);
+        let map = memmap2::MmapMut::map_anon(place_bytes * places).unwrap().into();
+        let socket = std::fs::File::open("/dev/null").unwrap().into();
+        let (next, handed, refused, past_the_queue) = (0, 0, 0, false);
+        let mut ring =
+            TxRing { socket, map, place_bytes, places, next, frame_bytes_max, past_the_queue, handed, refused };
+        assert!(ring.is_empty() && !ring.put(&[0; 1515]));
+        for number in 0..places as u8 {
+            assert!(ring.put(&vec![number; frame_bytes_max - usize::from(number)]));
+        }
+        assert!(!ring.put(&[9; 60]) && !ring.is_empty());
+        for place in 0..places {
+            // SAFETY: the place lies in the map, and nobody writes to it.
+            let bytes = unsafe { std::slice::from_raw_parts(ring.map.as_ptr().add(place * place_bytes), place_bytes) };
+            let length = frame_bytes_max - place;
+            assert_eq!(bytes[..4], libc::TP_STATUS_SEND_REQUEST.to_ne_bytes());
+            assert_eq!(bytes[4..8], (length as u32).to_ne_bytes());
+            assert!(bytes[FRAME_AT..FRAME_AT + length].iter().all(|byte| usize::from(*byte) == place));
+            assert_eq!(bytes[FRAME_AT + length], 0);
+        }
+        // The kernel has sent the second: the first is still in the way.
+        ring.status(1).store(libc::TP_STATUS_AVAILABLE, Ordering::Release);
+        assert!(!ring.put(&[9; 60]));
+        ring.status(0).store(libc::TP_STATUS_AVAILABLE, Ordering::Release);
+        assert!(ring.put(&[9; 60]) && ring.put(&[9; 60]) && !ring.put(&[9; 60]));
+        assert_eq!(ring.handed(), 6);
+    }
 
     #[test]
     fn a_place_has_room_for_header_and_frame() {

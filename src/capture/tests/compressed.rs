@@ -2,7 +2,9 @@ use std::io::{Cursor, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use super::super::compressed::{BOMB_BYTES_MIN, Counted, Decompressed, Peek};
+use super::super::compressed::{
+    BOMB_BYTES_MIN, Counted, Decompressed, NESTING_MAX, Peek, STEP_BYTES_MAX, XZ_MEMORY_BYTES_MAX,
+};
 use super::super::input::Input;
 use super::{drain, pcap_file, read, read_clean};
 
@@ -101,7 +103,7 @@ fn two_levels_are_read_and_three_are_not() {
         for (_, inner) in ALL {
             assert_eq!(read_clean(&outer(&inner(&plain))), expected);
             let reason = read(&outer(&inner(&gzip(&plain)))).unwrap_err();
-            assert!(reason.contains("more than 2 times"), "{reason}");
+            assert!(reason.contains(&format!("more than {NESTING_MAX} times")), "{reason}");
         }
     }
 }
@@ -266,4 +268,47 @@ fn a_pipe_is_not_waited_for() {
     }
     let (packets, _) = drain(Input::stream(Box::new(Cursor::new(zstd(&sample()))), true).unwrap(), 1);
     assert_eq!(packets.len(), 3);
+}
+
+/// What an xz stream says that it needs is refused when it is too much, before it is taken.
+#[test]
+fn memory_of_xz() {
+    let plain = sample();
+    // The block header behind the twelve bytes of the stream's: its size, flags, the filter LZMA2 with one byte for the
+    // size of the dictionary, padding, CRC32 (the .xz file format, 3.1 and 5.3.1).
+    let with_dictionary = |bits: u8| {
+        let mut bytes = xz(&plain);
+        let end = 12 + (usize::from(bytes[12]) + 1) * 4;
+        assert_eq!(bytes[14..16], [0x21, 1]);
+        bytes[16] = bits;
+        let mut sum = flate2::Crc::new();
+        sum.update(&bytes[12..end - 4]);
+        bytes[end - 4..end].copy_from_slice(&sum.sum().to_le_bytes());
+        bytes
+    };
+    let size = |bits: u8| (2 | u64::from(bits & 1)) << (bits / 2 + 11);
+    assert!(size(30) < XZ_MEMORY_BYTES_MAX && size(32) >= XZ_MEMORY_BYTES_MAX);
+    assert_eq!(read_clean(&with_dictionary(30)), read_clean(&plain));
+    let reason = read(&with_dictionary(32)).unwrap_err();
+    assert!(reason.contains("xz") && reason.contains("memory"), "{reason}");
+}
+
+/// However much is asked for, so much is decompressed at a time.
+#[test]
+fn bytes_at_a_time() {
+    let bytes = zstd(&vec![7; 4 * STEP_BYTES_MAX]);
+    let peek = Peek::new(Box::new(Cursor::new(bytes)));
+    let mut decompressed = Decompressed::new(peek, Arc::new(AtomicU64::new(1000)));
+    let mut buffer = vec![0; 3 * STEP_BYTES_MAX];
+    let mut all = 0;
+    loop {
+        match decompressed.read(&mut buffer).unwrap() {
+            0 => break,
+            read => {
+                assert!(read <= STEP_BYTES_MAX, "{read}");
+                all += read;
+            }
+        }
+    }
+    assert_eq!(all, 4 * STEP_BYTES_MAX);
 }

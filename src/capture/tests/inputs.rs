@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::super::inputs::INPUTS_MAX;
 use super::super::{Damage, Inputs, Source};
 use super::compressed::{gzip, xz};
 use super::{Got, enhanced, got, interface, pcap_file, section};
@@ -201,4 +202,19 @@ fn standard_input() {
 fn a_filter_needs_libpcap() {
     let error = Inputs::open(&[], Some("tcp")).err().unwrap();
     assert!(error.to_string().contains("feature libpcap"), "{error}");
+}
+
+/// Names beyond the limit are not read, and it is said.
+#[test]
+fn names_beyond_the_limit() {
+    let mut many = vec![String::new(); INPUTS_MAX];
+    many.push("beyond.pcap".to_owned());
+    let inputs = Inputs::open(&many, None).unwrap();
+    assert_eq!(inputs.found(), INPUTS_MAX);
+    let told = inputs.damage().iter().find(|damage| damage.input == "beyond.pcap").unwrap();
+    assert!(
+        told.fatal && told.reason == format!("1 inputs beyond the first {INPUTS_MAX} are not read"),
+        "{}",
+        told.reason
+    );
 }

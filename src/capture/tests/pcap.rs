@@ -1,3 +1,4 @@
+use super::super::pcap::SNAP_BYTES_MAX;
 use super::super::walk::Order;
 use super::{ETHERNET, Got, MICRO, pcap_file, pcap_header, pcap_record, put32, read, read_clean};
 
@@ -177,5 +178,16 @@ fn other_magics_are_not_captures() {
     for magic in [0xa1b2_34cdu32, 0x1a2b_3c4d, 0x0000_0000, 0xd4c3_b2a0] {
         let bytes = put32(Order::Little, magic).repeat(8);
         assert_eq!(read(&bytes), Err("not a capture file".to_owned()));
+    }
+}
+
+/// A snap length that nobody has is not believed: packets are then as long as usual at most.
+#[test]
+fn snap_lengths_that_are_believed() {
+    for (snap, believed) in [(SNAP_BYTES_MAX, true), (SNAP_BYTES_MAX + 1, false)] {
+        let mut bytes = pcap_header(Order::Big, MICRO, (2, 4), snap, ETHERNET);
+        bytes.extend(pcap_record(Order::Big, [1, 0, 1_000_000, 1_000_000], 0, &vec![7; 1_000_000]));
+        let read = read(&bytes);
+        assert_eq!(read.is_ok_and(|(packets, flaws)| packets.len() == 1 && flaws.is_empty()), believed, "{snap}");
     }
 }

@@ -145,3 +145,58 @@ fn ipv4_headers_that_cannot_be() {
     // Options as far as there is room for them; they take the front of the TCP header.
     assert_eq!(with(14, 0x4b), Err(Reason::TcpTruncated));
 }
+
+/// SCTP (RFC 9260, section 3.1): two ports, and the chunks behind twelve bytes of header.
+#[test]
+fn sctp_has_ports_and_a_header_of_twelve_bytes() {
+    let mut bytes = ipv4(132, &[&[0x0b, 0x59, 0x0b, 0x5a, 0, 0, 0, 1, 9, 9, 9, 9][..], b"payload"].concat());
+    let segment = read(&bytes, link::types::RAW).unwrap();
+    assert_eq!((addresses(&segment).1, addresses(&segment).3, segment.key.protocol()), (2905, 2906, 132));
+    assert_eq!(payload(&bytes, &segment), (b"payload".to_vec(), 0));
+    bytes.truncate(20 + 11);
+    assert_eq!(read(&bytes, link::types::RAW), Err(Reason::SctpTruncated));
+}
+
+/// Options that the snap length cut off are no reason to read the packet without them.
+#[test]
+fn ipv4_options_that_were_cut_off() {
+    let mut bytes = ipv4(17, &[0; 40]);
+    bytes[0] = 0x4f;
+    assert_eq!(read(&bytes[..40], link::types::RAW), Err(Reason::Ipv4Truncated));
+}
+
+/// Checksums as another library computes them are right, and wrong with any other byte; where there is none, or nothing
+/// is known of the protocol, nothing is wrong.
+#[test]
+fn checksums_of_every_transport() {
+    use crate::decode::checksum::transport_is_wrong;
+    let (mut four, mut six) = ([0; 16], [0; 16]);
+    four[..4].copy_from_slice(&[10, 0, 0, 9]);
+    six[..4].copy_from_slice(&[192, 0, 2, 1]);
+    let v4 = || PacketBuilder::ipv4([10, 0, 0, 9], [192, 0, 2, 1], 64);
+    let v6 = || PacketBuilder::ipv6([1; 16], [2; 16], 64);
+    let mut packets = vec![Vec::new(); 6];
+    v4().icmpv4_echo_request(7, 8).write(&mut packets[0], b"abcdefg").unwrap();
+    v6().icmpv6_echo_request(7, 8).write(&mut packets[1], b"abcdefg").unwrap();
+    v4().udp(5, 6).write(&mut packets[2], b"abcdefg").unwrap();
+    v6().udp(5, 6).write(&mut packets[3], b"abcdefg").unwrap();
+    v4().tcp(5, 6, 7, 8).write(&mut packets[4], b"abcdefg").unwrap();
+    v6().tcp(5, 6, 7, 8).write(&mut packets[5], b"abcdefg").unwrap();
+    for (packet, number) in packets.iter().zip([1, 58, 17, 17, 6, 6]) {
+        let version = packet[0] >> 4;
+        let (from, to, header) = if version == 4 { (four, six, 20) } else { ([1; 16], [2; 16], 40) };
+        let wrong = |payload: &[u8]| transport_is_wrong(&from, &to, version, number, payload);
+        let payload = &packet[header..];
+        assert!(!wrong(payload), "{number}");
+        for at in 0..payload.len() {
+            let mut changed = payload.to_vec();
+            changed[at] ^= 0x10;
+            assert!(wrong(&changed), "{number} {at}");
+        }
+    }
+    assert!(!transport_is_wrong(&four, &six, 4, 17, &[0, 5, 0, 6, 0, 9, 0, 0, 1]));
+    // ICMP of the other version, and SCTP.
+    for (version, number) in [(4, 58), (6, 1), (4, 132)] {
+        assert!(!transport_is_wrong(&four, &six, version, number, &[1; 20]), "{version} {number}");
+    }
+}

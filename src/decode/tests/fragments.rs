@@ -5,7 +5,7 @@ use etherparse::defrag::IpDefragPool;
 use super::*;
 use crate::decode::fragments::{
     FRAGMENT_BYTES_MAX, FRAGMENT_DATAGRAMS_MAX, FRAGMENT_PIECES_MAX, FRAGMENT_SECONDS, FRAGMENT_SPREAD_SECONDS,
-    Fragments, Whole,
+    Fragments, LEVELS_MAX, Whole,
 };
 use crate::time::SECOND;
 
@@ -387,6 +387,23 @@ fn a_budget_in_bytes_and_in_datagrams_is_kept_and_named() {
     many.finish();
 }
 
+/// An ID that was used again is as old as its second use: what began before that is given up first.
+#[test]
+fn the_budget_takes_what_began_first() {
+    let mut run = Run::within(20_000);
+    let (first, second) = (datagram(&text(60)), datagram(&[b'N'; 60]));
+    run.feed_all(&cut(1, &first, &[24]));
+    run.feed(&cut(2, &datagram(&[b'2'; 60]), &[24])[0]);
+    run.feed(&cut(1, &second, &[32])[0]);
+    let mut given_up = Vec::new();
+    for id in 100..2000 {
+        run.feed(&v4(id, MORE, 8, protocol::UDP, &[0; 64]));
+        given_up.extend(run.table.fronts());
+    }
+    let starts: Vec<&[u8]> = given_up.iter().map(payload).collect();
+    assert_eq!((run.payloads(), starts), (vec![&text(60)[..]], vec![&[b'2'; 16][..], &[b'N'; 24][..]]));
+}
+
 #[test]
 fn a_datagram_in_too_many_pieces_is_given_up() {
     let most = FRAGMENT_PIECES_MAX as usize;
@@ -534,4 +551,28 @@ fn tunnels_in_fragments_and_fragments_in_tunnels() {
     elsewhere[19] = 99;
     apart.feed(&ipv4(47, &parts[0])).feed(&elsewhere);
     assert_eq!(apart.finish().wholes.len(), 0);
+}
+
+/// Datagrams that are fragments of datagrams are put together up to a depth, and of deeper ones it is said.
+#[test]
+fn fragments_in_fragments() {
+    let nested = |levels: usize| {
+        let mut run = Run::new();
+        let mut parts = cut(0, &datagram(&text(1000)), &[504]);
+        for level in 0..levels {
+            parts = parts
+                .iter()
+                .zip((0u16..).map(|n| 100 * (level as u16 + 1) + n))
+                .flat_map(|(part, id)| [v4(id, MORE, 0, 4, &part[..16]), v4(id, LAST, 16, 4, &part[16..])])
+                .collect();
+        }
+        parts.iter().for_each(|part| {
+            run.feed(part);
+        });
+        (run.finish().payloads().len(), run.count(Reason::TunnelDepth))
+    };
+    assert_eq!(nested(1), (1, 0));
+    assert_eq!(nested(LEVELS_MAX), (1, 0));
+    let (read, refused) = nested(LEVELS_MAX + 1);
+    assert!(read == 0 && refused > 0, "{read} {refused}");
 }

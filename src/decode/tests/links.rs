@@ -82,6 +82,34 @@ fn apples_header_in_both_forms() {
     }
 }
 
+/// What is too short, says it is nothing that is read, or never comes to the packet.
+#[test]
+fn link_headers_that_cannot_be() {
+    let ip = inner();
+    let ethernet = |kind: [u8; 2], behind: &[u8]| [&[2; 12][..], &kind, behind].concat();
+    let records = [&[2, 0, 0, 0][..], &[8, 0, 10, 0, 7, 0, 0, 0].repeat(70)].concat();
+    let cases: &[(LinkType, Vec<u8>, Reason)] = &[
+        (link::types::NULL, vec![2, 0, 0, 0], Reason::LinkTruncated),
+        (link::types::LOOP, vec![0, 0, 0, 2], Reason::LinkTruncated),
+        (link::types::SLL2, vec![8, 0, 0, 0, 0, 0, 0, 1, 0, 1], Reason::LinkTruncated),
+        (link::types::NFLOG, [&[2, 0, 0, 0, 3, 0, 10, 0][..], &ip].concat(), Reason::LinkTruncated),
+        (link::types::NFLOG, records, Reason::LinkNotIp),
+        // PPPoE: discovery is no session (RFC 2516, section 5), version and type are both 1, the code is 0 (section 4).
+        (link::types::ETHERNET, ethernet([0x88, 0x63], &[0x11, 9, 0, 0, 0, 0]), Reason::LinkTunnel),
+        (link::types::ETHERNET, ethernet([0x88, 0x64], &[0x21, 0, 0, 1, 0, 2, 0, 0x21]), Reason::LinkTunnel),
+        (link::types::PPP_ETHER, vec![0x11, 0xa7, 0, 1, 0, 2, 0, 0x21], Reason::LinkTunnel),
+        // A protocol of PPP that carries no packet: LCP.
+        (link::types::PPP, vec![0xff, 3, 0xc0, 0x21, 1, 1, 0, 4], Reason::LinkTunnel),
+    ];
+    for (link, bytes, reason) in cases {
+        assert_eq!(read(bytes, *link), Err(*reason), "{link:?} {bytes:02x?}");
+    }
+    // Whoever reads frames reads those of Ethernet.
+    let arp = ethernet([8, 6], &[0; 28]);
+    assert!(crate::decode::frame(&arp, &packet(&arp, link::types::ETHERNET), 1).is_some());
+    assert_eq!(crate::decode::frame(&arp, &packet(&arp, link::types::SLL), 1), None);
+}
+
 #[test]
 fn four_tags_are_read_and_the_outermost_is_kept() {
     let frame = tcp_packet(0, false, b"payload");
@@ -123,4 +151,17 @@ fn what_is_encrypted_or_no_data_is_not_read() {
     for (control, flags) in [(0x80, 0), (0x08, 0x42), (0x48, 0x02), (0xb4, 0)] {
         assert_eq!(read(&frame(control, flags), link::types::IEEE802_11), Err(Reason::LinkNotIp));
     }
+}
+
+/// A log of netfilter with more records before its packet than are stepped over has no packet.
+#[test]
+fn records_before_the_packet_of_a_log() {
+    let frame = tcp_packet(0, false, b"payload");
+    let ip = &frame[14..];
+    let log = |before: usize| {
+        let payload = [&(ip.len() as u16 + 4).to_le_bytes()[..], &[9, 0], ip].concat();
+        [&[2, 0, 0, 0][..], &[5, 0, 10, 0, 7, 0, 0, 0].repeat(before), &payload].concat()
+    };
+    agrees(&log(link::NFLOG_RECORDS_MAX - 1), link::types::NFLOG);
+    assert_eq!(read(&log(link::NFLOG_RECORDS_MAX), link::types::NFLOG).unwrap_err(), Reason::LinkNotIp);
 }

@@ -58,6 +58,7 @@ fn tunnels() -> Vec<(Vec<&'static str>, Vec<u8>, LinkType)> {
             ipv4(47, &join(&[&[0x30, 0x81, 0x88, 0x0b, 0, 44, 0, 9, 0, 0, 0, 1, 0, 0, 0, 2, 0xff, 3], &ppp])),
         ),
         raw(&["gre"], ipv4(47, &join(&[&[0x30, 0x01, 0x88, 0x0b, 0, 44, 0, 9, 0, 0, 0, 1, 0x21], ip]))),
+        raw(&["gre"], ipv4(47, &join(&[&[0, 0, 0x88, 0x0b], &ppp]))),
         raw(&["erspan"], ipv4(47, &join(&[&[0, 0, 0x88, 0xbe], frame]))),
         raw(&["erspan"], ipv4(47, &join(&[&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 7, 0, 1, 0, 0, 0, 3], frame]))),
         raw(
@@ -95,15 +96,23 @@ fn tunnels() -> Vec<(Vec<&'static str>, Vec<u8>, LinkType)> {
             udp(1701, &join(&[&[0x4a, 2, l2tp_high, l2tp_low, 0, 1, 0, 2, 0, 3, 0, 4, 0, 2, 0, 0, 0xff, 3], &ppp])),
         ),
         raw(&["l2tp"], udp(1701, &join(&[&[0, 3, 0, 0, 0, 0, 0, 9], &[5; 8], frame]))),
+        raw(&["l2tp"], udp(1701, &join(&[&[0, 3, 0, 0, 0, 0, 0, 9], &[5; 4], ip]))),
         raw(&["l2tp"], ipv4(115, &join(&[&[0, 0, 0, 9], &[0x40, 0, 0, 1], frame]))),
         raw(&["capwap"], udp(5247, &join(&[&[0, 0x10, 0x02, 0, 0, 0, 0, 0], frame]))),
         raw(&["capwap"], udp(5247, &join(&[&[0, 0x10, 0x03, 0, 0, 0, 0, 0], &wireless(&[], ip, 0x01)]))),
+        // Labels behind PPP (RFC 3032, section 4.3).
+        (vec!["mpls"], join(&[&[0xff, 3, 0x02, 0x81, 0, 1, 1, 64], ip]), link::types::PPP),
         l2(&["pppoe"], 0x8864, &join(&[&[0x11, 0, 0, 1, pppoe_high, pppoe_low], &ppp, &[0; 6]])),
         l2(&["mpls"], 0x8847, &join(&[&[0, 1, 0, 64, 0, 2, 1, 64], ip])),
         // An Ethernet frame behind labels, with a control word and without.
         l2(&["mpls"], 0x8847, &join(&[&[0, 1, 1, 64, 0, 0, 0, 5], frame])),
         l2(&["mpls"], 0x8848, &join(&[&[0, 1, 1, 64], frame])),
+        l2(&["mpls"], 0x8847, &join(&[&[0, 1, 1, 64], &tcp_packet(1, false, b"payload")])),
         l2(&["nsh"], 0x894f, &nsh),
+        // Context headers of another length, with an IP packet, another service header and labels behind (RFC 8300).
+        l2(&["nsh"], 0x894f, &join(&[&[0x0f, 0xc2, 2, 1, 0, 0, 1, 255], ip])),
+        l2(&["nsh", "nsh"], 0x894f, &join(&[&[0x0f, 0xc3, 2, 4, 0, 0, 1, 255], &[0; 4], &nsh])),
+        l2(&["nsh", "mpls"], 0x894f, &join(&[&[0x0f, 0xc2, 2, 5, 0, 0, 1, 254, 0, 1, 1, 64], ip])),
         l2(&["pbb"], 0x88e7, &join(&[&[0, 0, 0, 7], frame])),
         l2(&["vn-tag"], 0x8926, &join(&[&[0, 1, 0, 2, 8, 0], ip])),
         l2(&["e-tag"], 0x893f, &join(&[&[0, 1, 0, 2, 0, 0, 0x81, 0, 0, 5, 8, 0], ip])),
@@ -127,6 +136,19 @@ fn the_flow_of_a_tunnel_is_that_of_the_packet_inside() {
         let end = segment.payload + segment.payload_len as usize;
         assert_eq!(&bytes[segment.payload..end], b"payload", "{names:?}");
         assert_eq!((segment.ip_bytes, segment.packets, segment.payload_cut), (47, 1, 0), "{names:?}");
+    }
+}
+
+/// The bit of a port is set when datagrams to it may be a tunnel, and of no other port.
+#[test]
+fn every_port_of_a_tunnel_is_asked_and_no_other() {
+    let bits = tunnel::port_bits();
+    // IANA: L2TP, GTP-U, GTP', Teredo, GRE, VXLAN and its extension, CAPWAP data, Geneve, MPLS; Linux's first for VXLAN.
+    let known = [1701, 2152, 3386, 3544, 4754, 4789, 4790, 5247, 6081, 6635, 8472];
+    for port in 0..=u16::MAX {
+        let asked = bits[usize::from(port / 64)] >> (port % 64) & 1 == 1;
+        assert_eq!((asked, tunnel::may_be_at([port, 9])), (known.contains(&port), known.contains(&port)), "{port}");
+        assert_eq!(tunnel::may_be_at([9, port]), asked, "{port}");
     }
 }
 
@@ -206,6 +228,19 @@ fn what_only_looks_like_a_tunnel_is_the_outer_flow() {
         udp(5247, &join(&[&[1, 0, 0, 0, 22, 0xfe, 0xff], &frame])),
         udp(5247, &join(&[&[0, 0x10, 0x02, 0x80, 0, 0, 0, 0], &frame])),
         udp(5247, &join(&[&[0, 0x10, 0x02, 0x08, 0, 0, 0, 0], &frame])),
+        // An extension header of no length; a next protocol, a version and a frame type that are none; routes without end.
+        udp(2152, &join(&[&[0x34, 255, 0, ip.len() as u8 + 8, 0, 0, 0, 9, 0, 0, 0, 0x85, 0, 0, 0, 0], &ip])),
+        udp(4790, &join(&[&[0x0c, 0, 0, 9, 0, 0, 7, 0], &ip])),
+        ipv4(47, &join(&[&[0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x20, 7, 0, 1, 0, 0, 0, 3], &frame])),
+        ipv4(47, &join(&[&[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0x10, 7, 0, 1], &[0; 8], &frame])),
+        ipv4(47, &join(&[&[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0x20, 7, 0, 1], &[0, 0, 0, 3, 0, 0, 0x04, 0], &frame])),
+        ipv4(47, &join(&[&[0x40, 0, 8, 0, 0, 0, 0, 0], &[0, 1, 0, 0].repeat(40), &[0; 4], &ip])),
+        // A service header of a kind that is none, with a length that its kind does not have, of another version.
+        udp(4790, &join(&[&[0x0c, 0, 0, 4, 0, 0, 7, 0], &[0x0f, 0xc6, 3, 1], &[0; 20], &ip])),
+        udp(4790, &join(&[&[0x0c, 0, 0, 4, 0, 0, 7, 0], &[0x0f, 0xc2, 1, 1], &[0; 4], &ip])),
+        udp(4790, &join(&[&[0x0c, 0, 0, 4, 0, 0, 7, 0], &[0x4f, 0xc6, 1, 1], &[0; 20], &ip])),
+        // More tags than a frame has.
+        udp(1701, &join(&[&[0, 3, 0, 0, 0, 0, 0, 9], &frame[..12], &[0x81, 0, 0, 1].repeat(9), &frame[12..]])),
         // No IP inside: ARP, an address family that is none, another protocol of PPP.
         udp(4789, &join(&[&[8, 0, 0, 0, 0, 0, 7, 0], &ethernet(0x0806, &[0; 28])])),
         ipv4(47, &join(&[&[0, 0, 0x65, 0x58], &ethernet(0x0806, &[0; 28])])),
@@ -277,7 +312,7 @@ fn tunnels_inside_each_other_end_somewhere() {
 proptest! {
     // Whatever stands behind a header that fits: nothing panics, and what is read lies in the bytes.
     #[test]
-    fn mutated_tunnels(at in 0usize..51, changes in prop::collection::vec((0usize..120, any::<u8>()), 0..5), cut in 0usize..90) {
+    fn mutated_tunnels(at in 0..tunnels().len(), changes in prop::collection::vec((0usize..120, any::<u8>()), 0..5), cut in 0usize..90) {
         let all = tunnels();
         let (_, mut bytes, link) = all[at % all.len()].clone();
         for (at, value) in changes {

@@ -259,6 +259,44 @@ fn limits_are_told() {
     assert!(facts.flags.has(Flag::LimitReached) && facts.flags.has(Flag::Gap) && facts.iter().next().is_none());
 }
 
+/// Nine messages that are begun and not ended: eight are kept.
+#[test]
+fn messages_that_are_begun() {
+    let begun = |count: u16| {
+        let all: Vec<Datagram> = (0..count).map(|n| (SOURCE, record(1, 200, n, 100, &[1; 50]))).collect();
+        let mut parser = Dtls::default();
+        let mut facts = Facts::default();
+        for (side, bytes) in &all {
+            parser.feed(*side, Prefix { bytes, seen: Seen::default(), last: true, split: false }, &mut facts);
+        }
+        (parser.ends[0].messages.len(), facts.flags.has(Flag::LimitReached))
+    };
+    assert_eq!(begun(MESSAGES_MAX as u16), (MESSAGES_MAX, false));
+    assert_eq!(begun(MESSAGES_MAX as u16 + 1), (MESSAGES_MAX, true));
+}
+
+/// A message whose number is beyond those that are told apart is left out, and it is said.
+#[test]
+fn numbers_of_messages() {
+    let body = hello_body();
+    let hello = |number: u16| read([&(SOURCE, record(1, body.len(), number, 0, &body))]).0;
+    let (last, beyond) = (hello(NUMBERS_MAX - 1), hello(NUMBERS_MAX));
+    assert_hello(&last);
+    assert!(!last.flags.has(Flag::LimitReached));
+    assert!(beyond.iter().next().is_none() && beyond.flags.has(Flag::LimitReached));
+}
+
+/// A flow that talks of nothing that is wanted is read for so many datagrams.
+#[test]
+fn datagrams_of_a_handshake() {
+    let unknown = record(99, 4, 0, 0, &[1; 4]);
+    let many = vec![(SOURCE, unknown); DATAGRAMS_MAX as usize];
+    let (facts, progress) = read(&many[1..]);
+    assert_eq!((progress, facts.flags), (Progress::NeedBytes(0), Flags::default()));
+    let (facts, progress) = read(&many);
+    assert!(progress == Progress::AllDone && facts.flags.has(Flag::LimitReached));
+}
+
 #[test]
 fn what_is_not_dtls() {
     let body = hello_body();

@@ -141,6 +141,16 @@ fn lengths_and_counts_out_of_bounds_are_refused() {
     }
 }
 
+/// A name of so many bytes with its NUL is believed, a longer one is not.
+#[test]
+fn bytes_of_a_sic_name() {
+    let named = |bytes: u32| {
+        let name = format!("CN=gw,O={}..gnnxpz", "m".repeat(bytes as usize - "CN=gw,O=..gnnxpz".len() - 1));
+        asked(&answer_of(&name)).has(&SIC_NAME)
+    };
+    assert_eq!((named(SIC_NAME_BYTES_MAX), named(SIC_NAME_BYTES_MAX + 1)), (true, false));
+}
+
 #[test]
 fn other_protocols_are_refused() {
     for ports in [(40000, 264), (40000, 3306)] {

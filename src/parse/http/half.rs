@@ -16,9 +16,7 @@ use std::ops::Range;
 use super::HEAD_BYTES_MAX;
 use crate::fact::{Facts, Flag};
 use crate::parse::Prefix;
-
-/// Bytes of a side that a parser can ever get; what lies behind is not asked for.
-const PREFIX_BYTES_MAX: usize = 64 * 1024;
+use crate::stream::PREFIX_BYTES_MAX;
 
 /// Requests whose answers have no body in the usual sense.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -241,6 +241,18 @@ fn answers_without_a_body() {
     assert_eq!(blind.text(&SERVER), ["one", "two"]);
 }
 
+/// Requests whose answers have no body, before the first answer: so many are kept, and of more it is said.
+#[test]
+fn requests_that_wait_for_their_answer() {
+    let asked = |count: usize| {
+        let heads = b"HEAD /a HTTP/1.1\r\n\r\n".repeat(count);
+        let run = Run::new().segment(C, &heads);
+        (run.parser.marks.len(), run.facts.flags.has(Flag::LimitReached))
+    };
+    assert_eq!(asked(MARKED_REQUESTS_MAX), (MARKED_REQUESTS_MAX, false));
+    assert_eq!(asked(MARKED_REQUESTS_MAX + 1), (MARKED_REQUESTS_MAX, true));
+}
+
 #[test]
 fn stops_where_the_length_of_a_body_is_not_known() {
     let over = |head: &[u8], body: &[u8]| {

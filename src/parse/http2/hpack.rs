@@ -345,6 +345,60 @@ mod tests {
         assert_eq!(huffman(&[0b0001_1110]), None, "padding that is not ones");
     }
 
+    /// Codes of each length in appendix B; together they fill the tree, and a symbol of a shorter code stands before.
+    #[test]
+    fn the_code_is_complete() {
+        let mut wanted = [0; CODE_BITS_MAX + 1];
+        for (bits, count) in [
+            (5, 10),
+            (6, 26),
+            (7, 32),
+            (8, 6),
+            (10, 5),
+            (11, 3),
+            (12, 2),
+            (13, 6),
+            (14, 2),
+            (15, 3),
+            (19, 3),
+            (20, 8),
+            (21, 13),
+            (22, 26),
+            (23, 29),
+            (24, 12),
+            (25, 4),
+            (26, 15),
+            (27, 19),
+            (28, 29),
+            (30, 4),
+        ] {
+            wanted[bits] = count;
+        }
+        assert_eq!(counts(), wanted);
+        let leaves: u64 = counts().iter().enumerate().map(|(bits, count)| u64::from(*count) << (30 - bits)).sum();
+        assert_eq!(leaves, 1 << 30);
+        let ordered = ordered();
+        assert_eq!(ordered[..10], [b'0', b'1', b'2', b'a', b'c', b'e', b'i', b'o', b's', b't'].map(u16::from));
+        assert_eq!(ordered[SYMBOLS - 4..], [10, 13, 22, 256], "line feed, carriage return, 0x16 and the end symbol");
+        assert!(ordered.windows(2).all(|two| CODE_BITS[usize::from(two[0])] <= CODE_BITS[usize::from(two[1])]));
+    }
+
+    /// A new size of the table (section 6.3): at none nothing is left in it, and what comes later stays away.
+    #[test]
+    fn the_table_has_the_size_that_was_told() {
+        // Appendix C.2.1 adds an entry, which 62 names.
+        let entry = "400a 6375 7374 6f6d 2d6b 6579 0d63 7573 746f 6d2d 6865 6164 6572";
+        let mut decoder = Decoder::default();
+        let named = read(&mut decoder, &format!("{entry} be")).unwrap();
+        assert_eq!((named, decoder.bytes), (vec!["custom-key: custom-header".to_owned(); 2], 55));
+        assert_eq!(read(&mut decoder, "20"), Some(Vec::new()));
+        assert_eq!((decoder.bytes, read(&mut decoder, "be")), (0, None));
+        let mut small = Decoder::default();
+        // 54 bytes are one too few, 55 are enough: 31 in five bits, then the rest (section 5.1).
+        assert_eq!(read(&mut small, &format!("3f17 {entry} be")), None);
+        assert_eq!(read(&mut Decoder::default(), &format!("3f18 {entry} be")).map(|all| all.len()), Some(2));
+    }
+
     #[test]
     fn what_cannot_be_read() {
         // Index 0, an index that is not there, a string that is cut, a table that is too large, an endless number.

@@ -16,11 +16,6 @@ use std::fmt::Write;
 use crate::bytes::Reader;
 use crate::fact::value;
 
-/// Proposals of a payload, and transforms of a proposal; more are no proposal.
-const PROPOSALS_MAX: usize = 64;
-const TRANSFORMS_MAX: usize = 255;
-/// Bytes of text; longer ones are not told.
-const TEXT_BYTES_MAX: usize = 4096;
 /// Bytes before the contents of a proposal or transform.
 const HEADER_BYTES: usize = 4;
 
@@ -44,7 +39,7 @@ pub(super) fn text(version: u8, mut body: Reader<'_>) -> Option<String> {
         return None;
     }
     let mut text = String::new();
-    for _ in 0..PROPOSALS_MAX {
+    loop {
         let (more, mut proposal) = part(&mut body, PROPOSAL)?;
         let number = proposal.u8()?;
         let protocol = proposal.u8()?;
@@ -59,7 +54,7 @@ pub(super) fn text(version: u8, mut body: Reader<'_>) -> Option<String> {
             (_, 3) => write!(text, "{number}:esp"),
             _ => write!(text, "{number}:{protocol}"),
         };
-        for index in 0..transforms.min(TRANSFORMS_MAX) {
+        for index in 0..transforms {
             let (more, transform) = part(&mut proposal, TRANSFORM)?;
             if more == (index.saturating_add(1) == transforms) {
                 return None;
@@ -69,7 +64,7 @@ pub(super) fn text(version: u8, mut body: Reader<'_>) -> Option<String> {
                 _ => transform_2(&mut text, transform)?,
             }
         }
-        if !proposal.is_empty() || text.len() > TEXT_BYTES_MAX {
+        if !proposal.is_empty() {
             return None;
         }
         if !more {
@@ -77,7 +72,6 @@ pub(super) fn text(version: u8, mut body: Reader<'_>) -> Option<String> {
         }
         text.push_str("; ");
     }
-    None
 }
 
 /// The next proposal or transform, and whether another follows.

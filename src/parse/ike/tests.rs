@@ -103,6 +103,46 @@ fn version_one_with_several_transforms_and_a_long_attribute() {
     assert_eq!(values(&facts, &VERSION), ["1.0"]);
 }
 
+/// Proposals for what protects packets, and numbers that have no name: RFC 2407, 4.4, and RFC 7296, 3.3.
+#[test]
+fn proposals_for_ah_and_esp() {
+    let proposal = |version: u8, bytes: &[u8]| {
+        let exchange = if version == 1 { 2 } else { 34 };
+        values(
+            &read(&[&message(
+                version,
+                exchange,
+                if version == 1 { 0 } else { 8 },
+                if version == 1 { 1 } else { 33 },
+                &payload(0, bytes),
+            )])
+            .0,
+            &PROPOSAL,
+        )
+    };
+    let esn = [
+        payload(3, &[1, 0, 0, 12, 0x80, 14, 0, 128]),
+        payload(3, &[3, 0, 0, 2]),
+        payload(3, &[5, 0, 0, 0]),
+        payload(0, &[6, 0, 0, 1]),
+    ];
+    let esp = payload(2, &[&[1, 3, 4, 4, 9, 9, 9, 9][..], &esn.concat()].concat());
+    let ah = payload(2, &[&[2, 2, 4, 1, 9, 9, 9, 9][..], &payload(0, &[3, 0, 0, 12])].concat());
+    let other = payload(0, &[&[3, 5, 0, 1][..], &payload(0, &[3, 0, 0, 12])].concat());
+    let expected = "1:esp encr=12/128 integ=2 esn=0 6=1; 2:ah integ=12; 3:5 integ=12";
+    assert_eq!(proposal(2, &[esp, ah, other].concat()), [expected]);
+    // Version 1: attributes of ESP_AES have numbers of their own; of phase 1 a PRF, one without a name, and a long one.
+    let situation = [0, 0, 0, 1, 0, 0, 0, 1];
+    let transform = payload(0, &[1, 12, 0, 0, 0x80, 1, 0, 1, 0x80, 4, 0, 1]);
+    let esp = payload(0, &[&[1, 3, 4, 1, 9, 9, 9, 9][..], &transform].concat());
+    assert_eq!(proposal(1, &[&situation[..], &esp].concat()), ["1:esp id=12 1=1 4=1"]);
+    let long = [&[0x80, 13, 0, 3, 0x80, 99, 0, 7, 0, 5, 0, 9][..], &[0xab; 9]].concat();
+    let isakmp = payload(0, &[&[1, 1, 0, 1][..], &payload(0, &[&[1, 1, 0, 0][..], &long].concat())].concat());
+    assert_eq!(proposal(1, &[&situation[..], &isakmp].concat()), ["1:isakmp prf=3 99=7 5=ababababababababab"]);
+    // Another domain of interpretation.
+    assert!(proposal(1, &[&[0, 0, 0, 2, 0, 0, 0, 1][..], &isakmp].concat()).is_empty());
+}
+
 #[test]
 fn only_whole_messages_are_claimed() {
     let whole = init();
@@ -188,4 +228,21 @@ fn a_damaged_proposal_is_not_told() {
     let (facts, _) = read(&[&bytes]);
     assert!(!facts.has(&PROPOSAL) && facts.flags.has(Flag::ParseError));
     assert_eq!(values(&facts, &VENDOR_ID).len(), 2);
+}
+
+/// A proposal of more text than a value may have is cut there, as all values are, and it is said.
+#[test]
+fn a_proposal_without_end_is_cut() {
+    let proposals = |count: usize| {
+        let one = |n: usize| {
+            payload(if n + 1 < count { 2 } else { 0 }, &[&[1, 1, 0, 1][..], &payload(0, &[4, 0, 0, 14])].concat())
+        };
+        let all: Vec<u8> = (0..count).flat_map(one).collect();
+        read(&[&message(2, 34, 0x08, 33, &payload(0, &all))]).0
+    };
+    let few = proposals(2);
+    assert_eq!((values(&few, &PROPOSAL), few.flags), (vec!["1:ike dh=14; 1:ike dh=14".to_owned()], Default::default()));
+    let many = proposals(2000);
+    assert_eq!(values(&many, &PROPOSAL)[0].len(), crate::fact::VALUE_BYTES_MAX);
+    assert!(many.flags.has(Flag::LimitReached) && !many.flags.has(Flag::ParseError));
 }

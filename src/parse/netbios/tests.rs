@@ -78,6 +78,38 @@ fn names(name: &[&str], workgroup: &[&str]) -> (Vec<String>, Vec<String>) {
     (owned(name), owned(workgroup))
 }
 
+/// Names with a scope (RFC 1002, 4.1) are read without it; records of addresses and servers are let by, others are none.
+#[test]
+fn scopes_and_other_records() {
+    let scoped = |scope: &[u8]| {
+        let name = encoded("FW01", 0);
+        let mut bytes = registration("FW01", 0, 0);
+        bytes.splice(12..12 + name.len(), [&name[..name.len() - 1], scope].concat());
+        bytes
+    };
+    assert!(Message::read(&scoped(&[0])).is_some());
+    assert!(Message::read(&scoped(b"\x07example\x03com\0")).is_some());
+    assert!(Message::read(&scoped(b"\xc0\x0c\0")).is_none(), "a pointer in a name");
+    assert!(Message::read(&scoped(&[&b"\x01a".repeat(200)[..], &[0]].concat())).is_none(), "labels without end");
+    // An answer with the name server and its address: NS, A (RFC 1002, 4.2.14), no name and one of another kind.
+    let record = |kind: u8| {
+        let mut bytes = vec![0, 7, 0x84, 0, 0, 0, 0, 0, 0, 1, 0, 0];
+        bytes.extend(encoded("FW01", 0));
+        bytes.extend([0, kind, 0, 1, 0, 0, 0, 0, 0, 4, 10, 0, 0, 1]);
+        bytes
+    };
+    for (kind, read) in [(1, true), (2, true), (10, true), (3, false)] {
+        assert_eq!(Message::read(&record(kind)).is_some(), read, "{kind}");
+    }
+    let mut long = record(1);
+    long[12] = 31;
+    assert!(Message::read(&long).is_none(), "a name of another length");
+    let mut facts = Facts::default();
+    let prefix = Prefix { bytes: &long, seen: Seen::default(), last: true, split: false };
+    NetBios.feed(C, prefix, &mut facts);
+    assert!(facts.len() == 0 && facts.flags.has(Flag::ParseError));
+}
+
 #[test]
 fn a_host_takes_its_names() {
     assert_eq!(read(&registration("LP-B043053-W764", 0, 0)), names(&["LP-B043053-W764"], &[]));

@@ -120,3 +120,16 @@ fn what_may_stand_behind_a_packet() {
         assert_eq!(with(bad), Claim::No, "{}", bad.len());
     }
 }
+
+/// A variable that is longer than a value may be is cut there, as all values are, and it is said.
+#[test]
+fn a_variable_without_end_is_cut() {
+    let system = |bytes: usize| {
+        read(&[(S, control(READ_VARIABLES, 0, &[b"system=\"", &vec![b'x'; bytes][..], b"\""].concat()))]).0
+    };
+    let most = crate::fact::VALUE_BYTES_MAX;
+    for (bytes, limited) in [(200, false), (most, false), (most + 1, true)] {
+        let facts = system(bytes);
+        assert_eq!((values(&facts, &SYSTEM)[0].len(), facts.flags.has(Flag::LimitReached)), (bytes.min(most), limited));
+    }
+}

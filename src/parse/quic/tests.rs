@@ -149,6 +149,29 @@ fn no_hello(facts: &Facts) -> bool {
     !facts.has(&SNI) && !facts.has(&tls::JA3) && !facts.has(&tls::JA4) && !facts.has(&tls::ALPN)
 }
 
+/// Which salt opens which version, by its first bytes: RFC 9001 and 9369, and `packet-quic.c` of Wireshark for the drafts,
+/// for Facebook's and Google's versions. Drafts before 22 seal in another way.
+#[test]
+fn salts_of_versions() {
+    for (version, salt) in [
+        (0x0000_0001, Some([0x38, 0x76, 0x2c, 0xf7])),
+        (0x6b33_43cf, Some([0x0d, 0xed, 0xe3, 0xde])),
+        (0xff00_0015, None),
+        (0xff00_0016, Some([0x7f, 0xbc, 0xdb, 0x0e])),
+        (0xface_b001, Some([0x7f, 0xbc, 0xdb, 0x0e])),
+        (0xff00_0017, Some([0xc3, 0xee, 0xf7, 0x12])),
+        (0xface_b002, Some([0xc3, 0xee, 0xf7, 0x12])),
+        (0xff00_001c, Some([0xc3, 0xee, 0xf7, 0x12])),
+        (0xff00_001d, Some([0xaf, 0xbf, 0xec, 0x28])),
+        (u32::from_be_bytes(*b"T050"), Some([0x7f, 0xf5, 0x79, 0xe5])),
+        (u32::from_be_bytes(*b"T051"), Some([0x7a, 0x4e, 0xde, 0xf4])),
+        (0x1a2a_3a4a, None),
+    ] {
+        let found = version::dialect(version).map(|dialect| dialect.salt[..4].to_vec());
+        assert_eq!(found, salt.map(|salt| salt.to_vec()), "{version:08x}");
+    }
+}
+
 /// RFC 9001 appendix A.1 and RFC 9369 appendix A.1.
 #[test]
 fn published_keys() {
@@ -426,6 +449,16 @@ fn handshake_bytes_far_out_are_refused() {
     assert!(facts.flags.has(Flag::LimitReached) && no_hello(&facts));
     let facts = from_client([&client(0, &crypto(0, &[20, 0, 0, 32, 3, 3]))]);
     assert!(facts.flags.has(Flag::ParseError) && no_hello(&facts));
+}
+
+/// A hello that fits into what is kept of a side is waited for; a longer one is not, and it is said.
+#[test]
+fn bytes_of_a_hello() {
+    let flags = |length: usize| {
+        let header = [&[CLIENT_HELLO][..], &(length as u32).to_be_bytes()[1..], &[3, 3]].concat();
+        from_client([&client(0, &crypto(0, &header))]).flags
+    };
+    assert!(!flags(HELLO_BYTES_MAX).has(Flag::LimitReached) && flags(HELLO_BYTES_MAX + 1).has(Flag::LimitReached));
 }
 
 #[test]

@@ -90,6 +90,47 @@ fn registrations_and_announcements() {
     assert_eq!(values(&read(&slp(2, &[&[0, 0], &[0, 1], &signed])), &URL), [ESXI_URL]);
 }
 
+/// Messages of RFC 2608 that tell nothing, or only that it did not work, are known by their layout; a directory tells
+/// where it is.
+#[test]
+fn messages_of_every_other_kind() {
+    let (empty, scope) = (counted(""), counted("DEFAULT"));
+    let silent = [
+        // 10.6: a registration ends. 8.4: acknowledgement. 10.1: request for types, of all authorities and of one.
+        slp(4, &[&scope, &url_entry(ESXI_URL), &empty]),
+        slp(5, &[&[0, 0]]),
+        slp(9, &[&empty, &[0xff, 0xff], &scope]),
+        slp(9, &[&empty, &counted("iana"), &scope]),
+        // An error, and nothing behind it (section 7).
+        slp(2, &[&[0, 4]]),
+        slp(7, &[&[0, 4]]),
+        slp(10, &[&[0, 4]]),
+    ];
+    for bytes in &silent {
+        assert_eq!(claim((427, 50000), Side::Destination, bytes), Claim::Yes, "{bytes:02x?}");
+        let facts = read(bytes);
+        assert!(facts.is_empty() && !facts.flags.has(Flag::ParseError), "{bytes:02x?}");
+        assert_eq!(
+            claim((427, 50000), Side::Destination, &[&bytes[..4], &[bytes[4] + 1], &bytes[5..], &[0]].concat()),
+            Claim::No
+        );
+    }
+    // 8.5: error, time of boot, URL, scopes, attributes, security parameters, no authentication.
+    let parts: [&[u8]; 7] = [
+        &[0, 0],
+        &[0x5f, 0, 0, 1],
+        &counted("service:directory-agent://10.0.0.9"),
+        &scope,
+        &counted("(a=b)"),
+        &empty,
+        &[0],
+    ];
+    let facts = read(&slp(8, &parts));
+    assert_eq!(values(&facts, &URL), ["service:directory-agent://10.0.0.9"]);
+    assert_eq!(values(&facts, &ATTRIBUTE), ["a=b"]);
+    assert_eq!(claim((427, 50000), Side::Destination, &slp(12, &[&[0, 0]])), Claim::No);
+}
+
 #[test]
 fn a_message_cut_anywhere_gives_nothing() {
     let reply = attribute_reply();
@@ -174,4 +215,46 @@ proptest! {
         parser.feed(Side::Source, prefix(&bytes, false), &mut facts);
         parser.feed(Side::Source, prefix(&bytes, true), &mut facts);
     }
+}
+
+/// A message up to the limit is claimed and read, a longer one is not.
+#[test]
+fn bytes_of_a_message() {
+    let reply = |bytes: usize| {
+        let rest = bytes - slp(7, &[&[0, 0], &counted(""), &[0]]).len();
+        slp(7, &[&[0, 0], &counted(&format!("(a={})", "x".repeat(rest - 4))), &[0]])
+    };
+    for (bytes, read_it) in [(MESSAGE_BYTES_MAX, true), (MESSAGE_BYTES_MAX + 1, false)] {
+        let message = reply(bytes);
+        assert_eq!(message.len(), bytes);
+        assert_eq!(claim((427, 50000), Side::Destination, &message) == Claim::Yes, read_it);
+        let facts = read(&message);
+        assert_eq!((facts.has(&ATTRIBUTE), facts.flags.has(Flag::ParseError)), (read_it, !read_it));
+    }
+}
+
+/// Messages of a stream and datagrams of a flow are read up to a limit; of more it is said.
+#[test]
+fn messages_of_a_flow() {
+    let many = vec![attribute_reply(); MESSAGES_MAX as usize];
+    let beyond = slp(2, &[&[0, 0], &[0, 1], &url_entry(ESXI_URL)]);
+    let stream = [many.concat(), beyond.clone()].concat();
+    let mut parser = (PROTOCOL.parser)(Transport::Tcp);
+    let mut facts = Facts::default();
+    let end = stream.len() - beyond.len();
+    assert!(matches!(
+        parser.feed(Side::Destination, prefix(&stream[..end], false), &mut facts),
+        Progress::NeedBytes(_)
+    ));
+    assert!(!facts.flags.has(Flag::LimitReached));
+    assert_eq!(parser.feed(Side::Destination, prefix(&stream, false), &mut facts), Progress::AllDone);
+    assert!(facts.flags.has(Flag::LimitReached) && !facts.has(&URL));
+    let mut parser = (PROTOCOL.parser)(Transport::Udp);
+    let mut facts = Facts::default();
+    for datagram in &many {
+        assert_eq!(parser.feed(Side::Destination, prefix(datagram, true), &mut facts), Progress::NeedBytes(0));
+    }
+    assert!(!facts.flags.has(Flag::LimitReached));
+    assert_eq!(parser.feed(Side::Destination, prefix(&beyond, true), &mut facts), Progress::AllDone);
+    assert!(facts.flags.has(Flag::LimitReached) && !facts.has(&URL));
 }

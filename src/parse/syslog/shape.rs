@@ -239,3 +239,36 @@ fn check_point<'a>(mut rest: &'a [u8], format: &mut Vec<u8>) -> Option<&'a [u8]>
     }
     Some(&[])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MARK_BYTES_MAX, NAME_BYTES_MAX, of};
+
+    fn shape(text: &str) -> Option<String> {
+        of(text.as_bytes()).map(|shape| String::from_utf8_lossy(&shape.format).into_owned())
+    }
+
+    /// Names of parameters are names up to a length: with a longer one the shape ends, or there is none.
+    #[test]
+    fn bytes_of_a_name() {
+        for (bytes, told) in [(NAME_BYTES_MAX, true), (NAME_BYTES_MAX + 1, false)] {
+            let name = "n".repeat(bytes);
+            let text = format!("date=2026-11-24 time=16:37:01 type=x {name}=y more");
+            assert_eq!(shape(&text).is_some_and(|shape| shape.contains(&name)), told);
+            let kind = format!("1,2026/11/24 16:37:01,007,{},end,", "T".repeat(bytes));
+            assert_eq!(shape(&kind).is_some(), told);
+            let id = format!("[{name}@1 k=\"v\"]");
+            assert_eq!(super::is_enterprise_element(id.as_bytes()), told);
+        }
+    }
+
+    /// A mark up to a length is one.
+    #[test]
+    fn bytes_of_a_mark() {
+        let marked = |bytes: usize| {
+            let head = format!("0|vendor|{}|1", "p".repeat(bytes - "0|vendor||1|".len()));
+            shape(&format!("CEF:{head}|rest")).is_some_and(|shape| shape == format!("CEF:{head}"))
+        };
+        assert_eq!((marked(50), marked(MARK_BYTES_MAX), marked(MARK_BYTES_MAX + 1)), (true, true, false));
+    }
+}

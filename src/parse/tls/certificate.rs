@@ -12,7 +12,9 @@
     clippy::panic
 )]
 
+use std::cell::RefCell;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 use x509_parser::asn1_rs::{Any, Class, FromDer, Oid, Tag};
@@ -23,11 +25,12 @@ use x509_parser::x509::X509Name;
 use super::{X509_ISSUER, X509_NOT_AFTER, X509_SAN, X509_SHA256, X509_SUBJECT};
 use crate::bytes::Reader;
 use crate::fact::{FACTS_PER_FIELD_MAX, Facts, Flag, Seen, Side, VALUE_BYTES_MAX};
+use crate::memo::Memo;
 
 /// Certificates of one chain that are read.
 pub const CHAIN_CERTIFICATES_MAX: usize = 16;
 /// Bytes of an attribute's object identifier; a longer one is printed as `oid`.
-const OID_BYTES_MAX: usize = 64;
+pub(super) const OID_BYTES_MAX: usize = 64;
 
 /// `id-ce-subjectAltName`, 2.5.29.17, as DER content.
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
@@ -35,9 +38,36 @@ const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 const VERSION_TAG: Tag = Tag(0);
 const EXTENSIONS_TAG: Tag = Tag(3);
 
+/// Chains that a thread remembers.
+const CHAINS_KEPT: usize = 1024;
+/// Bytes of the longest of them. What is said of it fits into the facts of a flow.
+const CHAIN_KEPT_BYTES_MAX: usize = 8 * 1024;
+
+thread_local! {
+    /// What the chains of servers say, which show the same to everybody.
+    static CHAINS: RefCell<Memo<u8, Rc<Facts>, CHAINS_KEPT, CHAIN_KEPT_BYTES_MAX>> = RefCell::default();
+}
+
 /// Adds the facts of a chain: names of all, and of the first, which is the sender's own, also
 /// alternative names, digest and end of validity.
 pub fn add_chain(body: &[u8], side: Side, seen: Seen, facts: &mut Facts) {
+    if body.len() > CHAIN_KEPT_BYTES_MAX {
+        return read_chain(body, side, seen, facts);
+    }
+    let known = CHAINS.with_borrow_mut(|chains| {
+        chains.get(body, || {
+            let mut facts = Facts::default();
+            read_chain(body, Side::Source, Seen::default(), &mut facts);
+            facts.into()
+        })
+    });
+    facts.flags.0 |= known.flags.0;
+    for fact in known.iter() {
+        facts.add(fact.field, side, seen, fact.value);
+    }
+}
+
+fn read_chain(body: &[u8], side: Side, seen: Seen, facts: &mut Facts) {
     let mut message = Reader::new(body);
     let Some(mut chain) = message.vec24() else { return facts.flags.set(Flag::ParseError) };
     if !message.is_empty() {

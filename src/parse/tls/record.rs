@@ -25,7 +25,7 @@ pub const RECORD_BYTES_MAX: usize = 16_384 + 2_048;
 /// Bytes of a handshake header: type, length.
 const MESSAGE_HEADER_BYTES: usize = 4;
 /// A handshake message longer than this is not waited for.
-const MESSAGE_BYTES_MAX: usize = 0x2_0000;
+pub(super) const MESSAGE_BYTES_MAX: usize = 0x2_0000;
 
 /// Content types, RFC 8446 section 5.1.
 pub const CHANGE_CIPHER_SPEC: u8 = 20;

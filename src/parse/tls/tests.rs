@@ -569,6 +569,44 @@ fn names_are_printed_most_specific_first() {
     assert!(facts.flags.has(Flag::ParseError) && !facts.has(&X509_NOT_AFTER));
 }
 
+/// An object identifier that takes more than linear time to print is not printed.
+#[test]
+fn bytes_of_an_object_identifier() {
+    let printed = |bytes: usize| {
+        let length = |part: usize| [&[0x82][..], &(part as u16).to_be_bytes()].concat();
+        let oid = [&[6][..], &length(bytes), &vec![0x2a; bytes]].concat();
+        let pair = [oid, vec![0x0c, 1, b'x']].concat();
+        let set = [&[0x30][..], &length(pair.len()), &pair].concat();
+        let name = [&[0x31][..], &length(set.len()), &set].concat();
+        let name = [&[0x30][..], &length(name.len()), &name].concat();
+        let fields = [&[0xa0, 3, 2, 1, 2, 2, 1, 1, 0x30, 4, 6, 2, 0x2a, 3][..], &name, &[0x30, 0], &name, &[0x30, 0]];
+        let inside = fields.concat();
+        let inside = [&[0x30][..], &length(inside.len()), &inside].concat();
+        let certificate = [&[0x30][..], &length(inside.len()), &inside].concat();
+        let mut facts = Facts::default();
+        certificate::add_chain(&vec24(&vec24(&certificate)), Side::Destination, SEEN, &mut facts);
+        String::from_utf8(facts.first(&X509_SUBJECT).unwrap().value.to_vec()).unwrap()
+    };
+    let last = printed(certificate::OID_BYTES_MAX);
+    assert!(last.starts_with("1.2.42.42.") && last.ends_with(".42=x"), "{last}");
+    assert_eq!(printed(certificate::OID_BYTES_MAX + 1), "oid=x");
+}
+
+/// A message of any type that is too long for one is taken for the start of what is encrypted; nothing is gathered of it.
+#[test]
+fn bytes_of_a_message() {
+    let begun = |length: u32| {
+        let mut run = Run::new();
+        let header = [&[CERTIFICATE][..], &length.to_be_bytes()[1..]].concat();
+        let bytes =
+            [record(HANDSHAKE, &server_hello([1; 32], false)), record(HANDSHAKE, &[&header[..], &[0; 100]].concat())];
+        let progress = run.feed(Side::Destination, &bytes.concat());
+        matches!(progress, Progress::NeedBytes(_))
+    };
+    let most = super::record::MESSAGE_BYTES_MAX as u32;
+    assert_eq!((begun(most), begun(most + 1)), (true, false));
+}
+
 /// Bytes that lead deep into the parsers: a run of records and messages with random insides.
 fn tls_like() -> impl Strategy<Value = Vec<u8>> {
     let kinds = prop_oneof![Just(HANDSHAKE), Just(NOTICE), Just(CHANGE_CIPHER_SPEC), any::<u8>()];

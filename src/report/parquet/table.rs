@@ -238,3 +238,23 @@ fn failed(error: ParquetError) -> io::Error {
         other => io::Error::other(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row group ends when its texts are many bytes, however few its rows are.
+    #[test]
+    fn bytes_of_a_row_group() {
+        let mut out = Vec::new();
+        let mut table = Table::new("t", &[("text", Kind::Text)], &mut out).unwrap();
+        let row = 1 << 20;
+        let mut most = 0;
+        for _ in 0..2 * GROUP_BYTES_MAX / row {
+            table.push([Value::Text(vec![b'x'; row])]).unwrap();
+            most = most.max(table.bytes);
+        }
+        assert!(most < GROUP_BYTES_MAX && most >= GROUP_BYTES_MAX / 2, "{most}");
+        table.end().unwrap();
+    }
+}
