@@ -6,6 +6,7 @@ pub(crate) mod diff;
 pub(crate) mod live;
 pub(crate) mod merge;
 pub(crate) mod outputs;
+pub(crate) mod pages;
 pub(crate) mod policy;
 pub(crate) mod recheck;
 pub(crate) mod scan;

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 
 use bordertap::cli::{BenchCommand, Cli, Command, LogFormat};
 use clap::{CommandFactory, Parser};
-use command::{Failure, Log, status};
+use command::{Failure, Log, pages, status};
 
 /// Flows come and go by the million, each with a few small pieces of memory.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    pages::small();
     let cli = Cli::parse();
     let mut log = Log { format: LogFormat::Text, quiet: false };
     let done = match &cli.command {

@@ -59,6 +59,11 @@ impl Stream {
         self.anchored |= self.base == Some(first_byte);
     }
 
+    /// Somebody has read from the first byte on: nothing comes before it any more.
+    pub fn pin(&mut self) {
+        self.anchored |= self.base.is_some();
+    }
+
     /// Whether nothing can come before the first byte.
     pub fn is_anchored(&self) -> bool {
         self.anchored
@@ -101,6 +106,12 @@ impl Stream {
             Some(_) => true,
             None => false,
         }
+    }
+
+    /// What waits behind holes; each begins where a segment began.
+    pub fn behind_holes(&self) -> impl Iterator<Item = &[u8]> {
+        let behind = self.pieces.iter().filter(|(start, _)| *start > 0);
+        behind.filter_map(|&(start, end)| self.bytes.get(start..end))
     }
 
     /// The prefix has all it may have.

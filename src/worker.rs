@@ -461,7 +461,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         let before = cold.heap_bytes();
         self.spare.lend(cold);
         if let Some(reading) = &mut cold.reading {
-            reading.begin_late(protocol, side, seq, &mut cold.facts);
+            reading.begin_late(protocol, side, seq, payload, ports, &mut cold.facts);
         }
         self.cold_bytes = (self.cold_bytes + cold.heap_bytes()).saturating_sub(before);
         true

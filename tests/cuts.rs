@@ -4,7 +4,7 @@
 mod common;
 
 use bordertap::fact::Flag;
-use bordertap::parse::tls;
+use bordertap::parse::{ftp, tls};
 use bordertap::record::FlowRecord;
 use common::conversation::{Conversation, From};
 use common::hellos::{Between, Piece, backwards, cut, cut_bytewise, rerecord, shuffled};
@@ -211,4 +211,44 @@ fn tls_after_another_beginning_is_found() {
     let flow = flows(&talk.packets()).remove(0);
     assert_eq!(meaning(&flow), expected);
     assert_eq!(flow.protocol, Some("tls"));
+}
+
+/// A client asks for TLS, and the sensor loses that: the hello behind it is read, and the flow says that something is missing.
+#[test]
+fn tls_behind_a_lost_command_is_found() {
+    let (hello, expected) = reference(Version::Tls13);
+    let mut talk = conversation();
+    talk.open().send(From::Server, b"220 mail.vendor.example ESMTP\r\n").send(From::Client, b"EHLO client.example\r\n");
+    let before = talk.now();
+    talk.send(From::Client, b"STARTTLS\r\n");
+    let after = talk.now();
+    talk.send_pieces(From::Client, &cut(&hello, &[250])).close();
+    let mut packets = talk.packets();
+    packets.retain(|packet| !(before..after).contains(&packet.time));
+    let flow = flows(&packets).remove(0);
+    assert_eq!(meaning(&flow)[..4], expected[..4]);
+    assert!(flow.facts.flags.has(Flag::Gap));
+}
+
+/// A side whose start was not seen is read from somewhere; what comes by later and lies before it joins no two lines.
+#[test]
+fn bytes_before_what_was_read_change_no_line() {
+    let greeting = b"220-First line\r\nSecond line\r\n220 The last line\r\n230 User logged in\r\n";
+    let client = Endpoint::new([2, 0, 0, 0, 0, 1], "10.0.0.1", 49_152);
+    let server = Endpoint::new([2, 0, 0, 0, 0, 2], "203.0.113.9", 21);
+    // The end of the last line never comes by.
+    let pieces =
+        [(48, 67), (29, 48), (0, 29)].map(|(from, to)| Piece { offset: from, bytes: greeting[from..to].to_vec() });
+    let mut talk = Conversation::new(client, server, START, 20_000_000);
+    talk.open().send_pieces(From::Server, &pieces).send(From::Client, b"USER Waldo\r\n");
+    // Without what opens it; the client speaks after the first piece.
+    let mut packets = talk.packets().split_off(3);
+    let user = packets.iter().position(|packet| packet.bytes.ends_with(b"USER Waldo\r\n")).unwrap();
+    packets[1..=user].rotate_right(1);
+    assert!(packets[0].bytes.ends_with(b"logged in\r"));
+    let flow = flows(&packets).remove(0);
+    assert_eq!(flow.protocol, Some("ftp"));
+    let lines = ["First line", "The last line"];
+    let read = texts(&flow, &ftp::BANNER);
+    assert!(read.iter().all(|line| lines.contains(&line.as_str())), "{read:?}");
 }

@@ -6,7 +6,7 @@ use bordertap::bench;
 use bordertap::cli::{BenchArgs, BenchLiveArgs};
 use bordertap::report::jsonl;
 
-use super::{Failure, has_color, to};
+use super::{Failure, has_color, pages, to};
 
 impl From<bench::Error> for Failure {
     fn from(error: bench::Error) -> Failure {
@@ -24,6 +24,7 @@ pub(crate) fn measure(args: &BenchArgs) -> Result<u8, Failure> {
         to(stdout, |out| out.write_all(lines.as_bytes()))?;
         return Ok(0);
     }
+    pages::huge();
     let old = args.compare.as_deref().map(bench::read_result).transpose()?;
     let mut result = bench::apart::measure_apart(&options, args.quiet)?;
     result.comparison = old.map(|old| bench::compare::compare(&old, &result));

@@ -10,7 +10,7 @@ use bordertap::report::{Report, text};
 use bordertap::scan::{Scan, Scanned};
 
 use super::outputs::write_all;
-use super::{Failure, Log, conclude, judge_to_run, progress_bar, verify, workers};
+use super::{Failure, Log, conclude, judge_to_run, pages, progress_bar, verify, workers};
 
 pub(crate) fn scan(args: &ScanArgs, log: &Log) -> Result<u8, Failure> {
     let judge = judge_to_run(&args.run)?;
@@ -41,6 +41,7 @@ fn read(
         digests: args.outputs.report.is_some() || wish.is_some(),
         filter: args.filter.clone(),
     };
+    pages::huge();
     let started = Instant::now();
     let scanned = scan.run(source, names, &|bytes, packets| {
         if let Some(bar) = &bar {

@@ -53,6 +53,22 @@ impl Half {
         self.stream.stop(self.urgent.len());
     }
 
+    /// Holes will not be filled: reads what begins behind them. What was lost may be what stands before: a command that
+    /// asks for TLS, a request to a proxy. Which protocol that was.
+    fn behind_holes(&self, side: Side, ports: (u16, u16), facts: &mut Facts) -> Option<&'static Protocol> {
+        let mut late = None;
+        if self.stream.has_hole() {
+            facts.flags.set(Flag::Gap);
+            for bytes in self.stream.behind_holes() {
+                if let Some(protocol) = late_claim(ports, side, bytes) {
+                    facts.merge(&read_as(protocol, side, bytes, self.last_seen));
+                    late = late.or(Some(protocol));
+                }
+            }
+        }
+        late
+    }
+
     /// What its bytes are when later copies count, or without those that were urgent.
     fn others(&mut self) -> Vec<Vec<u8>> {
         let mut others: Vec<Vec<u8>> = self.stream.others().map(<[u8]>::to_vec).collect();
@@ -84,11 +100,17 @@ pub fn late_claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Option<&'stati
 
 /// What bytes say that begin a side, without those of the other side.
 pub fn read_alone(side: Side, bytes: &[u8], ports: (u16, u16), seen: Seen) -> Facts {
-    let mut facts = Facts::default();
-    if let Ok(protocol) = parse::claim(Transport::Tcp, ports, side, bytes) {
-        let mut parser = (protocol.parser)(Transport::Tcp);
-        parser.feed(side, Prefix { bytes, seen, last: true, split: false }, &mut facts);
+    match parse::claim(Transport::Tcp, ports, side, bytes) {
+        Ok(protocol) => read_as(protocol, side, bytes, seen),
+        Err(_) => Facts::default(),
     }
+}
+
+/// The same of a protocol that is known.
+fn read_as(protocol: &'static Protocol, side: Side, bytes: &[u8], seen: Seen) -> Facts {
+    let mut facts = Facts::default();
+    let mut parser = (protocol.parser)(Transport::Tcp);
+    parser.feed(side, Prefix { bytes, seen, last: true, split: false }, &mut facts);
     // That it is cut or wrong is no news of the flow; that it hides a name is.
     let hides = facts.flags.has(Flag::Ech);
     facts.flags = Flags::default();
@@ -120,17 +142,26 @@ impl Reading {
         self.halves[side.index()].stream.anchor(first_byte);
     }
 
-    /// A protocol begins at this byte of a side that nobody had claimed.
-    pub fn begin_late(&mut self, protocol: &'static Protocol, side: Side, first_byte: u32, facts: &mut Facts) {
+    /// A protocol begins with this segment of a side that nobody had claimed. What is known of the side is forgotten.
+    pub fn begin_late(
+        &mut self,
+        protocol: &'static Protocol,
+        side: Side,
+        first_byte: u32,
+        payload: &[u8],
+        ports: (u16, u16),
+        facts: &mut Facts,
+    ) {
         if self.protocol.is_none_or(|p| p.name != protocol.name) {
             self.protocol = Some(protocol);
             self.parser = Some((protocol.parser)(Transport::Tcp));
         }
         let mut half = Half::default();
         half.stream.anchor(first_byte);
-        let before = std::mem::replace(&mut self.halves[side.index()], half);
-        if before.stream.has_hole() {
-            facts.flags.set(Flag::Gap);
+        let mut before = std::mem::replace(&mut self.halves[side.index()], half);
+        before.behind_holes(side, ports, facts);
+        if before.stream.insert(first_byte, payload).conflict {
+            facts.flags.set(Flag::OverlapConflict);
         }
     }
 
@@ -220,16 +251,16 @@ impl Reading {
 
     /// The flow is over: what is there is all there will be.
     pub fn finish(&mut self, ports: (u16, u16), facts: &mut Facts) {
+        let mut late = None;
         for side in [Side::Source, Side::Destination] {
             let half = &self.halves[side.index()];
             if half.done || half.segments == 0 {
                 continue;
             }
-            if half.stream.has_hole() {
-                facts.flags.set(Flag::Gap);
-            }
+            late = late.or(half.behind_holes(side, ports, facts));
             self.offer(side, None, true, ports, facts);
         }
+        self.protocol = self.protocol.or(late);
         self.read_otherwise(ports, facts);
     }
 
@@ -301,6 +332,7 @@ impl Reading {
                         }
                     }
                     if last || half.stream.is_anchored() || half.segments >= UNANCHORED_SEGMENTS_MAX {
+                        half.behind_holes(side, ports, facts);
                         half.done = true;
                         half.stream = Stream::default();
                         half.stream.stop(0);
@@ -325,6 +357,8 @@ impl Reading {
         match progress {
             Progress::NeedBytes(wanted) if !last => {
                 half.wanted = wanted.max(bytes.len() + 1);
+                // The parser counts from this first byte.
+                half.stream.pin();
                 Verdict::Reading
             }
             Progress::NeedBytes(_) | Progress::Done => {

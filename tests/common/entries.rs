@@ -322,7 +322,7 @@ pub fn decode(data: &[u8]) {
     // The packets stand behind something, so that an offset before their own start would show.
     let mut block = vec![0xee; 7];
     let mut segments = Vec::new();
-    let (mut fragments, mut pieces, mut wholes) = (Fragments::default(), 0u64, 0u64);
+    let (mut fragments, mut pieces, mut read) = (Fragments::default(), 0u64, Vec::new());
     let mut count = 0;
     while let Some((&length, behind)) = rest.split_first_chunk() {
         let (bytes, behind) = behind.split_at(usize::from(u16::from_be_bytes(length)).min(behind.len()));
@@ -347,16 +347,19 @@ pub fn decode(data: &[u8]) {
             Err(Refused::Reason(reason)) => assert!(!reason.name().is_empty(), "{reason:?} has no name"),
             Err(Refused::Piece(piece)) => {
                 pieces += 1;
-                if let Some(whole) = fragments.take(&piece, &block) {
-                    wholes += 1;
-                    let end = whole.segment.payload + whole.segment.payload_len as usize;
-                    assert!(end <= whole.bytes.len(), "a payload outside of its datagram: {:?}", whole.segment);
-                }
+                read.extend(fragments.take(&piece, &block));
             }
         }
     }
     fragments.finish();
-    assert_eq!(pieces, wholes + fragments.counts.iter().sum::<u64>(), "fragments do not add up");
+    // The first fragment of a datagram that was given up is read too.
+    read.extend(fragments.fronts());
+    for whole in &read {
+        let end = whole.segment.payload + whole.segment.payload_len as usize;
+        assert!(end <= whole.bytes.len(), "a payload outside of its datagram: {:?}", whole.segment);
+    }
+    let counted: u64 = fragments.counts.iter().sum();
+    assert_eq!(pieces, read.len() as u64 + counted, "fragments do not add up");
     let mut worker: Worker<Vec<FlowRecord>> = Worker::new(MEMORY, Vec::new(), ());
     worker.take(&segments, &block);
     worker.finish();
