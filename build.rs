@@ -16,7 +16,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let variable = |name: &str| env::var(name).unwrap_or_default();
     let compiler = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())).arg("--version").output();
     let compiler = compiler.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    let flags = variable("CARGO_ENCODED_RUSTFLAGS").replace('\u{1f}', " ");
+    // Where it was built is no news of how.
+    let encoded = variable("CARGO_ENCODED_RUSTFLAGS");
+    let flags: Vec<&str> = encoded.split('\u{1f}').filter(|flag| !flag.starts_with("--remap-path-prefix")).collect();
     let mut features: Vec<String> = env::vars()
         .filter_map(|(name, _)| name.strip_prefix("CARGO_FEATURE_").map(str::to_lowercase))
         .filter(|name| name != "default")
@@ -27,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("PROFILE", variable("PROFILE")),
         ("OPT_LEVEL", variable("OPT_LEVEL")),
         ("TARGET", variable("TARGET")),
-        ("RUSTFLAGS", flags),
+        ("RUSTFLAGS", flags.join(" ")),
         ("FEATURES", features.join(" ")),
     ] {
         println!("cargo:rustc-env=BORDERTAP_BUILD_{name}={value}");

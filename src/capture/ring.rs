@@ -519,26 +519,27 @@ mod tests {
         const ROUNDS: u8 = 20;
         let mut ring = without_kernel(4096, 2);
         let blocks = [Block::of(&ring, 0), Block::of(&ring, 1)];
-        let kernel = std::thread::spawn(move || {
-            let blocks = blocks;
-            for round in 0..ROUNDS {
-                let block = blocks[usize::from(round % 2)];
-                while block.status().load(Ordering::Acquire) != libc::TP_STATUS_KERNEL {
-                    std::thread::yield_now();
+        std::thread::scope(|threads| {
+            threads.spawn(move || {
+                let blocks = blocks;
+                for round in 0..ROUNDS {
+                    let block = blocks[usize::from(round % 2)];
+                    while block.status().load(Ordering::Acquire) != libc::TP_STATUS_KERNEL {
+                        std::thread::yield_now();
+                    }
+                    block.fill(&[round; 200], 248);
                 }
-                block.fill(&[round; 200], 248);
+            });
+            for round in 0..ROUNDS {
+                let taken = loop {
+                    match ring.take() {
+                        Some(taken) => break taken,
+                        None => std::thread::yield_now(),
+                    }
+                };
+                assert_eq!(&taken[BEHIND..], [round; 200]);
             }
         });
-        for round in 0..ROUNDS {
-            let taken = loop {
-                match ring.take() {
-                    Some(taken) => break taken,
-                    None => std::thread::yield_now(),
-                }
-            };
-            assert_eq!(&taken[BEHIND..], [round; 200]);
-        }
-        kernel.join().unwrap();
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl Conversation {
 
     /// A handshake has begun and may go on.
     pub fn is_underway(&self) -> bool {
-        self.halves.iter().any(|half| !half.done && !(half.stream.is_empty() && half.message.is_empty()))
+        self.halves.iter().any(|half| !(half.done || half.stream.is_empty() && half.message.is_empty()))
     }
 
     /// Reads an EAP packet.
