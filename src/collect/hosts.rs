@@ -101,3 +101,26 @@ impl Collector {
         user_agents.for_each(|fact| host.user_agents.add(digest(fact.value)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is pushed out is news again, and the table is never larger.
+    #[test]
+    fn more_is_told_than_is_remembered() {
+        let mut familiar = Familiar::default();
+        let hash = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut known = 0;
+        for n in (0..3 * FAMILIAR_MAX as u64).chain(0..3 * FAMILIAR_MAX as u64) {
+            let place = familiar.place(hash(n));
+            known += usize::from(*place == hash(n));
+            *place = hash(n);
+            assert_eq!(*familiar.place(hash(n)), hash(n));
+        }
+        assert_eq!(familiar.hashes.len(), FAMILIAR_MAX);
+        assert!(known < FAMILIAR_MAX, "{known} were still there");
+        familiar.clear();
+        assert_eq!(*familiar.place(hash(1)), 0);
+    }
+}

@@ -4,7 +4,7 @@
 //! (chance, frames, TCP, TLS, names) stands beside them. Every packet is valid in itself; keys, signatures and
 //! encrypted content are made-up bytes. Nobody's traffic was copied.
 
-mod certificate;
+pub(crate) mod certificate;
 mod churn;
 mod elephants;
 mod fixed;
@@ -15,7 +15,7 @@ mod image;
 mod mixed;
 mod network;
 mod packet;
-mod random;
+pub(crate) mod random;
 mod small;
 mod ssh;
 mod talk;

@@ -303,3 +303,49 @@ fn starts_part(rest: &[u8]) -> bool {
     let type_len = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'.').count();
     type_len > 0 && rest.get(type_len) == Some(&b'=')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::traffic::certificate::chain;
+    use crate::bench::traffic::random::Random;
+    use crate::time::Time;
+
+    /// A Certificate message of this many chains, one behind the other.
+    fn message(chains: usize, random: &mut Random) -> Vec<u8> {
+        let length = |bytes: &[u8]| (bytes.len() as u32).to_be_bytes()[1..].to_vec();
+        let certificates = (0..chains).flat_map(|n| chain(&format!("www{n}.example"), random));
+        let list: Vec<u8> = certificates.flat_map(|der| [length(&der), der].concat()).collect();
+        [length(&list), list].concat()
+    }
+
+    type Read = (u32, Vec<(&'static str, Side, Seen, Vec<u8>)>);
+
+    fn all(facts: &Facts) -> Read {
+        let mut all: Vec<_> = facts.iter().map(|f| (f.field.name, f.side, f.seen, f.value.to_vec())).collect();
+        all.sort();
+        (facts.flags.0, all)
+    }
+
+    /// Chains that are remembered, and those that are too long for it, are read as they are read for the first time.
+    #[test]
+    fn a_chain_that_comes_again_says_the_same() {
+        let mut random = Random::new(1);
+        for chains in [1, 3, 6, 9] {
+            let mut bodies = vec![message(chains, &mut random)];
+            assert_eq!(bodies[0].len() > CHAIN_KEPT_BYTES_MAX, chains > 5, "{}", bodies[0].len());
+            // Cut, and with a byte too many.
+            bodies.extend([bodies[0][..bodies[0].len() - 9].to_vec(), [&bodies[0][..], &[0]].concat()]);
+            for body in bodies {
+                for packet in 1..6 {
+                    let (side, seen) = (Side::Destination, Seen { time: Time(packet), packet: packet as u64 });
+                    let [mut again, mut first] = [Facts::default(), Facts::default()];
+                    add_chain(&body, side, seen, &mut again);
+                    read_chain(&body, side, seen, &mut first);
+                    assert!(!first.is_empty());
+                    assert_eq!(all(&again), all(&first), "{chains} chains, packet {packet}");
+                }
+            }
+        }
+    }
+}
