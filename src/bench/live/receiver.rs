@@ -1,7 +1,8 @@
 //! Who listens: this program as its users run it, or another program that says what it lost as tcpdump does.
 //!
 //! In: an interface. Out: a process that listens, and when it was asked to end what it heard and what it lost, by name.
-//! Another program is ready when a line of its standard error holds `listening on`, ends at SIGINT, and then says
+//! Another program is ready when a line of its standard error holds `listening on`, ends at SIGINT (or, where whoever
+//! started all this ignores that, a while later at SIGTERM), and then says
 //! `N packets captured`, `N packets received by filter`, `N packets dropped by kernel` (tcpdump(1)).
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -20,6 +21,9 @@ const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 const REPORT_BYTES_MAX: u64 = 256 << 20;
 /// A receiver that is forgotten ends by itself, so long after its trial.
 const FORGOTTEN: Duration = Duration::from_secs(120);
+/// A receiver has this long to end when it is asked to; a sensor that has much to write takes a while.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// What the names of losses begin with; other reasons of the ledger tell of packets that were read.
 const LOSSES: [&str; 2] = ["kernel.", "queue."];
 /// What an interface lost never came to the receiver: that is counted at the interface.
@@ -147,9 +151,10 @@ impl Listening {
     /// # Errors
     /// When it cannot be asked or does not say.
     pub fn finish(mut self) -> io::Result<Heard> {
-        let signal = if self.is_sensor { Signal::TERM } else { Signal::INT };
-        if let Some(id) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            kill_process(id, signal)?;
+        let asked = if self.is_sensor { Signal::TERM } else { Signal::INT };
+        if !self.ends_at(asked)? && !self.ends_at(Signal::TERM)? {
+            self.child.kill()?;
+            return Err(io::Error::other("the receiver did not end when it was asked to"));
         }
         let panicked = |_| io::Error::other("a reader of the receiver ended early");
         let report = self.report.take().map(|reader| reader.join().map_err(panicked)).transpose()?;
@@ -164,6 +169,27 @@ impl Listening {
             None => of_lines(&messages).ok_or_else(|| silent("the receiver did not say what it captured and dropped")),
         };
         heard.map(|heard| Heard { processor_ticks: ticks, ..heard })
+    }
+}
+
+impl Listening {
+    /// Whether it closes what it writes to in time after this signal.
+    fn ends_at(&self, signal: Signal) -> io::Result<bool> {
+        if let Some(id) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            kill_process(id, signal)?;
+        }
+        let asked = Instant::now();
+        let is_over = || {
+            self.report.as_ref().is_none_or(JoinHandle::is_finished)
+                && self.messages.as_ref().is_none_or(JoinHandle::is_finished)
+        };
+        while !is_over() {
+            if asked.elapsed() > ENDS_WITHIN {
+                return Ok(false);
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(true)
     }
 }
 
