@@ -211,8 +211,8 @@ impl Ends {
 
     /// Who sends from 0.0.0.0 or :: on this segment, by the hardware address, as a frame's sender is.
     fn without_address(&self, side: Side) -> Option<IpAddr> {
-        let macs = self.macs.filter(|_| side == Side::Source && self.address(side).is_unspecified())?;
-        Some(link_local(macs[side.index()]).into())
+        let mac = self.mac(side).filter(|_| side == Side::Source && self.address(side).is_unspecified())?;
+        Some(link_local(mac).into())
     }
 
     fn is_inside(&self, side: Side) -> bool {
@@ -285,8 +285,7 @@ impl Collector {
             return gist;
         }
         let matched = self.matched(record, ends, &record.facts);
-        let mut gist = self.gist(record, ends, matched.all, matched.channels);
-        gist.certificate = of_hello(&gist, other_certificate(record));
+        let gist = self.gist(record, ends, matched.all, matched.channels);
         let number = self.number(gist);
         // Evidence has its first sight: that is another one every time.
         if known_again && !matched.evidence && number != 0 {
@@ -512,15 +511,7 @@ pub fn gist_of(record: &FlowRecord, judging: &Judging, whens: &[u32]) -> Gist {
     // What a flow of questions satisfies its questions do.
     let asks = record.protocol == Some(dns::PROTOCOL.name);
     let candidates = whens.iter().copied().filter(|when| !asks && is_channel(when)).collect();
-    let own_name = own_name.filter(|_| ends.ours() == Some(Side::Source));
-    let mut gist = gist(record, &ends, own_name, whens.to_vec(), candidates);
-    gist.certificate = of_hello(&gist, other_certificate(record));
-    gist
-}
-
-/// A certificate contradicts a name in a hello, and no other.
-fn of_hello(gist: &Gist, certificate: Box<[Box<str>]>) -> Box<[Box<str>]> {
-    if gist.name_field.is_some_and(is_in_hello) { certificate } else { Box::default() }
+    gist(record, &ends, own_name.filter(|_| ends.ours() == Some(Side::Source)), whens.to_vec(), candidates)
 }
 
 fn gist(
@@ -531,6 +522,7 @@ fn gist(
     candidates: Vec<u32>,
 ) -> Gist {
     let ours = ends.ours();
+    let by_hello = own_name.as_ref().is_some_and(|(_, field)| is_in_hello(field));
     let ambiguous = record.facts.flags.are_ambiguous();
     let own = own_name.as_ref().map(|(name, _)| name);
     let other_names = if ambiguous { other_names(&record.facts, own.into_iter().cloned()) } else { Box::default() };
@@ -546,7 +538,8 @@ fn gist(
         ambiguous,
         other_names,
         tls: has_tls(record),
-        certificate: Box::default(),
+        // A certificate contradicts a name in a hello, and no other.
+        certificate: if by_hello { other_certificate(record) } else { Box::default() },
         whens: whens.into(),
         candidates: candidates.into(),
     }

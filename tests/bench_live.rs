@@ -206,7 +206,8 @@ fn another_receiver_takes_its_turn() {
     assert!(said.messages.contains("does not listen") && said.messages.contains("no ears"), "{}", said.messages);
     // It hears nothing and says so: its trials cannot add up.
     let closing = "echo 0 packets captured >&2; echo 0 packets dropped by kernel >&2; exit 0";
-    let idle = script("idle", &format!("trap '{closing}' INT TERM; echo listening on $1 >&2; while :; do sleep 0.1; done"));
+    let idle =
+        script("idle", &format!("trap '{closing}' INT TERM; echo listening on $1 >&2; while :; do sleep 0.1; done"));
     let document = json(&[&rates[..], &["--receiver", &idle]].concat());
     let [sensor, other] = [0, 1].map(|at| &document["results"][at]);
     assert_eq!([&sensor["receiver"], &other["receiver"]], ["ring -j1", "sh"]);

@@ -69,7 +69,7 @@ impl Collector {
     /// Of all that [`Collector::neighbour`] and [`Collector::traits`] read.
     fn hash_of(&self, record: &FlowRecord, ends: &Ends, side: Side) -> u64 {
         let mut hasher = self.familiar.hasher.build_hasher();
-        let (address, mac) = (ends.address(side), ends.mac(side).map_or([0xff; 6], |mac| mac));
+        let (address, mac) = (ends.address(side), ends.mac(side).unwrap_or([0xff; 6]));
         match address {
             IpAddr::V4(v4) => hasher.write_u32(v4.to_bits()),
             IpAddr::V6(v6) => hasher.write_u128(v6.to_bits()),

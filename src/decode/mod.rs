@@ -75,6 +75,32 @@ pub struct Segment {
     pub tunnels: Tunnels,
 }
 
+impl Segment {
+    /// One packet that carries nothing, of no time and no number: for those who fill in what there is.
+    #[inline]
+    pub fn bare(key: Key, from_low: bool) -> Segment {
+        Segment {
+            time: Time(0),
+            number: 0,
+            key,
+            from_low,
+            tcp_flags: 0,
+            seq: 0,
+            ack: 0,
+            urgent: 0,
+            ip_bytes: 0,
+            payload: 0,
+            payload_len: 0,
+            payload_cut: 0,
+            macs: None,
+            vlan: None,
+            packets: 1,
+            fragments: Fragmented::No,
+            tunnels: Tunnels::NONE,
+        }
+    }
+}
+
 /// Whether a segment was put together from fragments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
@@ -244,21 +270,13 @@ pub fn frame(block: &[u8], packet: &Packet, number: u64) -> Option<Segment> {
     Some(Segment {
         time: packet.time,
         number,
-        key: Key::frame(*from, *to, ether_type),
-        from_low: true,
-        tcp_flags: 0,
-        seq: 0,
-        ack: 0,
-        urgent: 0,
         ip_bytes: packet.original,
         payload: packet.start.saturating_add(payload.start),
         payload_len: payload.len() as u32,
         payload_cut: packet.original.saturating_sub(packet.captured),
         macs: Some(packet.start),
         vlan,
-        packets: 1,
-        fragments: Fragmented::No,
-        tunnels: Tunnels::NONE,
+        ..Segment::bare(Key::frame(*from, *to, ether_type), true)
     })
 }
 

@@ -5,7 +5,7 @@
 //! Sources: RFC 9293, RFC 768, RFC 792, RFC 4443, RFC 9260; Community ID v1 for ICMP.
 
 use super::network::Ip;
-use super::{Fragmented, Frame, Reason, Refused, Segment, tcp as flag, tunnel};
+use super::{Frame, Reason, Refused, Segment, tcp as flag, tunnel};
 use crate::flow::key::{Key, protocol};
 
 const TCP_BYTES: usize = 20;
@@ -123,12 +123,6 @@ fn segment(ip: &Ip, (from_port, to_port): (u16, u16), frame: Frame<'_>, header_l
     Segment {
         time: frame.time,
         number: frame.number,
-        key,
-        from_low,
-        tcp_flags: 0,
-        seq: 0,
-        ack: 0,
-        urgent: 0,
         ip_bytes: ip.total,
         payload: payload.at.min(frame.bytes.len()),
         payload_len: payload.rest().len() as u32,
@@ -136,7 +130,7 @@ fn segment(ip: &Ip, (from_port, to_port): (u16, u16), frame: Frame<'_>, header_l
         macs: frame.macs,
         vlan: frame.vlan,
         packets: ip.packets,
-        fragments: Fragmented::No,
         tunnels: frame.tunnels,
+        ..Segment::bare(key, from_low)
     }
 }

@@ -66,6 +66,7 @@ pub(super) struct Raw {
 }
 
 /// What is wanted of a flow by all findings together.
+#[derive(Default)]
 struct Flow {
     number: u64,
     packets: u64,
@@ -163,15 +164,9 @@ impl Flow {
         Flow {
             number: track.number,
             packets: track.packets,
-            seen: 0,
             opener_low: track.opener_low,
             is_stream: track.is_stream,
-            until: [0; 2],
-            facts: Vec::new(),
-            kept: Vec::new(),
-            payloads: 0,
-            headers: 0,
-            data: [0; 2],
+            ..Flow::default()
         }
     }
 }
@@ -358,7 +353,6 @@ fn raw(bytes: &[u8], packet: &Packet, number: u64, payload: usize) -> Raw {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::Fragmented;
     use crate::flow::tunnels::Tunnels;
 
     fn pass(limits: &mut Limits) -> Pass<'_> {
@@ -391,40 +385,10 @@ mod tests {
     fn bytes_that_are_gathered() {
         const PACKET: usize = 1 << 20;
         let (key, from_low) = Key::v4([10, 0, 0, 1], 4000, [192, 0, 2, 1], 443, protocol::TCP);
-        let segment = Segment {
-            time: Time(0),
-            number: 1,
-            key,
-            from_low,
-            tcp_flags: 0,
-            seq: 0,
-            ack: 0,
-            ip_bytes: 0,
-            payload: 0,
-            payload_len: 0,
-            payload_cut: 0,
-            urgent: 0,
-            macs: None,
-            vlan: None,
-            packets: 1,
-            fragments: Fragmented::No,
-            tunnels: Tunnels::NONE,
-        };
+        let segment = Segment { number: 1, ..Segment::bare(key, from_low) };
         let mut limits = Limits::default();
         let mut pass = pass(&mut limits);
-        let flow = Flow {
-            number: 1,
-            packets: u64::MAX,
-            seen: 0,
-            opener_low: from_low,
-            is_stream: true,
-            until: [0; 2],
-            facts: Vec::new(),
-            kept: Vec::new(),
-            payloads: 0,
-            headers: 0,
-            data: [0; 2],
-        };
+        let flow = Flow { number: 1, packets: u64::MAX, opener_low: from_low, is_stream: true, ..Flow::default() };
         pass.by_key.insert(key, vec![flow]);
         for _ in 0..GATHERED_BYTES_MAX / PACKET + 3 {
             pass.segment(&segment, &[], |_, _| vec![raw_of(PACKET)]);

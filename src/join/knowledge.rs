@@ -208,11 +208,10 @@ impl Knowledge {
         });
         if self.sums.len() > SUMS_MAX {
             let surplus = self.sums.len() - SUMS_MAX;
-            let mut quiet: Vec<_> =
-                self.sums.iter().map(|(group, sum)| (sum.rollup.span.last, group.clone())).collect();
+            let mut quiet: Vec<_> = self.sums.iter().map(|(group, sum)| (sum.rollup.span.last, group)).collect();
             quiet.sort_unstable();
-            quiet.truncate(surplus);
-            quiet.iter().for_each(|(_, group)| drop(self.sums.remove(group)));
+            let gone: Vec<_> = quiet.into_iter().take(surplus).map(|(_, group)| group.clone()).collect();
+            gone.iter().for_each(|group| drop(self.sums.remove(group)));
             self.forget_some("findings.limit", surplus);
         }
         let kept =

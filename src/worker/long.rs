@@ -132,9 +132,8 @@ impl<G: Gather, W: Watch> Worker<G, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::{Fragmented, Segment, tcp};
+    use crate::decode::{Segment, tcp};
     use crate::flow::key::{Key, protocol};
-    use crate::flow::tunnels::Tunnels;
     use crate::record::FlowRecord;
     use crate::worker::Judged;
 
@@ -163,21 +162,10 @@ mod tests {
         let segment = |n: i64| Segment {
             time: Time(n * SECOND / 100),
             number: n as u64 + 1,
-            key,
-            from_low,
             tcp_flags: tcp::ACK,
-            seq: 0,
-            ack: 0,
             ip_bytes: 36,
-            payload: 0,
             payload_len: 8,
-            payload_cut: 0,
-            urgent: 0,
-            macs: None,
-            vlan: None,
-            packets: 1,
-            fragments: Fragmented::No,
-            tunnels: Tunnels::NONE,
+            ..Segment::bare(key, from_low)
         };
         // More than nobody knows in a flow of datagrams.
         worker.take(&(0..20).map(segment).collect::<Vec<_>>(), &payload);

@@ -280,21 +280,13 @@ fn work(transport: Transport, talk: &Talk) -> Vec<FlowRecord> {
         segments.push(Segment {
             time: Time(START.0 + segments.len() as i64),
             number: segments.len() as u64 + 1,
-            key,
-            from_low: from_source || key.is_frame(),
             tcp_flags: if transport == Transport::Tcp { flags } else { 0 },
             seq: next[own],
             ack: next[other],
             ip_bytes: payload.len() as u32,
             payload: bytes.len(),
             payload_len: payload.len() as u32,
-            payload_cut: 0,
-            urgent: 0,
-            macs: None,
-            vlan: None,
-            packets: 1,
-            fragments: Fragmented::No,
-            tunnels: Tunnels::NONE,
+            ..Segment::bare(key, from_source || key.is_frame())
         });
         bytes.extend_from_slice(payload);
         next[own] = next[own].wrapping_add(payload.len() as u32 + u32::from(flags & tcp::SYN != 0));

@@ -194,21 +194,7 @@ impl Sample {
         Segment {
             time: Time(START.0 + number as i64 * STEP_NS),
             number: number as u64 + 1,
-            key: self.key,
-            from_low: low,
-            tcp_flags: 0,
-            seq: 0,
-            ack: 0,
-            ip_bytes: 0,
-            payload: 0,
-            payload_len: 0,
-            payload_cut: 0,
-            urgent: 0,
-            macs: None,
-            vlan: None,
-            packets: 1,
-            fragments: Fragmented::No,
-            tunnels: Tunnels::NONE,
+            ..Segment::bare(self.key, low)
         }
     }
 }

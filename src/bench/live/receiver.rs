@@ -153,7 +153,6 @@ impl Listening {
     pub fn finish(mut self) -> io::Result<Heard> {
         let asked = if self.is_sensor { Signal::TERM } else { Signal::INT };
         if !self.ends_at(asked)? && !self.ends_at(Signal::TERM)? {
-            self.child.kill()?;
             return Err(io::Error::other("the receiver did not end when it was asked to"));
         }
         let panicked = |_| io::Error::other("a reader of the receiver ended early");
@@ -170,9 +169,7 @@ impl Listening {
         };
         heard.map(|heard| Heard { processor_ticks: ticks, ..heard })
     }
-}
 
-impl Listening {
     /// Whether it closes what it writes to in time after this signal.
     fn ends_at(&self, signal: Signal) -> io::Result<bool> {
         if let Some(id) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
