@@ -58,7 +58,7 @@ impl Whole {
 
     fn scan(&self, files: &[NamedTempFile]) -> io::Result<f64> {
         let mut command = Command::new(&self.program);
-        command.args(["scan", "-q", "-j", &self.workers.to_string(), "--json", "-"]);
+        command.args(["scan", "-q", "-j", &self.workers.to_string()]);
         command.args(files.iter().map(NamedTempFile::path));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let begun = Instant::now();

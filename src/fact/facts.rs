@@ -25,6 +25,8 @@ const TIME_AT: usize = 5;
 pub struct Facts {
     packed: Vec<u8>,
     count: u32,
+    /// Most values that one field was given; of a set that was read back only what was added since.
+    most: u32,
     /// A bit for every field that may have a value, by its number: most of what is asked for is not there.
     fields: u64,
     /// What is noteworthy beside values.
@@ -125,6 +127,7 @@ impl Facts {
             self.flags.set(Flag::LimitReached);
             return;
         }
+        self.most = self.most.max(same_field as u32 + 1);
         self.push(number, side, seen, value);
     }
 
@@ -168,11 +171,7 @@ impl Facts {
     /// Close to a limit: a flow of many messages does well to end here and begin anew, so that
     /// nothing is lost.
     pub fn is_nearly_full(&self) -> bool {
-        if self.len() < FACTS_PER_FIELD_MAX / 2 && self.value_bytes() < FACT_BYTES_MAX / 2 {
-            return false;
-        }
-        let many = |item: Item<'_>| self.items_of(item.number).count() >= FACTS_PER_FIELD_MAX / 2;
-        self.value_bytes() >= FACT_BYTES_MAX / 2 || self.items().any(many)
+        self.most as usize >= FACTS_PER_FIELD_MAX / 2 || self.value_bytes() >= FACT_BYTES_MAX / 2
     }
 
     /// Adds a number.
@@ -223,8 +222,7 @@ impl Facts {
     /// Forgets everything and keeps the memory.
     pub fn clear(&mut self) {
         self.packed.clear();
-        self.count = 0;
-        self.fields = 0;
+        (self.count, self.most, self.fields) = (0, 0, 0);
         self.flags = Flags::default();
     }
 
@@ -246,7 +244,7 @@ impl Facts {
         let mut items = Items { packed, at: 0 };
         (self.count, self.fields) =
             items.by_ref().fold((0, 0), |(count, fields), item| (count + 1, fields | bit(item.number)));
-        self.flags = flags;
+        (self.most, self.flags) = (0, flags);
         self.packed.clear();
         self.packed.extend_from_slice(packed);
         items.at == packed.len()

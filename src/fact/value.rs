@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use unicode_width::UnicodeWidthChar;
 
-use crate::fact::{Fact, Kind};
+use crate::fact::{Fact, Kind, append};
 
 /// The value as text.
 pub fn text(fact: &Fact<'_>) -> String {
@@ -30,11 +30,10 @@ pub fn is_printable_ascii(bytes: &[u8]) -> bool {
 
 /// Lower-case hex without separators.
 pub fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    let mut digits = Vec::with_capacity(bytes.len() * 2);
+    append::hex(bytes, &mut digits);
+    // Digits are ASCII.
+    String::from_utf8(digits).unwrap_or_default()
 }
 
 /// A number of up to eight bytes, big-endian.

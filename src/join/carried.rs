@@ -4,6 +4,7 @@
 //! may have other signatures; rows are in an order of their own, so that the same sums give the same bytes whoever gathered
 //! them. A sensor that has settled part of what it knows writes that part as [`Stored`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -112,13 +113,16 @@ struct EdgeRow(
     [[bool; 2]; 2],
     Option<[[u8; 6]; 2]>,
     /// VLAN, tunnels.
-    (Option<u16>, Vec<String>),
-    Option<String>,
+    (Option<u16>, Vec<Word>),
+    Option<Word>,
     /// Flags.
-    Vec<String>,
+    Vec<Word>,
     /// Field, side, value in hex, time, packet.
-    Vec<(String, u8, String, i64, u64)>,
+    Vec<(Word, u8, String, i64, u64)>,
 );
+
+/// A name that this program gives: written without a copy, read into one.
+type Word = Cow<'static, str>;
 
 /// What a document gives back.
 pub struct Parts {
@@ -398,7 +402,7 @@ fn edge_row(record: &FlowRecord) -> EdgeRow {
     let key = &record.key;
     let fact = |fact: Fact<'_>| {
         let side = fact.side.index() as u8;
-        (fact.field.name.to_owned(), side, value::hex(fact.value), fact.seen.time.0, fact.seen.packet)
+        (fact.field.name.into(), side, value::hex(fact.value), fact.seen.time.0, fact.seen.packet)
     };
     EdgeRow(
         [key.endpoint(true), key.endpoint(false)],
@@ -410,9 +414,9 @@ fn edge_row(record: &FlowRecord) -> EdgeRow {
         [record.packets, record.bytes, record.missing],
         [record.payload, record.more],
         record.macs,
-        (record.vlan, record.tunnels.names().map(str::to_owned).collect()),
-        record.protocol.map(str::to_owned),
-        record.facts.flags.names().map(str::to_owned).collect(),
+        (record.vlan, record.tunnels.names().map(Word::from).collect()),
+        record.protocol.map(Word::from),
+        record.facts.flags.names().map(Word::from).collect(),
         sorted(record.facts.iter().map(fact)),
     )
 }
@@ -445,7 +449,7 @@ fn edge_of(row: EdgeRow) -> Option<FlowRecord> {
         edges: *edges,
         macs: *macs,
         vlan: *vlan,
-        tunnels: Tunnels::from_names(tunnels.iter().map(String::as_str))?,
+        tunnels: Tunnels::from_names(tunnels.iter().map(|name| &**name))?,
         protocol: name.as_ref().and_then(|name| parse::PROTOCOLS.iter().find(|p| p.name == name)).map(|p| p.name),
         facts,
     })

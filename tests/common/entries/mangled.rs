@@ -60,16 +60,19 @@ pub fn flow(data: &[u8]) {
         contradict(lie, &mut pieces);
     }
     let read = sample.read(&pieces, syn);
-    let both = second_copy(&pieces).filter(|_| sample.transport == Transport::Tcp);
-    let said = read.conflict || read.gap && both.is_some();
-    let before = both.filter(|_| !said).map(|both| sample.read(&pieces[..both], syn)).unwrap_or_default();
+    let both = [false, true].map(|low| second_copy(&pieces, low).filter(|_| sample.transport == Transport::Tcp));
+    let said = read.conflict || read.gap && both != [None, None];
+    // Up to the second copy of the side that a fact is of; where that side has none, of the other.
+    let before = [both[0].or(both[1]), both[1].or(both[0])]
+        .map(|until| until.filter(|_| !said).map(|until| sample.read(&pieces[..until], syn)).unwrap_or_default());
     for (field, low, value) in &read.facts {
         let fact = (*field, *low, value.clone());
-        let may_be = said || readable.has(&fact) || before.facts.contains(&fact);
+        let may_be = said || readable.has(&fact) || before[usize::from(*low)].facts.contains(&fact);
         let value = value.escape_ascii();
         assert!(may_be, "{}: {field} of {} is {value}", sample.name, if *low { "low" } else { "high" });
     }
-    let others = read.protocols.difference(&readable.protocols).filter(|other| !before.protocols.contains(*other));
+    let was_before = |other: &&_| before.iter().any(|before| before.protocols.contains(*other));
+    let others = read.protocols.difference(&readable.protocols).filter(|other| !was_before(other));
     let others: BTreeSet<_> = others.collect();
     assert!(said || others.is_empty(), "{}: is read as {others:?}", sample.name);
 }
@@ -132,12 +135,12 @@ fn mangle([what, which, a, b]: [u8; 4], transport: Transport, pieces: &mut Vec<P
     }
 }
 
-/// The first piece that contradicts one before it.
-fn second_copy(pieces: &[Piece]) -> Option<usize> {
-    let mut seen: BTreeMap<(bool, usize), u8> = BTreeMap::new();
+/// The first piece of a side that contradicts one before it.
+fn second_copy(pieces: &[Piece], low: bool) -> Option<usize> {
+    let mut seen: BTreeMap<usize, u8> = BTreeMap::new();
     let mut differs = |piece: &Piece| {
         let mut bytes = (piece.at..).zip(&piece.bytes);
-        bytes.any(|(at, byte)| *seen.entry((piece.low, at)).or_insert(*byte) != *byte)
+        piece.low == low && bytes.any(|(at, byte)| *seen.entry(at).or_insert(*byte) != *byte)
     };
     pieces.iter().position(&mut differs)
 }
