@@ -246,10 +246,19 @@ fn databases() -> Seeds {
     seeds
 }
 
-/// Inputs that once broke a promise.
+/// Inputs that once broke a promise. Those of a protocol lie in a folder with its name: its number in the registry is their
+/// first byte.
 fn kept(name: &str) -> Vec<Vec<u8>> {
-    let Ok(folder) = fs::read_dir(repository("fixtures/fuzz").join(name)) else { return Vec::new() };
-    folder.flatten().map(|entry| read(&entry.path())).collect()
+    let files = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let folder = repository("fixtures/fuzz").join(name);
+    if name != "protocol" {
+        return files(folder).map(|path| read(&path)).collect();
+    }
+    let of_protocol = |path: PathBuf| {
+        let number = PROTOCOLS.iter().position(|p| path.ends_with(p.name)).unwrap() as u8;
+        files(path).map(move |path| [&[number], &read(&path)[1..]].concat())
+    };
+    files(folder).flat_map(of_protocol).collect()
 }
 
 /// A seed with a few things done to it.

@@ -154,7 +154,10 @@ impl Bencher {
                 trials.add(&self.run(load, workers));
             }
             if let Some(whole) = &whole {
-                scans.push([whole.seconds().map_err(temporary)?, whole.start_seconds().map_err(temporary)?]);
+                // As much as the process reads: what is to be said at the end weighs more in one round than in many.
+                let pipeline = self.run_rounds(load, first, 1).seconds;
+                let [process, start] = [whole.seconds(), whole.start_seconds()].map(|taken| taken.map_err(temporary));
+                scans.push(AsOne { pipeline, process: process?, start: start? });
             }
             if self.flows {
                 let (seconds, bytes) = self.run_with_flows(load, first)?;
@@ -173,7 +176,7 @@ impl Bencher {
             traffic: load.traffic.clone(),
             outcome,
             floor: floor_result(load, plain, floors),
-            scan: whole.map(|_| scan_result(load, plain, &scans)),
+            scan: whole.map(|_| scan_result(load, &scans)),
             flows: self.flows.then(|| WithFlows {
                 ratio: ratio(&with_flows, plain),
                 seconds: with_flows,
@@ -188,8 +191,12 @@ impl Bencher {
 
     /// One run of the pipeline, until its report stands in memory.
     fn run(&mut self, load: &Load, workers: usize) -> Run {
+        self.run_rounds(load, workers, load.traffic.rounds)
+    }
+
+    fn run_rounds(&mut self, load: &Load, workers: usize, rounds: u64) -> Run {
         self.scan.workers = workers;
-        let mut source = load.replay(load.traffic.rounds);
+        let mut source = load.replay(rounds);
         let can_forget = machine::forget_peak();
         if let Some(counters) = &mut self.counters {
             counters.start();
@@ -305,17 +312,22 @@ fn temporary(error: io::Error) -> Error {
 }
 
 /// `scans` are processes over the traffic, and over next to nothing.
-fn scan_result(load: &Load, plain: &[f64], scans: &[[f64; 2]]) -> AsScan {
-    let start_seconds = Spread::of(scans.iter().map(|[_, start]| *start));
+/// One round as a pipeline in memory and as a process, and what the process needs over next to nothing; seconds.
+struct AsOne {
+    pipeline: f64,
+    process: f64,
+    start: f64,
+}
+
+fn scan_result(load: &Load, scans: &[AsOne]) -> AsScan {
+    let start_seconds = Spread::of(scans.iter().map(|one| one.start));
     // What a process over hardly any packets needs beside its start cannot be told from noise.
-    let rate = |whole: f64| load.traffic.packets as f64 / (whole - start_seconds.median).max(RESOLUTION_SECONDS);
-    let rates: Vec<f64> = scans.iter().map(|[whole, _]| rate(*whole)).collect();
-    let ratios = rates.iter().zip(plain).map(|(rate, plain)| rate * plain / load.packets().max(1) as f64);
+    let taken = |one: &AsOne| (one.process - start_seconds.median).max(RESOLUTION_SECONDS);
     AsScan {
-        seconds: scans.iter().map(|[whole, _]| *whole).collect(),
+        seconds: scans.iter().map(|one| one.process).collect(),
         start_seconds,
-        ratio: Spread::of(ratios),
-        packets_per_second: Spread::of(rates),
+        ratio: Spread::of(scans.iter().map(|one| one.pipeline / taken(one))),
+        packets_per_second: Spread::of(scans.iter().map(|one| load.traffic.packets as f64 / taken(one))),
     }
 }
 

@@ -216,7 +216,7 @@ pub struct AsScan {
     pub start_seconds: Spread,
     /// Packets a second, the start taken off.
     pub packets_per_second: Spread,
-    /// That over the packets a second of the pipeline's run just before.
+    /// That over the packets a second of the pipeline over the same round just before.
     pub ratio: Spread,
 }
 

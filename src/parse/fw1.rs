@@ -220,7 +220,8 @@ impl Parser for Fw1 {
                     facts.add(&METHOD, side, prefix.seen, method);
                 }
             }
-            Said::Need(wanted) if !prefix.last => return Progress::NeedBytes(wanted),
+            // The very next byte may show that it is something else: that must not depend on how the stream is cut.
+            Said::Need(_) if !prefix.last => return Progress::NeedBytes(prefix.bytes.len().saturating_add(1)),
             Said::Need(_) => return Progress::Done,
             Said::Else if self.shown => facts.flags.set(Flag::ParseError),
             Said::Else => return Progress::NotMine,
