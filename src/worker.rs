@@ -308,6 +308,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         } else if hot.is(state::TWO_STARTS[s]) && !hot.is(state::PAYLOAD[s]) {
             hot.next_seq[s] = first_byte;
         }
+        let again = hot.is(state::SEQ[s]) && (first_byte.wrapping_sub(hot.next_seq[s]) as i32) < 0;
         let lost = match flags & tcp::RST {
             0 => follow(hot, s, segment, first_byte, payload_len),
             _ => Lost::default(),
@@ -350,16 +351,32 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             if segment.urgent > 0 {
                 self.urgent(id, side, first_byte, segment);
             }
-            self.read(id, side, start_known, first_byte, payload, segment.payload_cut > 0, seen);
+            self.read(id, side, start_known, first_byte, again, payload, segment.payload_cut > 0, seen);
         }
     }
 
-    /// Payload of a TCP flow that is still being read.
+    /// Payload of a TCP flow that is still being read. `again`: it begins before the end of what was there of its side.
     #[allow(clippy::too_many_arguments)]
-    fn read(&mut self, id: u32, side: Side, start: Option<u32>, seq: u32, payload: &[u8], cut: bool, seen: Seen) {
+    fn read(
+        &mut self,
+        id: u32,
+        side: Side,
+        start: Option<u32>,
+        seq: u32,
+        again: bool,
+        payload: &[u8],
+        cut: bool,
+        seen: Seen,
+    ) {
         let ports = self.ports(id);
-        if self.table.hot(id).is(state::REFUSED[side.index()]) && !self.begins_late(id, side, seq, payload, ports) {
-            return;
+        if self.table.hot(id).is(state::REFUSED[side.index()]) {
+            if !self.begins_late(id, side, seq, payload, ports) {
+                return;
+            }
+            // What was nobody's is forgotten, and another copy of it is somebody's.
+            if let Some(cold) = self.table.cold_mut(id).filter(|_| again) {
+                cold.facts.flags.set(Flag::OverlapConflict);
+            }
         }
         // Most flows that nobody reads are known by their first bytes: no memory for them.
         let first_bytes = self.table.cold(id).is_none() && start == Some(seq);
@@ -385,7 +402,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
                 self.refuse(id, side);
                 // The bytes so far were nobody's; a protocol may begin with this very segment.
                 if start.is_none() && reading::late_claim(ports, side, payload).is_some() {
-                    self.read(id, side, None, seq, payload, cut, seen);
+                    self.read(id, side, None, seq, false, payload, cut, seen);
                 }
             }
             Verdict::Reading => {}
