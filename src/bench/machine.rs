@@ -52,6 +52,19 @@ pub fn peak_bytes() -> Option<u64> {
     kilobytes("/proc/self/status", "VmHWM")
 }
 
+/// Seconds that processes started here spent in the kernel until they ended. `None` where it is not told.
+#[cfg(target_os = "linux")]
+pub fn children_kernel_seconds() -> Option<f64> {
+    use nix::sys::resource::{UsageWho, getrusage};
+    let time = getrusage(UsageWho::RUSAGE_CHILDREN).ok()?.system_time();
+    Some(time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn children_kernel_seconds() -> Option<f64> {
+    None
+}
+
 /// Processor time, in ticks, at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ticks {

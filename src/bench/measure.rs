@@ -18,7 +18,7 @@ use super::result::{
 use super::spread::Spread;
 use super::traffic::Size;
 use super::watcher::{self, Times, Watcher};
-use super::whole::Whole;
+use super::whole::{Took, Whole};
 use super::{Error, Options, compare, floor};
 use crate::capture::BLOCK_PACKETS_MAX;
 use crate::report::PROGRAM;
@@ -156,7 +156,7 @@ impl Bencher {
             if let Some(whole) = &whole {
                 // As much as the process reads: what is to be said at the end weighs more in one round than in many.
                 let pipeline = self.run_rounds(load, first, 1).seconds;
-                let [process, start] = [whole.seconds(), whole.start_seconds()].map(|taken| taken.map_err(temporary));
+                let [process, start] = [whole.process(), whole.start()].map(|took| took.map_err(temporary));
                 scans.push(AsOne { pipeline, process: process?, start: start? });
             }
             if self.flows {
@@ -312,21 +312,26 @@ fn temporary(error: io::Error) -> Error {
 }
 
 /// `scans` are processes over the traffic, and over next to nothing.
-/// One round as a pipeline in memory and as a process, and what the process needs over next to nothing; seconds.
+/// One round as a pipeline in memory, in seconds, and as a process, and what a process needs over next to nothing.
 struct AsOne {
     pipeline: f64,
-    process: f64,
-    start: f64,
+    process: Took,
+    start: Took,
 }
 
 fn scan_result(load: &Load, scans: &[AsOne]) -> AsScan {
-    let start_seconds = Spread::of(scans.iter().map(|one| one.start));
+    let start_seconds = Spread::of(scans.iter().map(|one| one.start.wall));
     // What a process over hardly any packets needs beside its start cannot be told from noise.
-    let taken = |one: &AsOne| (one.process - start_seconds.median).max(RESOLUTION_SECONDS);
+    let taken = |one: &AsOne| (one.process.wall - start_seconds.median).max(RESOLUTION_SECONDS);
+    // The part of the start that is spent in the kernel goes with the start.
+    let in_kernel = |one: &AsOne| Some((one.process.kernel? - one.start.kernel?).clamp(0.0, taken(one)));
+    let beside_kernel = |one: &AsOne| Some(one.pipeline / (taken(one) - in_kernel(one)?).max(RESOLUTION_SECONDS));
     AsScan {
-        seconds: scans.iter().map(|one| one.process).collect(),
+        seconds: scans.iter().map(|one| one.process.wall).collect(),
         start_seconds,
         ratio: Spread::of(scans.iter().map(|one| one.pipeline / taken(one))),
+        kernel_share: Spread::of(scans.iter().filter_map(|one| Some(in_kernel(one)? / taken(one)))),
+        ratio_beside_kernel: Spread::of(scans.iter().filter_map(beside_kernel)),
         packets_per_second: Spread::of(scans.iter().map(|one| load.traffic.packets as f64 / taken(one))),
     }
 }

@@ -218,6 +218,12 @@ pub struct AsScan {
     pub packets_per_second: Spread,
     /// That over the packets a second of the pipeline over the same round just before.
     pub ratio: Spread,
+    /// Of the time without the start, what was spent in the kernel: memory that is touched for the first time, most of all.
+    #[serde(default)]
+    pub kernel_share: Spread,
+    /// As `ratio`, with the time in the kernel taken off.
+    #[serde(default)]
+    pub ratio_beside_kernel: Spread,
 }
 
 /// Runs with flow records.

@@ -136,7 +136,16 @@ fn floor(bench: &Bench) -> Table {
 }
 
 fn scan(bench: &Bench) -> Table {
-    let mut table = head(&["workload", "start-up", "packets/s", "min … max", "scan/pipeline", "min … max"]);
+    let mut table = head(&[
+        "workload",
+        "start-up",
+        "packets/s",
+        "min … max",
+        "scan/pipeline",
+        "min … max",
+        "in the kernel",
+        "without that",
+    ]);
     for measured in &bench.workloads {
         let Some(scan) = &measured.scan else { continue };
         table.push(vec![
@@ -146,6 +155,8 @@ fn scan(bench: &Bench) -> Table {
             range(scan.packets_per_second, units::amount),
             format!("{}×", units::digits(scan.ratio.median)),
             range(scan.ratio, units::digits),
+            units::percent(scan.kernel_share.median),
+            format!("{}×", units::digits(scan.ratio_beside_kernel.median)),
         ]);
     }
     table

@@ -11,10 +11,20 @@ use std::time::Instant;
 use tempfile::NamedTempFile;
 
 use super::load::Load;
+use super::machine::children_kernel_seconds;
 use super::traffic::{self, Size, Workload};
 
 /// Packets of the capture that shows what a start costs.
 const FEW_PACKETS: u64 = 10;
+
+/// Seconds of one process.
+#[derive(Clone, Copy)]
+pub struct Took {
+    /// From its start until it ended.
+    pub wall: f64,
+    /// In the kernel, where that is told.
+    pub kernel: Option<f64>,
+}
 
 /// A program and the files it is to read.
 pub struct Whole {
@@ -40,33 +50,35 @@ impl Whole {
         Ok(Whole { program, workers, files, few })
     }
 
-    /// Wall time of one process over the traffic, from its start until it ended.
+    /// One process over the traffic.
     ///
     /// # Errors
     /// When it cannot be run or fails.
-    pub fn seconds(&self) -> io::Result<f64> {
+    pub fn process(&self) -> io::Result<Took> {
         self.scan(&self.files)
     }
 
     /// The same over next to nothing: what a start costs.
     ///
     /// # Errors
-    /// As [`Whole::seconds`].
-    pub fn start_seconds(&self) -> io::Result<f64> {
+    /// As [`Whole::process`].
+    pub fn start(&self) -> io::Result<Took> {
         self.scan(std::slice::from_ref(&self.few))
     }
 
-    fn scan(&self, files: &[NamedTempFile]) -> io::Result<f64> {
+    fn scan(&self, files: &[NamedTempFile]) -> io::Result<Took> {
         let mut command = Command::new(&self.program);
         command.args(["scan", "-q", "-j", &self.workers.to_string()]);
         command.args(files.iter().map(NamedTempFile::path));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let kernel = children_kernel_seconds();
         let begun = Instant::now();
         let status = command.status()?;
-        let seconds = begun.elapsed().as_secs_f64();
+        let wall = begun.elapsed().as_secs_f64();
+        let kernel = children_kernel_seconds().zip(kernel).map(|(after, before)| after - before);
         // 3: a capture of the user's own may be damaged.
         match status.code() {
-            Some(0 | 3) => Ok(seconds),
+            Some(0 | 3) => Ok(Took { wall, kernel }),
             _ => Err(io::Error::other(format!("{} scan: {status}", self.program.display()))),
         }
     }

@@ -224,7 +224,15 @@ pub(super) fn floor(bench: &Bench) -> String {
              and its end are in the time. Its runs alternate with those of the pipeline, which goes over memory it has \
              touched before.",
         );
-        let mut table = Table::new(&["workload", "packets/s", "range", "over the pipeline's", "range"]);
+        let mut table = Table::new(&[
+            "workload",
+            "packets/s",
+            "range",
+            "over the pipeline's",
+            "range",
+            "in the kernel",
+            "without that",
+        ]);
         for (name, scan) in bench.workloads.iter().filter_map(|m| Some((&m.name, m.scan.as_ref()?))) {
             table.row(&[
                 name.clone(),
@@ -232,6 +240,8 @@ pub(super) fn floor(bench: &Bench) -> String {
                 text::range(scan.packets_per_second, units::amount),
                 format!("{}×", units::digits(scan.ratio.median)),
                 text::range(scan.ratio, units::digits),
+                units::percent(scan.kernel_share.median),
+                format!("{}×", units::digits(scan.ratio_beside_kernel.median)),
             ]);
         }
         html += &(table.finish() + "</section>\n");
