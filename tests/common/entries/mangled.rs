@@ -60,20 +60,23 @@ pub fn flow(data: &[u8]) {
         contradict(lie, &mut pieces);
     }
     let read = sample.read(&pieces, syn);
-    let both = [false, true].map(|low| second_copy(&pieces, low).filter(|_| sample.transport == Transport::Tcp));
-    let said = read.conflict || read.gap && both != [None, None];
-    // Up to the second copy of the side that a fact is of; where that side has none, of the other.
-    let before = [both[0].or(both[1]), both[1].or(both[0])]
-        .map(|until| until.filter(|_| !said).map(|until| sample.read(&pieces[..until], syn)).unwrap_or_default());
+    let twice = if sample.transport == Transport::Tcp { contradicted(&pieces) } else { Vec::new() };
+    let said = read.conflict || read.gap && !twice.is_empty();
+    // It comes of a byte of which no other copy had come by.
+    let was_before = |holds: &dyn Fn(&Read) -> bool| {
+        let mut bytes = twice.iter();
+        bytes.any(|(byte, other)| {
+            holds(&sample.read(&pieces[..*other], syn)) && !holds(&sample.read(&as_sent(sample, &pieces, *byte), syn))
+        })
+    };
     for (field, low, value) in &read.facts {
         let fact = (*field, *low, value.clone());
-        let may_be = said || readable.has(&fact) || before[usize::from(*low)].facts.contains(&fact);
+        let may_be = said || readable.has(&fact) || was_before(&|read| read.facts.contains(&fact));
         let value = value.escape_ascii();
         assert!(may_be, "{}: {field} of {} is {value}", sample.name, if *low { "low" } else { "high" });
     }
-    let was_before = |other: &&_| before.iter().any(|before| before.protocols.contains(*other));
-    let others = read.protocols.difference(&readable.protocols).filter(|other| !was_before(other));
-    let others: BTreeSet<_> = others.collect();
+    let others = read.protocols.difference(&readable.protocols);
+    let others: BTreeSet<_> = others.filter(|other| !was_before(&|read| read.protocols.contains(*other))).collect();
     assert!(said || others.is_empty(), "{}: is read as {others:?}", sample.name);
 }
 
@@ -135,14 +138,32 @@ fn mangle([what, which, a, b]: [u8; 4], transport: Transport, pieces: &mut Vec<P
     }
 }
 
-/// The first piece of a side that contradicts one before it.
-fn second_copy(pieces: &[Piece], low: bool) -> Option<usize> {
-    let mut seen: BTreeMap<usize, u8> = BTreeMap::new();
-    let mut differs = |piece: &Piece| {
-        let mut bytes = (piece.at..).zip(&piece.bytes);
-        piece.low == low && bytes.any(|(at, byte)| *seen.entry(at).or_insert(*byte) != *byte)
-    };
-    pieces.iter().position(&mut differs)
+/// A byte of a stream: whether it is of the low side, and its place.
+type Byte = (bool, usize);
+
+/// The bytes of which copies differ, and the first piece with another copy.
+fn contradicted(pieces: &[Piece]) -> Vec<(Byte, usize)> {
+    let mut seen: BTreeMap<Byte, u8> = BTreeMap::new();
+    let mut twice: BTreeMap<Byte, usize> = BTreeMap::new();
+    for (number, piece) in pieces.iter().enumerate() {
+        for (at, value) in (piece.at..).zip(&piece.bytes) {
+            if *seen.entry((piece.low, at)).or_insert(*value) != *value {
+                twice.entry((piece.low, at)).or_insert(number);
+            }
+        }
+    }
+    twice.into_iter().collect()
+}
+
+/// The pieces with one byte in all its copies as the sample has it.
+fn as_sent(sample: &Sample, pieces: &[Piece], (low, at): Byte) -> Vec<Piece> {
+    let holds = |piece: &&Piece| piece.low == low && (piece.at..piece.at + piece.bytes.len()).contains(&at);
+    let sent = sample.pieces.iter().find(holds).map(|piece| piece.bytes[at - piece.at]);
+    let mut pieces = pieces.to_vec();
+    for piece in pieces.iter_mut().filter(|piece| holds(&&**piece)) {
+        piece.bytes[at - piece.at] = sent.unwrap_or_default();
+    }
+    pieces
 }
 
 /// Other bytes for the same range, later or earlier.
