@@ -75,8 +75,9 @@ fn claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
                 Claim::NeedBytes(end.max(bytes.len()).saturating_add(1))
             }
         }
-        // So few bytes of anything look like that, in a flow whose beginning was not seen.
-        Step::Granted(_, usize::MAX) if bytes.first() == Some(&VERSION_4) && !known_port => Claim::No,
+        // So few bytes of anything look like that, in a flow whose beginning was not seen: there a client that asks for a
+        // connection must wait for the answer.
+        Step::Granted(_, end) if bytes.first() == Some(&VERSION_4) && !known_port && end != bytes.len() => Claim::No,
         // What follows may be there at once, when packets came in another order.
         Step::Granted(..) => Claim::Yes,
         Step::Refused if known_port => Claim::Yes,
@@ -385,7 +386,9 @@ mod tests {
 
     #[test]
     fn claims() {
-        assert_eq!(claim(&PROTOCOL, C, &[REQUEST_4, b"more"].concat()), Claim::Yes);
+        let with_more = [REQUEST_4, b"more"].concat();
+        assert_eq!(claim(&PROTOCOL, C, &with_more), Claim::No, "nothing comes before the answer");
+        assert_eq!((PROTOCOL.claim)((40000, PORT), C, &with_more), Claim::Yes);
         let yes: [&[u8]; 4] = [REQUEST_4, REQUEST_4A, &[GREETING, REQUEST_5].concat(), PASSWORD_5];
         for bytes in yes {
             assert_eq!(claim(&PROTOCOL, C, bytes), Claim::Yes);
