@@ -54,13 +54,15 @@ fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
 fn claim_reply(known_port: bool, bytes: &[u8]) -> Claim {
     let code = bytes.get(..3).unwrap_or(bytes);
     let follows = bytes.get(3).is_none_or(|next| matches!(next, b' ' | b'-' | b'\r' | b'\n'));
-    if !b"220".starts_with(code) || !follows || bytes.len() > CLAIM_BYTES_MAX {
+    if !b"220".starts_with(code) || !follows {
         return Claim::No;
     }
+    // As far as would be waited for: what is there at once must not be judged otherwise.
+    let within = bytes.get(..CLAIM_BYTES_MAX).unwrap_or(bytes);
     // Lines inside a greeting need no code (RFC 959 section 4.2).
     let mut greeted = false;
     let mut inside = false;
-    for line in lines::complete(bytes) {
+    for line in lines::complete(within) {
         match lines::reply(line) {
             Some((code, ..)) if greeted => {
                 return if SECOND_REPLIES.contains(&code) { Claim::Yes } else { Claim::No };
@@ -76,7 +78,11 @@ fn claim_reply(known_port: bool, bytes: &[u8]) -> Claim {
             _ => return Claim::No,
         }
     }
-    if greeted && known_port { Claim::Yes } else { Claim::NeedBytes(bytes.len().saturating_add(1)) }
+    match greeted && known_port {
+        true => Claim::Yes,
+        false if bytes.len() >= CLAIM_BYTES_MAX => Claim::No,
+        false => Claim::NeedBytes(bytes.len().saturating_add(1)),
+    }
 }
 
 fn claim_command(known_port: bool, bytes: &[u8]) -> Claim {

@@ -38,13 +38,13 @@ const OK: &[u8] = b"+OK";
 const CLAIM_BYTES_MAX: usize = 512;
 
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
-    let more = Claim::NeedBytes(bytes.len().saturating_add(1));
+    let more = if bytes.len() < CLAIM_BYTES_MAX { Claim::NeedBytes(bytes.len().saturating_add(1)) } else { Claim::No };
     let known_port = is_at(ports, &[PORT]);
-    let mut complete = lines::complete(bytes);
+    // As far as would be waited for: what is there at once must not be judged otherwise.
+    let mut complete = lines::complete(bytes.get(..CLAIM_BYTES_MAX).unwrap_or(bytes));
     let first = complete.next();
     match bytes.first() {
         None => more,
-        Some(_) if bytes.len() > CLAIM_BYTES_MAX => Claim::No,
         Some(b'+') => match first {
             None if bytes.starts_with(OK) || OK.starts_with(bytes) => more,
             // Redis answers with the same word and nothing behind it.
