@@ -220,9 +220,9 @@ pub(super) fn floor(bench: &Bench) -> String {
     if bench.workloads.iter().any(|measured| measured.scan.is_some()) {
         html += &section(
             "As a scan",
-            "A process of <code>bordertap scan</code> that reads one round from a file: its start, new memory, the report \
-             and its end are in the time. Its runs alternate with those of the pipeline, which goes over memory it has \
-             touched before.",
+            "A process of bordertap scan that reads one round from a file: its start, new memory, the report and its end are in \
+             the time. Its runs alternate with those of the pipeline over the same round, which goes over memory it has touched \
+             before. In the kernel: above all, clearing pages that are touched for the first time.",
         );
         let mut table = Table::new(&[
             "workload",
