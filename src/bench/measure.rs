@@ -311,7 +311,6 @@ fn temporary(error: io::Error) -> Error {
     Error::File(std::env::temp_dir(), error)
 }
 
-/// `scans` are processes over the traffic, and over next to nothing.
 /// One round as a pipeline in memory, in seconds, and as a process, and what a process needs over next to nothing.
 struct AsOne {
     pipeline: f64,

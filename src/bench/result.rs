@@ -219,6 +219,7 @@ pub struct AsScan {
     /// That over the packets a second of the pipeline over the same round just before.
     pub ratio: Spread,
     /// Of the time without the start, what was spent in the kernel: memory that is touched for the first time, most of all.
+    /// Nothing where the system does not tell; so the next.
     #[serde(default)]
     pub kernel_share: Spread,
     /// As `ratio`, with the time in the kernel taken off.

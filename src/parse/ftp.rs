@@ -57,6 +57,7 @@ fn claim_reply(known_port: bool, bytes: &[u8]) -> Claim {
     if !b"220".starts_with(code) || !follows {
         return Claim::No;
     }
+    let more = if bytes.len() < CLAIM_BYTES_MAX { Claim::NeedBytes(bytes.len().saturating_add(1)) } else { Claim::No };
     // As far as would be waited for: what is there at once must not be judged otherwise.
     let within = bytes.get(..CLAIM_BYTES_MAX).unwrap_or(bytes);
     // Lines inside a greeting need no code (RFC 959 section 4.2).
@@ -78,11 +79,7 @@ fn claim_reply(known_port: bool, bytes: &[u8]) -> Claim {
             _ => return Claim::No,
         }
     }
-    match greeted && known_port {
-        true => Claim::Yes,
-        false if bytes.len() >= CLAIM_BYTES_MAX => Claim::No,
-        false => Claim::NeedBytes(bytes.len().saturating_add(1)),
-    }
+    if greeted && known_port { Claim::Yes } else { more }
 }
 
 fn claim_command(known_port: bool, bytes: &[u8]) -> Claim {
