@@ -21,7 +21,7 @@ use super::watcher::{self, Times, Watcher};
 use super::whole::{Took, Whole};
 use super::{Error, Options, compare, floor};
 use crate::capture::BLOCK_PACKETS_MAX;
-use crate::report::PROGRAM;
+use crate::report::{PROGRAM, text};
 use crate::scan::{Scan, Scanned};
 use crate::watch::Stage;
 
@@ -154,8 +154,7 @@ impl Bencher {
                 trials.add(&self.run(load, workers));
             }
             if let Some(whole) = &whole {
-                // As much as the process reads: what is to be said at the end weighs more in one round than in many.
-                let pipeline = self.run_rounds(load, first, 1).seconds;
+                let pipeline = self.run_and_tell(load, first)?;
                 let [process, start] = [whole.process(), whole.start()].map(|took| took.map_err(temporary));
                 scans.push(AsOne { pipeline, process: process?, start: start? });
             }
@@ -206,6 +205,15 @@ impl Bencher {
         let seconds = begun.elapsed().as_secs_f64();
         let counts = self.counters.as_mut().and_then(Counters::stop);
         Run { seconds, counts, peak: machine::peak_bytes().filter(|_| can_forget), scanned }
+    }
+
+    /// One round and its report as text, to nowhere: what a `scan` does with what it reads, in seconds.
+    fn run_and_tell(&mut self, load: &Load, workers: usize) -> Result<f64, Error> {
+        let run = self.run_rounds(load, workers, 1);
+        let begun = Instant::now();
+        let mut nowhere = BufWriter::new(io::sink());
+        text::write(&run.scanned.report, text::Style::default(), &mut nowhere).map_err(temporary)?;
+        Ok(run.seconds + begun.elapsed().as_secs_f64())
     }
 
     /// As [`Bencher::run`], with every flow written to a temporary file. Returns seconds and bytes.
@@ -311,7 +319,7 @@ fn temporary(error: io::Error) -> Error {
     Error::File(std::env::temp_dir(), error)
 }
 
-/// One round as a pipeline in memory, in seconds, and as a process, and what a process needs over next to nothing.
+/// One round and its report as a pipeline in memory, in seconds, and as a process, and what a process needs over next to nothing.
 struct AsOne {
     pipeline: f64,
     process: Took,
@@ -324,13 +332,16 @@ fn scan_result(load: &Load, scans: &[AsOne]) -> AsScan {
     let taken = |one: &AsOne| (one.process.wall - start_seconds.median).max(RESOLUTION_SECONDS);
     // The part of the start that is spent in the kernel goes with the start.
     let in_kernel = |one: &AsOne| Some((one.process.kernel? - one.start.kernel?).clamp(0.0, taken(one)));
-    let beside_kernel = |one: &AsOne| Some(one.pipeline / (taken(one) - in_kernel(one)?).max(RESOLUTION_SECONDS));
+    let kernel: Option<Vec<f64>> = scans.iter().map(in_kernel).collect();
+    let with_kernel = |of: &dyn Fn(&AsOne, f64) -> f64| {
+        kernel.as_ref().map(|kernel| Spread::of(scans.iter().zip(kernel).map(|(one, &kernel)| of(one, kernel))))
+    };
     AsScan {
         seconds: scans.iter().map(|one| one.process.wall).collect(),
         start_seconds,
         ratio: Spread::of(scans.iter().map(|one| one.pipeline / taken(one))),
-        kernel_share: Spread::of(scans.iter().filter_map(|one| Some(in_kernel(one)? / taken(one)))),
-        ratio_beside_kernel: Spread::of(scans.iter().filter_map(beside_kernel)),
+        kernel_share: with_kernel(&|one, kernel| kernel / taken(one)),
+        ratio_beside_kernel: with_kernel(&|one, kernel| one.pipeline / (taken(one) - kernel).max(RESOLUTION_SECONDS)),
         packets_per_second: Spread::of(scans.iter().map(|one| load.traffic.packets as f64 / taken(one))),
     }
 }

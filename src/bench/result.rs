@@ -216,15 +216,13 @@ pub struct AsScan {
     pub start_seconds: Spread,
     /// Packets a second, the start taken off.
     pub packets_per_second: Spread,
-    /// That over the packets a second of the pipeline over the same round just before.
+    /// That over the packets a second of the pipeline just before, over the same round and with the same report.
     pub ratio: Spread,
     /// Of the time without the start, what was spent in the kernel: memory that is touched for the first time, most of all.
-    /// Nothing where the system does not tell; so the next.
-    #[serde(default)]
-    pub kernel_share: Spread,
+    /// `None` where the system does not tell; so the next.
+    pub kernel_share: Option<Spread>,
     /// As `ratio`, with the time in the kernel taken off.
-    #[serde(default)]
-    pub ratio_beside_kernel: Spread,
+    pub ratio_beside_kernel: Option<Spread>,
 }
 
 /// Runs with flow records.

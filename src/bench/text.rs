@@ -48,7 +48,6 @@ fn throughput(bench: &Bench) -> Table {
         head(&["workload", "-j", "packets/s", "min … max", "Gb/s", "ns/packet", "scaling", "cycles", "instr.", "peak"]);
     for measured in &bench.workloads {
         for (at, by) in measured.throughput.iter().enumerate() {
-            let counted = |value: Option<Spread>| value.map_or("–".to_owned(), |v| units::digits(v.median));
             table.push(vec![
                 if at == 0 { measured.name.clone() } else { String::new() },
                 by.workers.to_string(),
@@ -57,13 +56,18 @@ fn throughput(bench: &Bench) -> Table {
                 units::digits(by.gigabits_per_second.median),
                 units::digits(by.ns_per_packet.median),
                 format!("{:.2}×", by.scaling),
-                counted(by.cycles_per_packet),
-                counted(by.instructions_per_packet),
+                or_dash(by.cycles_per_packet, units::digits),
+                or_dash(by.instructions_per_packet, units::digits),
                 by.peak_bytes.map_or("–".to_owned(), |bytes| units::bytes(bytes as f64)),
             ]);
         }
     }
     table
+}
+
+/// The median of what may not have been told.
+pub(super) fn or_dash(spread: Option<Spread>, unit: impl Fn(f64) -> String) -> String {
+    spread.map_or("–".to_owned(), |spread| unit(spread.median))
 }
 
 pub(super) fn range(spread: Spread, unit: impl Fn(f64) -> String) -> String {
@@ -155,8 +159,8 @@ fn scan(bench: &Bench) -> Table {
             range(scan.packets_per_second, units::amount),
             format!("{}×", units::digits(scan.ratio.median)),
             range(scan.ratio, units::digits),
-            units::percent(scan.kernel_share.median),
-            format!("{}×", units::digits(scan.ratio_beside_kernel.median)),
+            or_dash(scan.kernel_share, units::percent),
+            or_dash(scan.ratio_beside_kernel, |ratio| format!("{}×", units::digits(ratio))),
         ]);
     }
     table

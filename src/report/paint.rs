@@ -27,6 +27,9 @@ pub struct Harmless<'a>(pub &'a mut dyn Write);
 impl Write for Harmless<'_> {
     /// `write!` hands over whole strings: no character is cut in two.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.iter().all(|byte| matches!(byte, b'\n' | b' '..=b'~')) {
+            return self.0.write(bytes);
+        }
         let text = String::from_utf8_lossy(bytes);
         let mut rest = &*text;
         while let Some((at, odd)) = rest.char_indices().find(|(_, c)| *c != '\n' && value::is_hidden(*c)) {

@@ -11,7 +11,7 @@ use crate::place::{Country, in_few_words};
 use crate::record::{Asset, Crossing, Finding};
 
 /// How the text is to look.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Style {
     /// Use colour.
     pub color: bool,

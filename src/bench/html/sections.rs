@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 
 use super::super::plot::{self, Bar, Marks, Part, escaped};
 use super::super::result::{Bench, Measured, Percentiles, StageTime, Throughput};
-use super::super::spread::Spread;
 use super::super::{text, units};
 use super::{Table, legend, note, section, trimmed};
 
@@ -34,7 +33,6 @@ pub(super) fn throughput(bench: &Bench) -> String {
     let mut table = Table::new(&heads);
     for measured in &bench.workloads {
         for (at, by) in measured.throughput.iter().enumerate() {
-            let counted = |value: Option<Spread>| value.map_or("–".to_owned(), |v| units::digits(v.median));
             let mut row = vec![
                 if at == 0 { measured.name.clone() } else { String::new() },
                 by.workers.to_string(),
@@ -46,7 +44,8 @@ pub(super) fn throughput(bench: &Bench) -> String {
                 by.peak_bytes.map_or("–".to_owned(), |bytes| units::bytes(bytes as f64)),
             ];
             if bench.not_counted.is_none() {
-                row.extend([by.cycles_per_packet, by.instructions_per_packet].map(counted));
+                let counted = [by.cycles_per_packet, by.instructions_per_packet];
+                row.extend(counted.map(|spread| text::or_dash(spread, units::digits)));
             }
             table.row(&row);
         }
@@ -220,9 +219,9 @@ pub(super) fn floor(bench: &Bench) -> String {
     if bench.workloads.iter().any(|measured| measured.scan.is_some()) {
         html += &section(
             "As a scan",
-            "A process of bordertap scan that reads one round from a file: its start, new memory, the report and its end are in \
-             the time. Its runs alternate with those of the pipeline over the same round, which goes over memory it has touched \
-             before. In the kernel: above all, clearing pages that are touched for the first time.",
+            "A process of bordertap scan that reads one round from a file: its start, new memory, the report as text and its end \
+             are in the time. Its runs alternate with those of the pipeline over the same round, which writes the same report to \
+             nowhere and goes over memory it has touched before. In the kernel: above all, clearing pages that are touched for the first time.",
         );
         let mut table = Table::new(&[
             "workload",
@@ -240,8 +239,8 @@ pub(super) fn floor(bench: &Bench) -> String {
                 text::range(scan.packets_per_second, units::amount),
                 format!("{}×", units::digits(scan.ratio.median)),
                 text::range(scan.ratio, units::digits),
-                units::percent(scan.kernel_share.median),
-                format!("{}×", units::digits(scan.ratio_beside_kernel.median)),
+                text::or_dash(scan.kernel_share, units::percent),
+                text::or_dash(scan.ratio_beside_kernel, |ratio| format!("{}×", units::digits(ratio))),
             ]);
         }
         html += &(table.finish() + "</section>\n");
