@@ -10,7 +10,7 @@ mod reading;
 mod sequence;
 
 use crate::decode::{Fragmented, Segment, tcp};
-use crate::fact::{Facts, Flag, Seen, Side};
+use crate::fact::{Facts, Flag, Side};
 use crate::flow::key::protocol;
 use crate::flow::table::{Found, Hot, Rest, Table, state};
 use crate::parse::{self, Transport, tls};
@@ -19,8 +19,8 @@ use crate::watch::{Stage, Watch};
 use cold::{Cold, Spare};
 use long::Long;
 use ration::Ration;
-use reading::Verdict;
-use sequence::{Lost, begins, follow};
+use reading::{Numbers, Payload, Verdict};
+use sequence::{Lost, begins, follow, is_behind};
 
 pub use long::{TELL_SECONDS, Told};
 pub use ration::{FLOWS_PER_SECOND_MAX, FLOWS_PER_SHARE_MAX};
@@ -308,18 +308,14 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         } else if hot.is(state::TWO_STARTS[s]) && !hot.is(state::PAYLOAD[s]) {
             hot.next_seq[s] = first_byte;
         }
-        let again = hot.is(state::SEQ[s]) && (first_byte.wrapping_sub(hot.next_seq[s]) as i32) < 0;
+        let again = is_behind(hot, s, first_byte);
         let lost = match flags & tcp::RST {
             0 => follow(hot, s, segment, first_byte, payload_len),
             _ => Lost::default(),
         };
-        let end = segment.payload + segment.payload_len as usize;
         if payload_len > 0 {
             hot.state |= state::PAYLOAD[s];
-            if done
-                && !hot.is(state::MORE[s])
-                && is_data(bytes.get(segment.payload..end).unwrap_or_default(), payload_len)
-            {
+            if done && !hot.is(state::MORE[s]) && is_data(Payload::of(segment, side, bytes).bytes, payload_len) {
                 hot.state |= state::MORE[s];
             }
         }
@@ -343,34 +339,22 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             reading.anchor(side, first_byte);
         }
         if payload_len > 0 && !done {
-            let payload = bytes.get(segment.payload..end).unwrap_or_default();
-            let seen = Seen { time: segment.time, packet: segment.number };
-            if is_data(payload, payload_len) {
+            let payload = Payload::of(segment, side, bytes);
+            if is_data(payload.bytes, payload_len) {
                 self.table.hot_mut(id).state |= state::DATA[s];
             }
             if segment.urgent > 0 {
                 self.urgent(id, side, first_byte, segment);
             }
-            self.read(id, side, start_known, first_byte, again, payload, segment.payload_cut > 0, seen);
+            self.read(id, payload, Numbers { start: start_known, seq: first_byte }, again);
         }
     }
 
     /// Payload of a TCP flow that is still being read. `again`: it begins before the end of what was there of its side.
-    #[allow(clippy::too_many_arguments)]
-    fn read(
-        &mut self,
-        id: u32,
-        side: Side,
-        start: Option<u32>,
-        seq: u32,
-        again: bool,
-        payload: &[u8],
-        cut: bool,
-        seen: Seen,
-    ) {
-        let ports = self.ports(id);
+    fn read(&mut self, id: u32, payload: Payload<'_>, numbers: Numbers, again: bool) {
+        let (side, ports) = (payload.side, self.ports(id));
         if self.table.hot(id).is(state::REFUSED[side.index()]) {
-            if !self.begins_late(id, side, seq, payload, ports) {
+            if !self.begins_late(id, payload, numbers.seq, ports) {
                 return;
             }
             // What was nobody's is forgotten, and another copy of it is somebody's.
@@ -379,8 +363,8 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             }
         }
         // Most flows that nobody reads are known by their first bytes: no memory for them.
-        let first_bytes = self.table.cold(id).is_none() && start == Some(seq);
-        if first_bytes && parse::nobody_claims(Transport::Tcp, ports, side, payload) {
+        let first_bytes = self.table.cold(id).is_none() && numbers.start == Some(numbers.seq);
+        if first_bytes && parse::nobody_claims(Transport::Tcp, ports, side, payload.bytes) {
             return self.refuse(id, side);
         }
         let cold = self.table.attach(id);
@@ -388,7 +372,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         self.spare.lend(cold);
         let Some(reading) = &mut cold.reading else { return };
         self.watch.lap(Stage::Flow);
-        let verdict = reading.tcp(side, start, seq, payload, cut, ports, seen, &mut cold.facts);
+        let verdict = reading.tcp(payload, numbers, ports, &mut cold.facts);
         if verdict == Verdict::Done {
             reading.read_otherwise(ports, &mut cold.facts);
         }
@@ -401,8 +385,8 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             Verdict::Refused => {
                 self.refuse(id, side);
                 // The bytes so far were nobody's; a protocol may begin with this very segment.
-                if start.is_none() && reading::late_claim(ports, side, payload).is_some() {
-                    self.read(id, side, None, seq, false, payload, cut, seen);
+                if numbers.start.is_none() && reading::late_claim(ports, side, payload.bytes).is_some() {
+                    self.read(id, payload, numbers, false);
                 }
             }
             Verdict::Reading => {}
@@ -430,13 +414,11 @@ impl<G: Gather, W: Watch> Worker<G, W> {
     /// which was answered, counts.
     #[cold]
     fn repeated(&mut self, id: u32, side: Side, segment: &Segment, bytes: &[u8]) {
-        let end = segment.payload + segment.payload_len as usize;
-        let payload = bytes.get(segment.payload..end).unwrap_or_default();
-        if tls::claim(payload) != parse::Claim::Yes {
+        let payload = Payload::of(segment, side, bytes);
+        if tls::claim(payload.bytes) != parse::Claim::Yes {
             return;
         }
-        let seen = Seen { time: segment.time, packet: segment.number };
-        let told = reading::read_alone(side, payload, self.ports(id), seen);
+        let told = reading::read_alone(side, payload.bytes, self.ports(id), payload.seen);
         let Some(cold) = self.table.cold_mut(id).filter(|_| told.has(&tls::SNI)) else { return };
         let before = cold.heap_bytes();
         let contradicted = cold.gist.map(|gist| (gist, self.gather.contradicted(gist, &told)));
@@ -459,8 +441,9 @@ impl<G: Gather, W: Watch> Worker<G, W> {
     }
 
     /// Nobody knew the first bytes of this side. Whether a protocol begins with this segment.
-    fn begins_late(&mut self, id: u32, side: Side, seq: u32, payload: &[u8], ports: (u16, u16)) -> bool {
-        let Some(protocol) = reading::late_claim(ports, side, payload) else {
+    fn begins_late(&mut self, id: u32, payload: Payload<'_>, seq: u32, ports: (u16, u16)) -> bool {
+        let side = payload.side;
+        let Some(protocol) = reading::late_claim(ports, side, payload.bytes) else {
             let hot = self.table.hot_mut(id);
             if hot.packets[0].saturating_add(hot.packets[1]) > reading::LATE_PACKETS_MAX {
                 hot.state |= state::DONE;
@@ -478,7 +461,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         let before = cold.heap_bytes();
         self.spare.lend(cold);
         if let Some(reading) = &mut cold.reading {
-            reading.begin_late(protocol, side, seq, payload, ports, &mut cold.facts);
+            reading.begin_late(protocol, payload, seq, ports, &mut cold.facts);
         }
         self.cold_bytes = (self.cold_bytes + cold.heap_bytes()).saturating_sub(before);
         true
@@ -517,10 +500,9 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             }
             number => (Transport::Ip, (0, u16::from(number))),
         };
-        let end = segment.payload + segment.payload_len as usize;
-        let payload = bytes.get(segment.payload..end).unwrap_or_default();
+        let payload = Payload::of(segment, side, bytes);
         if self.table.cold(id).is_none() {
-            let claimed = parse::claim(transport, ports, side, payload).ok();
+            let claimed = parse::claim(transport, ports, side, payload.bytes).ok();
             let costly = claimed.is_some_and(parse::is_costly);
             let unread = costly && !self.ration.takes(&segment.key, segment.time);
             let hot = self.table.hot_mut(id);
@@ -540,9 +522,8 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         let before = cold.heap_bytes();
         self.spare.lend(cold);
         let Some(reading) = &mut cold.reading else { return };
-        let (seen, cut) = (Seen { time: segment.time, packet: segment.number }, segment.payload_cut > 0);
         self.watch.lap(Stage::Flow);
-        let verdict = reading.datagram(transport, side, payload, cut, ports, seen, &mut cold.facts);
+        let verdict = reading.datagram(transport, payload, ports, &mut cold.facts);
         self.watch.lap(Stage::Parse);
         cold.protocol = reading.protocol_name();
         let after = cold.heap_bytes();

@@ -7,6 +7,7 @@
 
 use smallvec::SmallVec;
 
+use crate::decode::Segment;
 use crate::fact::{Facts, Flag, Flags, Seen, Side};
 use crate::parse::{self, Parser, Prefix, Progress, Protocol, Transport};
 use crate::stream::Stream;
@@ -30,6 +31,39 @@ pub enum Verdict {
     Refused,
     /// Nothing more is wanted.
     Done,
+}
+
+/// Bytes of one side of a flow.
+#[derive(Clone, Copy)]
+pub struct Payload<'a> {
+    /// Who sent them.
+    pub side: Side,
+    /// What was captured of them.
+    pub bytes: &'a [u8],
+    /// The capture holds only the front of them.
+    pub cut: bool,
+    /// When, and in which packet.
+    pub seen: Seen,
+}
+
+impl<'a> Payload<'a> {
+    /// What a segment carries; `bytes`: those that its offsets count in.
+    #[inline]
+    pub fn of(segment: &Segment, side: Side, bytes: &'a [u8]) -> Payload<'a> {
+        let end = segment.payload + segment.payload_len as usize;
+        let bytes = bytes.get(segment.payload..end).unwrap_or_default();
+        let seen = Seen { time: segment.time, packet: segment.number };
+        Payload { side, bytes, cut: segment.payload_cut > 0, seen }
+    }
+}
+
+/// Where a TCP payload stands among those of its side.
+#[derive(Clone, Copy)]
+pub struct Numbers {
+    /// The side's first sequence number, when a SYN told it and this is the first payload.
+    pub start: Option<u32>,
+    /// Sequence number of the first byte.
+    pub seq: u32,
 }
 
 /// One side of a flow that is being read.
@@ -146,45 +180,41 @@ impl Reading {
     pub fn begin_late(
         &mut self,
         protocol: &'static Protocol,
-        side: Side,
-        first_byte: u32,
-        payload: &[u8],
+        payload: Payload<'_>,
+        seq: u32,
         ports: (u16, u16),
         facts: &mut Facts,
     ) {
+        let Payload { side, bytes, .. } = payload;
         if self.protocol.is_none_or(|p| p.name != protocol.name) {
             self.protocol = Some(protocol);
             self.parser = Some((protocol.parser)(Transport::Tcp));
         }
         let mut half = Half::default();
-        half.stream.anchor(first_byte);
+        half.stream.anchor(seq);
         let mut before = std::mem::replace(&mut self.halves[side.index()], half);
         before.behind_holes(side, ports, facts);
-        if before.stream.insert(first_byte, payload).conflict {
+        if before.stream.insert(seq, bytes).conflict {
             facts.flags.set(Flag::OverlapConflict);
         }
     }
 
-    /// One datagram, or the payload of one packet or frame of a transport without a stream. `cut`: the capture holds
-    /// only the front of it.
-    #[allow(clippy::too_many_arguments)]
+    /// One datagram, or the payload of one packet or frame of a transport without a stream.
     pub fn datagram(
         &mut self,
         transport: Transport,
-        side: Side,
-        datagram: &[u8],
-        cut: bool,
+        payload: Payload<'_>,
         ports: (u16, u16),
-        seen: Seen,
         facts: &mut Facts,
     ) -> Verdict {
+        let Payload { side, bytes, cut, seen } = payload;
         if self.parser.is_none() {
-            let Ok(protocol) = parse::claim(transport, ports, side, datagram) else { return Verdict::Reading };
+            let Ok(protocol) = parse::claim(transport, ports, side, bytes) else { return Verdict::Reading };
             self.protocol = Some(protocol);
             self.parser = Some((protocol.parser)(transport));
         }
         let Some(parser) = &mut self.parser else { return Verdict::Reading };
-        match parser.feed(side, Prefix { bytes: datagram, seen, last: !cut, split: false }, facts) {
+        match parser.feed(side, Prefix { bytes, seen, last: !cut, split: false }, facts) {
             Progress::NeedBytes(_) => Verdict::Reading,
             Progress::Done | Progress::AllDone => Verdict::Done,
             Progress::NotMine => {
@@ -194,23 +224,12 @@ impl Reading {
         }
     }
 
-    /// One TCP payload. `start`: the side's first sequence number, when a SYN told it and this is
-    /// the first payload. `cut`: the capture holds only the front of it.
-    #[allow(clippy::too_many_arguments)]
-    pub fn tcp(
-        &mut self,
-        side: Side,
-        start: Option<u32>,
-        seq: u32,
-        payload: &[u8],
-        cut: bool,
-        ports: (u16, u16),
-        seen: Seen,
-        facts: &mut Facts,
-    ) -> Verdict {
+    /// One TCP payload.
+    pub fn tcp(&mut self, payload: Payload<'_>, numbers: Numbers, ports: (u16, u16), facts: &mut Facts) -> Verdict {
+        let (Payload { side, bytes, cut, seen }, Numbers { start, seq }) = (payload, numbers);
         let half = &mut self.halves[side.index()];
         if half.done {
-            if half.stream.insert(seq, payload).conflict {
+            if half.stream.insert(seq, bytes).conflict {
                 half.last_seen = half.last_seen.max(seen);
                 facts.flags.set(Flag::OverlapConflict);
             }
@@ -224,17 +243,17 @@ impl Reading {
         // The whole message in one segment, in place: nothing is copied.
         let whole = half.segments == 1 && half.urgent.is_empty();
         if whole && half.stream.is_anchored() && half.stream.offset(seq) == 0 {
-            let verdict = self.offer(side, Some(payload), cut, ports, facts);
+            let verdict = self.offer(side, Some(bytes), cut, ports, facts);
             let half = &mut self.halves[side.index()];
             if verdict == Verdict::Reading {
-                half.stream.insert(seq, payload);
+                half.stream.insert(seq, bytes);
                 if half.done {
                     half.stop();
                 }
             }
             return verdict;
         }
-        let inserted = half.stream.insert(seq, payload);
+        let inserted = half.stream.insert(seq, bytes);
         if inserted.conflict {
             facts.flags.set(Flag::OverlapConflict);
         }

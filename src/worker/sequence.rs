@@ -79,6 +79,11 @@ fn agree(hot: &mut Hot, s: usize, first_byte: u32) {
     }
 }
 
+/// Whether a segment begins before the end of what was there of its side.
+pub(super) fn is_behind(hot: &Hot, s: usize, first_byte: u32) -> bool {
+    hot.is(state::SEQ[s]) && (first_byte.wrapping_sub(hot.next_seq[s]) as i32) < 0
+}
+
 /// Follows sequence and acknowledgement numbers for the estimate of what never came by.
 #[inline]
 pub(super) fn follow(hot: &mut Hot, s: usize, segment: &Segment, first_byte: u32, payload_len: u32) -> Lost {
