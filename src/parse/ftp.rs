@@ -42,28 +42,26 @@ const SECOND_REPLIES: [&[u8]; 5] = [b"331", b"332", b"234", b"230", b"215"];
 
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
     let known_port = is_at(ports, &[PORT]);
+    let (bytes, more) = lines::within(bytes, CLAIM_BYTES_MAX);
     match bytes.first() {
-        Some(b'2') => claim_reply(known_port, bytes),
-        Some(b'A' | b'a' | b'F' | b'f' | b'S' | b's' | b'U' | b'u') => claim_command(known_port, bytes),
+        Some(b'2') => claim_reply(known_port, bytes, more),
+        Some(b'A' | b'a' | b'F' | b'f' | b'S' | b's' | b'U' | b'u') => claim_command(known_port, bytes, more),
         Some(_) => Claim::No,
-        None => Claim::NeedBytes(1),
+        None => more,
     }
 }
 
 /// A greeting tells by its words or by its port; else by the reply to what comes first in FTP.
-fn claim_reply(known_port: bool, bytes: &[u8]) -> Claim {
+fn claim_reply(known_port: bool, bytes: &[u8], more: Claim) -> Claim {
     let code = bytes.get(..3).unwrap_or(bytes);
     let follows = bytes.get(3).is_none_or(|next| matches!(next, b' ' | b'-' | b'\r' | b'\n'));
     if !b"220".starts_with(code) || !follows {
         return Claim::No;
     }
-    let more = if bytes.len() < CLAIM_BYTES_MAX { Claim::NeedBytes(bytes.len().saturating_add(1)) } else { Claim::No };
-    // As far as would be waited for: what is there at once must not be judged otherwise.
-    let within = bytes.get(..CLAIM_BYTES_MAX).unwrap_or(bytes);
     // Lines inside a greeting need no code (RFC 959 section 4.2).
     let mut greeted = false;
     let mut inside = false;
-    for line in lines::complete(within) {
+    for line in lines::complete(bytes) {
         match lines::reply(line) {
             Some((code, ..)) if greeted => {
                 return if SECOND_REPLIES.contains(&code) { Claim::Yes } else { Claim::No };
@@ -82,13 +80,11 @@ fn claim_reply(known_port: bool, bytes: &[u8]) -> Claim {
     if greeted && known_port { Claim::Yes } else { more }
 }
 
-fn claim_command(known_port: bool, bytes: &[u8]) -> Claim {
-    let more = Claim::NeedBytes(bytes.len().saturating_add(1));
+fn claim_command(known_port: bool, bytes: &[u8], more: Claim) -> Claim {
     let Some(line) = lines::complete(bytes).next() else {
         let (verb, _) = lines::command(bytes);
         let fits = |whole: &&[u8]| whole.get(..verb.len()).is_some_and(|front| front.eq_ignore_ascii_case(verb));
-        let may = [&b"AUTH"[..], b"FEAT", b"SYST", b"USER"].iter().any(fits) && bytes.len() < CLAIM_BYTES_MAX;
-        return if may { more } else { Claim::No };
+        return if [&b"AUTH"[..], b"FEAT", b"SYST", b"USER"].iter().any(fits) { more } else { Claim::No };
     };
     match lines::command(line) {
         (verb, b"") if lines::is_one_of(verb, &[b"FEAT", b"SYST"]) => Claim::Yes,
@@ -99,10 +95,8 @@ fn claim_command(known_port: bool, bytes: &[u8]) -> Claim {
         (verb, name) if lines::is_one_of(verb, &[b"USER"]) && !name.is_empty() => {
             if known_port {
                 Claim::Yes
-            } else if bytes.len() < CLAIM_BYTES_MAX {
-                more
             } else {
-                Claim::No
+                more
             }
         }
         _ => Claim::No,

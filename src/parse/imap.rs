@@ -42,7 +42,7 @@ const ID_FIELDS: [&[u8]; 5] = [b"name", b"version", b"vendor", b"os", b"os-versi
 const EARLY: &[&[u8]] = &[b"OK", b"NO", b"BAD", b"PREAUTH", b"BYE", b"CAPABILITY", b"ID", b"ENABLED", b"NAMESPACE"];
 
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
-    let more = Claim::NeedBytes(bytes.len().saturating_add(1));
+    let (bytes, more) = lines::within(bytes, CLAIM_BYTES_MAX);
     let Some(first) = bytes.first() else { return more };
     let known_port = is_at(ports, &[PORT]);
     if *first == b'*' {
@@ -55,7 +55,6 @@ fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
         let answered = complete.next().is_some_and(is_tagged_answer);
         return match first {
             Some(line) if known_port || answered || is_greeting(line) => Claim::Yes,
-            _ if bytes.len() > CLAIM_BYTES_MAX => Claim::No,
             // The command of the client will tell.
             _ => more,
         };
@@ -73,7 +72,7 @@ fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
     let (word, _) = lines::command(rest);
     let commands = [&b"CAPABILITY"[..], b"STARTTLS", b"ID", b"AUTHENTICATE"];
     let fits = commands.iter().any(|c| c.get(..word.len()).is_some_and(|front| front.eq_ignore_ascii_case(word)));
-    if fits && rest.len() < CLAIM_BYTES_MAX { more } else { Claim::No }
+    if fits { more } else { Claim::No }
 }
 
 fn is_of_tag(byte: u8) -> bool {
@@ -244,6 +243,10 @@ mod tests {
         for bytes in no {
             assert_eq!(claim(&PROTOCOL, S, bytes), Claim::No, "{}", String::from_utf8_lossy(bytes));
         }
+        // What would not be waited for does not count when it is there.
+        let far = [b'x'; CLAIM_BYTES_MAX];
+        assert_eq!(claim(&PROTOCOL, S, &[b"* OK ", &far[..], b" IMAP4rev1\r\n"].concat()), Claim::No);
+        assert_eq!(claim(&PROTOCOL, C, &[b"a1 ID (", &far[..], b")\r\n"].concat()), Claim::No);
         assert_eq!(claim(&PROTOCOL, S, b"* OK hello\r\n"), Claim::NeedBytes(13));
         assert_eq!((PROTOCOL.claim)((40000, PORT), S, b"* OK hello\r\n"), Claim::Yes);
     }

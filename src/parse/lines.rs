@@ -116,6 +116,15 @@ fn without_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
+/// The bytes that a claim judges, of which it waits for `most` at the most, and its answer while they do not tell. What
+/// is there at once is so judged like what comes in pieces.
+pub fn within(bytes: &[u8], most: usize) -> (&[u8], Claim) {
+    match bytes.get(..most) {
+        Some(all) => (all, Claim::No),
+        None => (bytes, Claim::NeedBytes(bytes.len().saturating_add(1))),
+    }
+}
+
 /// Lines that are complete, for claims.
 pub fn complete(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let end = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);

@@ -38,10 +38,9 @@ const OK: &[u8] = b"+OK";
 const CLAIM_BYTES_MAX: usize = 512;
 
 fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
-    let more = if bytes.len() < CLAIM_BYTES_MAX { Claim::NeedBytes(bytes.len().saturating_add(1)) } else { Claim::No };
+    let (bytes, more) = lines::within(bytes, CLAIM_BYTES_MAX);
     let known_port = is_at(ports, &[PORT]);
-    // As far as would be waited for: what is there at once must not be judged otherwise.
-    let mut complete = lines::complete(bytes.get(..CLAIM_BYTES_MAX).unwrap_or(bytes));
+    let mut complete = lines::complete(bytes);
     let first = complete.next();
     match bytes.first() {
         None => more,

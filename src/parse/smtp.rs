@@ -58,7 +58,7 @@ fn claim_reply(ports: (u16, u16), bytes: &[u8]) -> Claim {
     if !is_code || bytes.get(3).is_some_and(|next| !matches!(next, b' ' | b'-' | b'\r' | b'\n')) {
         return Claim::No;
     }
-    let more = if bytes.len() < CLAIM_BYTES_MAX { Claim::NeedBytes(bytes.len().saturating_add(1)) } else { Claim::No };
+    let (bytes, more) = lines::within(bytes, CLAIM_BYTES_MAX);
     let mut greeted = false;
     for line in lines::complete(bytes) {
         match lines::reply(line) {
@@ -77,6 +77,7 @@ fn claim_reply(ports: (u16, u16), bytes: &[u8]) -> Claim {
 }
 
 fn claim_hello(bytes: &[u8]) -> Claim {
+    let (bytes, more) = lines::within(bytes, HELLO_BYTES_MAX);
     let end = bytes.iter().position(|byte| *byte == b'\n');
     let (verb, domain) = bytes.split_at_checked(5).unwrap_or((bytes, &[]));
     let is_verb = |whole: &&&[u8]| whole.get(..verb.len()).is_some_and(|front| front.eq_ignore_ascii_case(verb));
@@ -84,8 +85,8 @@ fn claim_hello(bytes: &[u8]) -> Claim {
         return Claim::No;
     }
     let Some(end) = end else {
-        let fits = bytes.len() < HELLO_BYTES_MAX && domain.iter().all(|byte| is_of_domain(*byte) || *byte == b'\r');
-        return if fits { Claim::NeedBytes(bytes.len().saturating_add(1)) } else { Claim::No };
+        let fits = domain.iter().all(|byte| is_of_domain(*byte) || *byte == b'\r');
+        return if fits { more } else { Claim::No };
     };
     let domain = bytes.get(5..end).unwrap_or_default().trim_ascii();
     if !domain.is_empty() && domain.iter().all(|byte| is_of_domain(*byte)) { Claim::Yes } else { Claim::No }
@@ -214,6 +215,9 @@ mod tests {
         }
         assert_eq!(claim(&PROTOCOL, S, b"220 a.example ready\r\n"), Claim::NeedBytes(22), "perhaps FTP");
         assert_eq!((PROTOCOL.claim)((40000, 25), S, b"220 a.example ready\r\n"), Claim::Yes);
-        assert_eq!(claim(&PROTOCOL, S, &[b"220 ", &[b'x'; CLAIM_BYTES_MAX][..]].concat()), Claim::No);
+        // What would not be waited for does not count when it is there.
+        let far = [b'x'; CLAIM_BYTES_MAX];
+        assert_eq!(claim(&PROTOCOL, S, &[b"220 ", &far[..], b" ESMTP\r\n"].concat()), Claim::No);
+        assert_eq!(claim(&PROTOCOL, S, &[b"EHLO ", &far[..HELLO_BYTES_MAX], b"\r\n"].concat()), Claim::No);
     }
 }
