@@ -59,7 +59,7 @@ pub const FINDING_PACKETS_MAX: usize = 10_000;
 /// Captured bytes of one file.
 pub const FINDING_BYTES_MAX: usize = 16 << 20;
 /// Captured bytes of all files.
-pub const BUNDLE_BYTES_MAX: u64 = 1 << 30;
+pub const BUNDLE_BYTES_MAX: usize = 1 << 30;
 /// Packets of one flow whose payload is kept.
 pub const PAYLOADS_PER_FLOW_MAX: usize = 64;
 /// Packets of one flow that are kept up to the end of their headers.
@@ -113,6 +113,10 @@ pub struct Wish {
     pub options: Options,
     /// Packets that were read at most.
     pub packets_max: u64,
+    /// Findings that get a file at most.
+    pub findings_max: usize,
+    /// Captured bytes of all files at most.
+    pub bytes_max: usize,
 }
 
 /// What was written.
@@ -138,8 +142,8 @@ pub fn write(
     judging: &Judging,
 ) -> Result<Written, EvidenceError> {
     let mut limits = Limits::default();
-    let findings = report.findings.get(..FINDINGS_MAX).unwrap_or(&report.findings);
-    limits.reach("findings", FINDINGS_MAX, report.findings.len() - findings.len());
+    let findings = report.findings.get(..wish.findings_max).unwrap_or(&report.findings);
+    limits.reach("findings", wish.findings_max, report.findings.len() - findings.len());
     let chosen = choose::choose(findings, flows, judging, &mut limits).map_err(EvidenceError::io(&wish.folder.path))?;
     let gathered = packets::gather(source, wish, &report.header.sources, &chosen, &mut limits);
     let mut writing = Writing::begin(&wish.folder, findings.iter().map(file_name))?;
@@ -149,12 +153,12 @@ pub fn write(
     let mut bytes = 0;
     for (finding, chosen) in findings.iter().zip(&chosen) {
         let made = make(finding, chosen, &gathered, wish, judging, &mut limits);
-        if made.bytes.len() as u64 + bytes > BUNDLE_BYTES_MAX {
-            limits.reach("bundle.bytes", BUNDLE_BYTES_MAX as usize, 1);
+        if made.bytes.len() + bytes > wish.bytes_max {
+            limits.reach("bundle.bytes", wish.bytes_max, 1);
             written.left_out += 1;
             continue;
         }
-        bytes += made.bytes.len() as u64;
+        bytes += made.bytes.len();
         let file = file_name(finding);
         let sha256 = writing.add(&file, &made.bytes)?;
         if !made.unlike.is_empty() {

@@ -14,13 +14,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, LazyLock};
 
+use bordertap::capture::Inputs;
 use bordertap::collect::Judging;
 use bordertap::evidence::{
-    Bundle, Checked, FINDING_BYTES_MAX, FINDING_PACKETS_MAX, HEADERS_PER_FLOW_MAX, PIECES_PER_FINDING_MAX, Standing,
-    VerifyKey,
+    self, BUNDLE_BYTES_MAX, Bundle, Checked, FINDING_BYTES_MAX, FINDING_PACKETS_MAX, FINDINGS_MAX, Folder,
+    HEADERS_PER_FLOW_MAX, Options, PIECES_PER_FINDING_MAX, Payload, Standing, VerifyKey, Wish,
 };
 use bordertap::place::Places;
 use bordertap::policy::Policy;
+use bordertap::scan::Scan;
 use bordertap::signature::Signatures;
 use serde_json::Value;
 
@@ -724,6 +726,48 @@ fn packets_and_bytes_of_a_file() {
         assert!(kept <= FINDING_PACKETS_MAX as u64);
         assert!(fs::metadata(made.packets_files().remove(0)).unwrap().len() < FINDING_BYTES_MAX as u64 + (1 << 20));
         assert_eq!(made.is_good(), 1, "{name}");
+    }
+}
+
+/// Findings beyond a limit have no file, and the manifest says how many; the files that there are hold.
+#[test]
+fn findings_and_bytes_of_a_bundle() {
+    let inputs = [DEMO.to_owned()];
+    let open = || Inputs::open(&inputs, None).unwrap();
+    let scan = Scan { keep_flows: true, ..Scan::builtin().unwrap() };
+    let write = |findings_max: usize, bytes_max: usize| {
+        let made = Made { folder: tempfile::tempdir().unwrap() };
+        let mut scanned = scan.run(&mut open(), &inputs, &|_, _| {});
+        let home = scanned.report.header.home.clone();
+        let wish = Wish {
+            folder: Folder::prepare(&made.path()).unwrap(),
+            payload: Payload::Proof,
+            key: None,
+            options: Options { home, inside: Vec::new(), policy: None, filter: None, vlans_apart: false },
+            packets_max: u64::MAX,
+            findings_max,
+            bytes_max,
+        };
+        let mut source = open();
+        let written = evidence::write(&wish, &scanned.report, &mut scanned.flows, &mut source, &scan.judging).unwrap();
+        (made, written.left_out as usize)
+    };
+    let (whole, left_out) = write(FINDINGS_MAX, BUNDLE_BYTES_MAX);
+    let all = whole.is_good();
+    assert_eq!((left_out, &whole.manifest()["limits"]), (0, &serde_json::json!({})));
+    let sizes: Vec<usize> =
+        whole.files().into_iter().filter(|(name, _)| name.ends_with(".pcapng")).map(|(_, b)| b.len()).collect();
+    let bytes: usize = sizes.iter().sum();
+    for (findings_max, bytes_max, name, limit) in
+        [(3, BUNDLE_BYTES_MAX, "findings", 3), (FINDINGS_MAX, bytes / 2, "bundle.bytes", bytes / 2)]
+    {
+        let (made, left_out) = write(findings_max, bytes_max);
+        let files = made.is_good();
+        let told = &made.manifest()["limits"][name];
+        assert_eq!((&told["limit"], &told["left_out"]), (&limit.into(), &left_out.into()), "{name}");
+        assert_eq!(files + left_out, all, "{name}");
+        let written: usize = made.packets_files().iter().map(|path| fs::metadata(path).unwrap().len() as usize).sum();
+        assert!(files <= findings_max && written <= bytes_max && files > 0, "{name}: {files} {written}");
     }
 }
 

@@ -1,8 +1,9 @@
 //! Limits: every constant `…_MAX` of the source that bounds a container or an input is reached by a test.
 //!
 //! A test reaches a limit when it names the constant, or when a row of `REACHED` names the test and a number that it
-//! writes: no less than the limit. What bounds no memory is in the lists of `limits/lists.rs`, with the reason, and so is
-//! what no test reaches. `limits/sums.rs`, `limits/parsers.rs` and `limits/files.rs` reach what nobody else does: each sees
+//! writes: no less than the limit. Four that would take millions of hosts and names, or gigabytes of evidence, are
+//! arguments of what they bound: their tests name them and go beyond smaller ones. What bounds no memory is in the lists of
+//! `limits/lists.rs`, with the reason. `limits/sums.rs`, `limits/parsers.rs` and `limits/files.rs` reach what nobody else does: each sees
 //! the counter, the flag or the message, and that no more is kept than the limit says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lists::{LAYOUT, MEASURING, REACHED, STANDARD, UNREACHED};
+use lists::{LAYOUT, MEASURING, REACHED, STANDARD};
 
 /// A constant that is a limit.
 struct Limit {
@@ -168,7 +169,6 @@ fn every_limit_is_reached_or_in_a_list() {
             ("standard", listed(STANDARD)),
             ("layout", listed(LAYOUT)),
             ("measuring", MEASURING.iter().any(|folder| limit.file.starts_with(folder))),
-            ("unreached", listed(UNREACHED)),
         ];
         let places: Vec<&str> = places.into_iter().filter(|(_, is_there)| *is_there).map(|(place, _)| place).collect();
         match places.as_slice() {
@@ -180,7 +180,7 @@ fn every_limit_is_reached_or_in_a_list() {
         wrong.extend(row.map(|row| format!("{} {}: {row}", limit.file, limit.name)));
     }
     let is_there = |file: &str, name: &str| all.iter().any(|limit| limit.file == file && limit.name == name);
-    let lists = [STANDARD, LAYOUT, UNREACHED].into_iter().flatten();
+    let lists = [STANDARD, LAYOUT].into_iter().flatten();
     let listed = lists.flat_map(|(file, names)| names.iter().map(move |name| (*file, *name)));
     for (file, name) in listed.chain(REACHED.iter().map(|row| (row.0, row.1))) {
         if !is_there(file, name) {

@@ -9,8 +9,8 @@ use bordertap::capture::Inputs;
 use bordertap::cli::{RunArgs, VerifyArgs, Vlans};
 use bordertap::collect::Judging;
 use bordertap::evidence::{
-    self, Bundle, Checked, EvidenceError, FileVerdict, Folder, Keeper, Options, SignKey, Standing, VerifyKey, Wish,
-    Written,
+    self, BUNDLE_BYTES_MAX, Bundle, Checked, EvidenceError, FINDINGS_MAX, FileVerdict, Folder, Keeper, Options,
+    SignKey, Standing, VerifyKey, Wish, Written,
 };
 use bordertap::policy::Policy;
 use bordertap::report::{Report, jsonl, paint};
@@ -54,6 +54,8 @@ pub(crate) fn wish(args: &RunArgs, inputs: &[String], judging: &Judging) -> Resu
         key: args.evidence.evidence_key.as_deref().map(SignKey::read).transpose()?,
         options,
         packets_max: args.count.unwrap_or(u64::MAX),
+        findings_max: FINDINGS_MAX,
+        bytes_max: BUNDLE_BYTES_MAX,
     }))
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::assets::{self, Identified, Total};
 use super::findings::{self, Sums, View};
+use super::names::NAMES_MAX;
 use super::neighbours::Neighbours;
 use super::{Carried, Context, Joined, NameBook};
 use crate::collect::{EVIDENCE_MAX, Gathered, HOSTS_MAX, MacHosts, Rollups};
@@ -112,12 +113,12 @@ impl Knowledge {
         self.traits.merge(hosts);
         self.macs.merge(macs);
         let refused = match Arc::get_mut(&mut self.names) {
-            Some(book) => book.add(names),
+            Some(book) => book.add(names, NAMES_MAX),
             // Somebody still prints with it.
             None => names.len(),
         };
         self.forget_some("names.limit", refused);
-        self.bound();
+        self.bound(HOSTS_TOLD_MAX);
     }
 
     fn forget_some(&mut self, name: &'static str, count: usize) {
@@ -126,13 +127,13 @@ impl Knowledge {
         }
     }
 
-    /// What grew too large is learnt anew.
-    fn bound(&mut self) {
-        if self.traits.len() > HOSTS_TOLD_MAX {
+    /// What grew too large is learnt anew; `hosts`: so many hosts and hardware addresses are not too many.
+    fn bound(&mut self, hosts: usize) {
+        if self.traits.len() > hosts {
             self.forget_some("hosts.forgotten", self.traits.len());
             self.traits.clear();
         }
-        if self.macs.len() > HOSTS_TOLD_MAX {
+        if self.macs.len() > hosts {
             self.forget_some("macs.forgotten", self.macs.len());
             self.macs.clear();
         }
@@ -226,7 +227,7 @@ impl Knowledge {
                 }
             }
         }
-        let forgotten = Arc::get_mut(&mut self.names).map_or(0, |book| book.forget(now));
+        let forgotten = Arc::get_mut(&mut self.names).map_or(0, |book| book.forget(now, NAMES_MAX));
         self.forget_some("names.forgotten", forgotten);
     }
 
@@ -290,6 +291,28 @@ mod tests {
         }
     }
 
+    /// Of too many hosts and hardware addresses all are learnt anew, and it is said how many.
+    #[test]
+    fn hosts_that_are_kept() {
+        const MOST: u32 = 10;
+        let address = |n: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(n));
+        let mac = |n: u32| [2, 0, 0, 0, 0, n as u8];
+        let gathered = |numbers: std::ops::Range<u32>| Gathered {
+            hosts: numbers.clone().map(|n| (address(n), HostTraits::default())).collect(),
+            macs: numbers.map(|n| (mac(n), Default::default())).collect(),
+            ..Gathered::default()
+        };
+        let mut knowledge = Knowledge::default();
+        knowledge.add(gathered(0..MOST));
+        knowledge.bound(MOST as usize);
+        assert_eq!((knowledge.traits.len(), knowledge.macs.len(), knowledge.forgotten.len()), (10, 10, 0));
+        knowledge.add(gathered(5..MOST + 1));
+        knowledge.bound(MOST as usize);
+        assert_eq!((knowledge.traits.len(), knowledge.macs.len()), (0, 0));
+        let forgotten = ["hosts.forgotten", "macs.forgotten"].map(|name| knowledge.forgotten[name]);
+        assert_eq!(forgotten, [Tally(11); 2]);
+    }
+
     /// Many values that show the same of a host come down to the first, and of too many hosts nothing is left; it is said.
     #[test]
     fn evidence_that_is_kept() {
@@ -306,10 +329,10 @@ mod tests {
         for n in 0..most {
             knowledge.evidence.insert(key(n / 1024, n), told(n));
         }
-        knowledge.bound();
+        knowledge.bound(HOSTS_TOLD_MAX);
         assert_eq!((knowledge.evidence.len(), knowledge.forgotten.len()), (EVIDENCE_TOLD_MAX, 0));
         knowledge.evidence.insert(key(0, most), told(most));
-        knowledge.bound();
+        knowledge.bound(HOSTS_TOLD_MAX);
         assert_eq!(knowledge.evidence.len(), EVIDENCE_TOLD_MAX / 1024);
         assert!(knowledge.evidence.contains_key(&key(0, 0)), "the first stays");
         let gone = EVIDENCE_TOLD_MAX + 1 - EVIDENCE_TOLD_MAX / 1024;

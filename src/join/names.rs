@@ -15,7 +15,7 @@ use crate::time::{SECOND, Time};
 type Told = (Time, Arc<str>);
 
 /// Names kept by client and address.
-const NAMES_MAX: usize = 4 << 20;
+pub(super) const NAMES_MAX: usize = 4 << 20;
 /// Names that were told longer ago are forgotten then.
 const FORGET_SECONDS: i64 = 24 * 3600;
 
@@ -35,11 +35,11 @@ pub struct NameBook {
 }
 
 impl NameBook {
-    /// Puts in what was gathered; how many there was no room for.
-    pub fn add(&mut self, names: Names) -> usize {
+    /// Puts in what was gathered while there is room for `most`; how many there was none for.
+    pub(super) fn add(&mut self, names: Names, most: usize) -> usize {
         let mut refused = 0;
         for ((client, address), told) in names {
-            if self.by_client.len() >= NAMES_MAX && !self.by_client.contains_key(&(client, address)) {
+            if self.by_client.len() >= most && !self.by_client.contains_key(&(client, address)) {
                 refused += 1;
                 continue;
             }
@@ -61,10 +61,10 @@ impl NameBook {
         refused
     }
 
-    /// Forgets what was told long before `now`; when there is no room, all. How much went for want of room.
-    pub fn forget(&mut self, now: Time) -> usize {
+    /// Forgets what was told long before `now`; when `most` are left, all. How much went for want of room.
+    pub(super) fn forget(&mut self, now: Time, most: usize) -> usize {
         self.by_client.retain(|_, told| now.since(told.last) < FORGET_SECONDS * SECOND);
-        let forgotten = if self.by_client.len() >= NAMES_MAX { self.by_client.len() } else { 0 };
+        let forgotten = if self.by_client.len() >= most { self.by_client.len() } else { 0 };
         if forgotten > 0 {
             self.by_client.clear();
         }
@@ -113,13 +113,14 @@ mod tests {
         told.add((Seen { time: Time(10), packet: 1 }, "old.example".into()));
         told.add((Seen { time: Time(20), packet: 2 }, "new.example".into()));
         let mut book = NameBook::default();
-        book.add(names);
+        assert_eq!(book.add(names, NAMES_MAX), 0);
         assert_eq!(book.name(client, address, Time(15)), Some("old.example"));
         assert_eq!(book.name(client, address, Time(25)), Some("new.example"));
         assert_eq!(book.name(client, address, Time(5)), Some("old.example"));
         assert_eq!(book.name(other, address, Time(25)), None, "two names, nobody knows which");
         assert_eq!(book.name(client, other, Time(25)), None);
     }
+
     #[test]
     fn what_was_told_a_day_ago_is_forgotten() {
         let (client, address): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
@@ -130,10 +131,36 @@ mod tests {
             let mut names = Names::default();
             let told = names.entry((client, address)).or_default();
             told.add((Seen { time: hours(hour), packet: 1 }, "name.example".into()));
-            book.add(names);
+            book.add(names, NAMES_MAX);
         }
-        book.forget(hours(25));
+        assert_eq!(book.forget(hours(25), NAMES_MAX), 0, "nothing for want of room");
         assert_eq!(book.name(client, address, hours(1)), Some("name.example"));
         assert_eq!(book.name(client, other, hours(1)), None);
+    }
+
+    /// Where there is no room the first stay until they are old; when all are new and the room is full, all go, and both
+    /// are counted.
+    #[test]
+    fn names_that_are_kept() {
+        const MOST: usize = 10;
+        let address = |n: usize| IpAddr::from([192, 0, 2, n as u8]);
+        let client: IpAddr = "10.0.0.1".parse().unwrap();
+        let told = |from: usize, to: usize| {
+            let mut names = Names::default();
+            for n in from..to {
+                let seen = Seen { time: Time(n as i64), packet: n as u64 };
+                names.entry((client, address(n))).or_default().add((seen, format!("n{n}.example").into()));
+            }
+            names
+        };
+        let mut book = NameBook::default();
+        assert_eq!(book.add(told(0, MOST), MOST), 0);
+        assert_eq!(book.add(told(MOST - 1, MOST + 3), MOST), 3, "one of them is there");
+        assert_eq!(book.by_client.len(), MOST);
+        assert_eq!(book.name(client, address(MOST - 1), Time(50)), Some("n9.example"));
+        assert_eq!(book.name(client, address(MOST), Time(50)), None);
+        assert_eq!(book.forget(Time(50), MOST + 1), 0);
+        assert_eq!(book.forget(Time(50), MOST), MOST);
+        assert!(book.by_client.is_empty() && book.by_address.is_empty());
     }
 }

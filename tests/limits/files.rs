@@ -1,6 +1,7 @@
 //! Limits of files that are read, and of what is kept for good: too much is refused or left out, and said.
 
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use bordertap::collect::{Behind, MANAGED_MAX, OWN_MAX, SEEN_MAX};
 use bordertap::evidence::FLOWS_PER_FINDING_MAX;
 use bordertap::join::{Knowledge, MONTHS_MAX};
 use bordertap::policy::{MISTAKES_MAX, POLICY_BYTES_MAX};
+use bordertap::sensor::WINDOW_SUMS_MAX;
 use bordertap::signature::DIR_FILES_MAX;
 use bordertap::signature::file::FILE_BYTES_MAX;
 use bordertap::signature::pack::PACK_BYTES_MAX;
@@ -160,6 +162,36 @@ fn months_of_a_finding() {
     let [finding] = ended.report.findings.as_slice() else { panic!("{}", ended.report.findings.len()) };
     let kept = finding.by_month.len();
     assert!((MONTHS_MAX as usize..=MONTHS_MAX as usize + 2).contains(&kept), "{kept} months of {months}");
+}
+
+/// A window with too many sums is closed before its time; the sums of a sensor stay as few.
+#[test]
+fn sums_of_a_window() {
+    // One block, and as many hosts that nobody answers.
+    const BLOCK: u64 = 1000;
+    // Flows are over after some minutes.
+    const STEP: u64 = 5_000_000;
+    let blocks = 2 * WINDOW_SUMS_MAX as u64 / BLOCK + 20;
+    let mut made = (0..blocks).map(|block| {
+        let hosts = block * BLOCK..(block + 1) * BLOCK;
+        hosts
+            .map(|n| {
+                let address = Ipv4Addr::from_bits(0x0a00_0001 + n as u32).to_string();
+                let client = Endpoint::new([2, 0, 0, 0, 0, 1], &address, 40_000);
+                let server = Endpoint::new([2, 0, 0, 0, 0, 2], "192.0.2.80", 9999);
+                datagram(START + n * STEP, client, server, &[], &[0xee; 30])
+            })
+            .collect()
+    });
+    let source = Made { next: move || made.next(), number: 1, pause: Duration::from_millis(1) };
+    let mut kept = Kept { forget: true, ..Kept::default() };
+    let ended = sense(vec![Box::new(source)], 1, i64::MAX, Knowledge::default(), &mut kept);
+    assert_eq!(ended.report.header.flows, blocks * BLOCK);
+    assert!(kept.windows.iter().any(|sums| *sums > WINDOW_SUMS_MAX / 2), "{:?}", kept.windows);
+    let closed = kept.windows.windows(2).filter(|two| two[1] < two[0]).count();
+    assert!(closed >= 1, "never closed: {:?}", kept.windows);
+    let most = kept.windows.iter().max().unwrap();
+    assert!(*most < 3 * WINDOW_SUMS_MAX / 2, "{most} sums at the end of a turn");
 }
 
 /// What is new is shown up to so many things.

@@ -140,7 +140,7 @@ pub const STANDARD: &[(&str, &[&str])] = &[
     ("parse/http/line.rs", &["METHOD_BYTES_MAX", "LEADING_BYTES_MAX", "SCHEME_BYTES_MAX"]),
     ("parse/http2/hpack.rs", &["NUMBER_BYTES_MAX"]),
     ("parse/ike.rs", &["ESP_SEQUENCE_MAX"]),
-    ("parse/imap.rs", &["CLAIM_BYTES_MAX", "TAG_BYTES_MAX"]),
+    ("parse/imap.rs", &["TAG_BYTES_MAX"]),
     ("parse/mysql.rs", &["VERSION_BYTES_MAX"]),
     ("parse/netbios.rs", &["SCOPE_LABELS_MAX", "RECORDS_MAX"]),
     ("parse/netflow.rs", &["NANOSECONDS_MAX"]),
@@ -153,7 +153,6 @@ pub const STANDARD: &[(&str, &[&str])] = &[
     ("parse/radius.rs", &["PACKET_BYTES_MAX"]),
     ("parse/rdp.rs", &["PACKET_BYTES_MAX"]),
     ("parse/slp.rs", &["LANGUAGE_BYTES_MAX"]),
-    ("parse/smtp.rs", &["HELLO_BYTES_MAX"]),
     ("parse/socks.rs", &["STRING_BYTES_MAX"]),
     ("parse/ssh.rs", &["VERSION_BYTES_MAX"]),
     ("parse/syslog.rs", &["LENGTH_DIGITS_MAX"]),
@@ -207,12 +206,3 @@ pub const LAYOUT: &[(&str, &[&str])] = &[
 
 /// Folders of what makes traffic and measures: nobody else's bytes come there.
 pub const MEASURING: &[&str] = &["bench/"];
-
-/// What no test reaches, because it takes too much of the machine: millions of hosts, names and sums, or evidence of gigabytes.
-/// What happens there is the same as at limits beside it that are reached.
-pub const UNREACHED: &[(&str, &[&str])] = &[
-    ("evidence.rs", &["FINDINGS_MAX", "BUNDLE_BYTES_MAX"]),
-    ("join/knowledge.rs", &["HOSTS_TOLD_MAX"]),
-    ("join/names.rs", &["NAMES_MAX"]),
-    ("sensor.rs", &["WINDOW_SUMS_MAX"]),
-];
