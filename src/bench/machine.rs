@@ -65,6 +65,9 @@ pub fn children_kernel_seconds() -> Option<f64> {
     None
 }
 
+/// Fields of `/proc/self/stat` that are time of ours: scans beside the pipeline are children that have ended.
+const OWN: [&str; 4] = ["utime", "stime", "cutime", "cstime"];
+
 /// Processor time, in ticks, at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ticks {
@@ -87,8 +90,8 @@ impl Ticks {
         let &[user, nice, kernel, idle, waiting, interrupts, soft, stolen] = cpu.as_slice() else { return None };
         let busy = user + nice + kernel + interrupts + soft;
         // The name of a program may hold anything, so fields are counted from its last bracket.
-        let mut own = process.rsplit_once(") ")?.1.split(' ').skip(11).map(str::parse::<u64>);
-        let ours = own.next()?.ok()? + own.next()?.ok()?;
+        let own = process.rsplit_once(") ")?.1.split(' ').skip(11).take(OWN.len());
+        let ours = own.map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>()?;
         Some(Ticks { all: busy + idle + waiting + stolen, busy, stolen, ours })
     }
 
@@ -129,7 +132,7 @@ mod tests {
 
     #[test]
     fn others_are_told_apart_from_us() {
-        let process = |ticks: u64| format!("7 (a) b) R 1 1 1 0 -1 4194304 1 0 0 0 {ticks} 10 0 0 20 0");
+        let process = |ticks: u64| format!("7 (a) b) R 1 1 1 0 -1 4194304 1 0 0 0 {ticks} 5 3 2 20 0");
         let before = Ticks::parse("cpu  100 0 50 800 50 0 0 0 0 0\ncpu0 1", &process(40)).unwrap_or_default();
         let after = Ticks::parse("cpu  220 0 80 840 50 0 0 10 0 0", &process(140)).unwrap_or_default();
         assert_eq!(before, Ticks { all: 1000, busy: 150, stolen: 0, ours: 50 });
