@@ -75,9 +75,10 @@ fn claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
                 Claim::NeedBytes(end.max(bytes.len()).saturating_add(1))
             }
         }
-        // So few bytes of anything look like that, in a flow whose beginning was not seen: there a client that asks for a
-        // connection must wait for the answer.
-        Step::Granted(_, end) if bytes.first() == Some(&VERSION_4) && !known_port && end != bytes.len() => Claim::No,
+        // So few bytes of anything look like that, in a flow whose beginning was not seen.
+        Step::Granted(_, end) if bytes.first() == Some(&VERSION_4) && !known_port => {
+            if end != usize::MAX && has_name(bytes) { Claim::Yes } else { Claim::No }
+        }
         // What follows may be there at once, when packets came in another order.
         Step::Granted(..) => Claim::Yes,
         Step::Refused if known_port => Claim::Yes,
@@ -165,12 +166,17 @@ fn target(bytes: &[u8], at: usize) -> Step {
     Step::Granted(Some((host, port)), whole)
 }
 
+/// Whether a request of SOCKS 4 has a name in the place of an address: SOCKS 4A.
+fn has_name(request: &[u8]) -> bool {
+    request.get(4..8).is_some_and(|address| matches!(address, [0, 0, 0, last] if *last > 0))
+}
+
 fn request_4<'a>(bytes: &'a [u8], mut reader: Reader<'a>) -> Step {
     let (Some(command), Some(port), Some(address)) = (reader.u8(), reader.u16(), reader.take(4)) else {
         let plausible = matches!(bytes.get(1), None | Some(1 | 2));
         return if plausible { Step::Need(9) } else { Step::Not };
     };
-    let named = address.starts_with(&[0, 0, 0]);
+    let named = has_name(bytes);
     if !matches!(command, 1 | 2) || port == 0 || address == [0; 4] {
         return Step::Not;
     }
@@ -386,12 +392,15 @@ mod tests {
 
     #[test]
     fn claims() {
-        let with_more = [REQUEST_4, b"more"].concat();
-        assert_eq!(claim(&PROTOCOL, C, &with_more), Claim::No, "nothing comes before the answer");
-        assert_eq!((PROTOCOL.claim)((40000, PORT), C, &with_more), Claim::Yes);
-        let yes: [&[u8]; 4] = [REQUEST_4, REQUEST_4A, &[GREETING, REQUEST_5].concat(), PASSWORD_5];
-        for bytes in yes {
-            assert_eq!(claim(&PROTOCOL, C, bytes), Claim::Yes);
+        let request_5 = [GREETING, REQUEST_5].concat();
+        for bytes in [REQUEST_4, REQUEST_4A, &request_5, PASSWORD_5] {
+            // A request without a name is too short to be known elsewhere than on the port of SOCKS.
+            let elsewhere = if bytes == REQUEST_4 { Claim::No } else { Claim::Yes };
+            for more in [&b""[..], b"more"] {
+                let bytes = [bytes, more].concat();
+                assert_eq!((PROTOCOL.claim)((40000, PORT), C, &bytes), Claim::Yes);
+                assert_eq!(claim(&PROTOCOL, C, &bytes), elsewhere);
+            }
             for end in 1..bytes.len() {
                 let part = claim(&PROTOCOL, C, &bytes[..end]);
                 assert!(matches!(part, Claim::NeedBytes(n) if n > end), "{end}: {part:?}");

@@ -62,11 +62,12 @@ pub fn flow(data: &[u8]) {
     let read = sample.read(&pieces, syn);
     let twice = if sample.transport == Transport::Tcp { contradicted(&pieces) } else { Vec::new() };
     let said = read.conflict || read.gap && !twice.is_empty();
-    // It comes of a byte of which no other copy had come by.
+    // It comes of bytes of which no other copy had come by.
     let was_before = |holds: &dyn Fn(&Read) -> bool| {
-        let mut bytes = twice.iter();
-        bytes.any(|(byte, other)| {
-            holds(&sample.read(&pieces[..*other], syn)) && !holds(&sample.read(&as_sent(sample, &pieces, *byte), syn))
+        let moments: BTreeSet<usize> = twice.iter().map(|(_, other)| *other).collect();
+        moments.into_iter().any(|moment| {
+            let later = twice.iter().filter(|(_, other)| *other >= moment).map(|(byte, _)| *byte);
+            holds(&sample.read(&pieces[..moment], syn)) && !holds(&sample.read(&as_sent(sample, &pieces, later), syn))
         })
     };
     for (field, low, value) in &read.facts {
@@ -155,13 +156,15 @@ fn contradicted(pieces: &[Piece]) -> Vec<(Byte, usize)> {
     twice.into_iter().collect()
 }
 
-/// The pieces with one byte in all its copies as the sample has it.
-fn as_sent(sample: &Sample, pieces: &[Piece], (low, at): Byte) -> Vec<Piece> {
-    let holds = |piece: &&Piece| piece.low == low && (piece.at..piece.at + piece.bytes.len()).contains(&at);
-    let sent = sample.pieces.iter().find(holds).map(|piece| piece.bytes[at - piece.at]);
+/// The pieces with some bytes in all their copies as the sample has them.
+fn as_sent(sample: &Sample, pieces: &[Piece], bytes: impl Iterator<Item = Byte>) -> Vec<Piece> {
     let mut pieces = pieces.to_vec();
-    for piece in pieces.iter_mut().filter(|piece| holds(&&**piece)) {
-        piece.bytes[at - piece.at] = sent.unwrap_or_default();
+    for (low, at) in bytes {
+        let holds = |piece: &&Piece| piece.low == low && (piece.at..piece.at + piece.bytes.len()).contains(&at);
+        let sent = sample.pieces.iter().find(holds).map(|piece| piece.bytes[at - piece.at]);
+        for piece in pieces.iter_mut().filter(|piece| holds(&&**piece)) {
+            piece.bytes[at - piece.at] = sent.unwrap_or_default();
+        }
     }
     pieces
 }
