@@ -199,6 +199,21 @@ fn row_30b_tls_behind_proxies() {
     }
 }
 
+/// A request of SOCKS 4 with an address is known on its port; elsewhere nine bytes say too little, and what is inside is read
+/// all the same.
+#[test]
+fn row_30c_tls_behind_socks_4_without_a_name() {
+    let request = vec![4, 1, 1, 0xbb, 192, 0, 2, 7, 0];
+    let before = vec![(From::Client, request), (From::Server, vec![0, 90, 0, 0, 0, 0, 0, 0])];
+    for (port, protocol, hosts) in [(1080, "socks", 1), (31_337, "tls", 0)] {
+        let read = hello_behind(&before, port);
+        let flow = read.flow();
+        assert_eq!(flow["network"]["protocol"], protocol, "port {port}");
+        assert_eq!(meaning(flow), reference(), "port {port}");
+        assert_eq!(values(flow, "socks.host").len(), hosts, "port {port}");
+    }
+}
+
 /// The part `from..to` of what an IPv4 packet carries, as a fragment with these flags.
 fn piece_v4(frame: &[u8], from: usize, to: usize, flags: u16) -> Vec<u8> {
     let (head, payload) = frame.split_at(ETHERNET_BYTES + IPV4_BYTES);
