@@ -29,7 +29,7 @@ use crate::view::{HISTORY_SECONDS, NEWEST_MAX, Newest, Rates, View};
 pub use crate::report::{Change, Status};
 pub use changes::Changes;
 
-/// Sums after which a sensor closes a window before its time.
+/// Sums after which a window is closed before its time.
 pub const WINDOW_SUMS_MAX: usize = 200_000;
 /// A join is not repeated before so many times as long as it took have passed: it never takes more than a part of a core.
 const JOIN_PAUSE: u32 = 10;
@@ -40,8 +40,6 @@ pub struct Pace<'a> {
     pub turn: Duration,
     /// Seconds of packet time after which a window is closed.
     pub window_seconds: i64,
-    /// Sums after which it is closed before its time.
-    pub window_sums: usize,
     /// Tells the time from that of the latest packet: the wall clock, unless time is replayed.
     pub clock: &'a (dyn Fn(Time) -> Time + Sync),
 }
@@ -275,7 +273,7 @@ impl Leader<'_> {
             self.taker.judged_anew();
             self.join(now, false);
         } else if now.since(self.window) >= self.pace.window_seconds.saturating_mul(SECOND)
-            || self.knowledge.window_len() > self.pace.window_sums
+            || self.knowledge.window_len() > WINDOW_SUMS_MAX
         {
             self.settle(now);
         }

@@ -3,8 +3,8 @@
 //! A test reaches a limit when it names the constant, or when a row of `REACHED` names the test and a number that it
 //! writes: no less than the limit. Four that would take millions of hosts and names, or gigabytes of evidence, are
 //! arguments of what they bound: their tests name them and go beyond smaller ones. What bounds no memory is in the lists of
-//! `limits/lists.rs`, with the reason. `limits/sums.rs`, `limits/parsers.rs` and `limits/files.rs` reach what nobody else does: each sees
-//! the counter, the flag or the message, and that no more is kept than the limit says.
+//! `limits/lists.rs`, with the reason. `limits/sums.rs`, `limits/parsers.rs` and `limits/files.rs` reach what nobody else
+//! does: each sees the counter, the flag or the message, and that no more is kept than the limit says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

@@ -56,18 +56,22 @@ fn throughput(bench: &Bench) -> Table {
                 units::digits(by.gigabits_per_second.median),
                 units::digits(by.ns_per_packet.median),
                 format!("{:.2}×", by.scaling),
-                or_dash(by.cycles_per_packet, units::digits),
-                or_dash(by.instructions_per_packet, units::digits),
-                by.peak_bytes.map_or("–".to_owned(), |bytes| units::bytes(bytes as f64)),
+                or_dash(median(by.cycles_per_packet), units::digits),
+                or_dash(median(by.instructions_per_packet), units::digits),
+                or_dash(by.peak_bytes.map(|bytes| bytes as f64), units::bytes),
             ]);
         }
     }
     table
 }
 
-/// The median of what may not have been told.
-pub(super) fn or_dash(spread: Option<Spread>, unit: impl Fn(f64) -> String) -> String {
-    spread.map_or("–".to_owned(), |spread| unit(spread.median))
+pub(super) fn median(spread: Option<Spread>) -> Option<f64> {
+    spread.map(|spread| spread.median)
+}
+
+/// What may not have been told.
+pub(super) fn or_dash(value: Option<f64>, unit: impl Fn(f64) -> String) -> String {
+    value.map_or("–".to_owned(), unit)
 }
 
 pub(super) fn range(spread: Spread, unit: impl Fn(f64) -> String) -> String {
@@ -118,7 +122,7 @@ fn memory(bench: &Bench) -> Table {
             name.clone(),
             units::amount(memory.open_flows as f64),
             units::bytes(memory.state_bytes as f64),
-            memory.bytes_per_flow.map_or("–".to_owned(), units::digits),
+            or_dash(memory.bytes_per_flow, units::digits),
             units::bytes(traffic.capture_bytes as f64),
         ]);
     }
@@ -159,8 +163,8 @@ fn scan(bench: &Bench) -> Table {
             range(scan.packets_per_second, units::amount),
             format!("{}×", units::digits(scan.ratio.median)),
             range(scan.ratio, units::digits),
-            or_dash(scan.kernel_share, units::percent),
-            or_dash(scan.ratio_beside_kernel, |ratio| format!("{}×", units::digits(ratio))),
+            or_dash(median(scan.kernel_share), units::percent),
+            or_dash(median(scan.ratio_beside_kernel), |ratio| format!("{}×", units::digits(ratio))),
         ]);
     }
     table

@@ -19,7 +19,7 @@ use bordertap::preflight::{self, Verdict};
 use bordertap::report::{Report, jsonl, text};
 use bordertap::run::Settings;
 use bordertap::sandbox::{self, Entered, SandboxError};
-use bordertap::sensor::{Ended, Pace, Sensor, WINDOW_SUMS_MAX};
+use bordertap::sensor::{Ended, Pace, Sensor};
 use bordertap::service::{self, Grave, Service, Wishes};
 use bordertap::tui;
 use bordertap::view::{self, Board};
@@ -134,12 +134,7 @@ pub(crate) fn listen(args: &LiveArgs, log: &Log) -> Result<u8, Failure> {
             vlans_apart: run.vlans == cli::Vlans::Apart,
             progress: &|_, _| {},
         },
-        pace: Pace {
-            turn: TURN,
-            window_seconds: WINDOW_SECONDS,
-            window_sums: WINDOW_SUMS_MAX,
-            clock: &service::wall_clock,
-        },
+        pace: Pace { turn: TURN, window_seconds: WINDOW_SECONDS, clock: &service::wall_clock },
         knowledge,
     };
     let key = sensor.judging.policy.key_id().map(str::to_owned);

@@ -76,8 +76,10 @@ fn claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
             }
         }
         // So few bytes of anything look like that, in a flow whose beginning was not seen.
-        Step::Granted(_, end) if bytes.first() == Some(&VERSION_4) && !known_port => {
-            if end != usize::MAX && has_name(bytes) { Claim::Yes } else { Claim::No }
+        Step::Granted(_, end)
+            if bytes.first() == Some(&VERSION_4) && !known_port && (end == usize::MAX || !has_name(bytes)) =>
+        {
+            Claim::No
         }
         // What follows may be there at once, when packets came in another order.
         Step::Granted(..) => Claim::Yes,

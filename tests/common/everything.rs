@@ -15,7 +15,7 @@ use bordertap::join::Knowledge;
 use bordertap::metrics;
 use bordertap::report::jsonl;
 use bordertap::run::Settings;
-use bordertap::sensor::{Pace, Sensor, WINDOW_SUMS_MAX};
+use bordertap::sensor::{Pace, Sensor};
 use bordertap::view;
 
 use super::sensors::Kept;
@@ -99,12 +99,7 @@ pub fn of_sensor(capture: &Path, judging: Judging) -> Written {
             vlans_apart: false,
             progress: &|_, _| {},
         },
-        pace: Pace {
-            turn: Duration::from_millis(2),
-            window_seconds: 600,
-            window_sums: WINDOW_SUMS_MAX,
-            clock: &|time| time,
-        },
+        pace: Pace { turn: Duration::from_millis(2), window_seconds: 600, clock: &|time| time },
         knowledge: Knowledge::default(),
     };
     let mut kept = Kept::default();

@@ -12,7 +12,7 @@ use bordertap::record::Finding;
 use bordertap::report::{Report, jsonl};
 use bordertap::run::Settings;
 use bordertap::scan::{Flows, Scan};
-use bordertap::sensor::{Changes, Ended, Pace, Sensor, Taker, WINDOW_SUMS_MAX, Wish};
+use bordertap::sensor::{Changes, Ended, Pace, Sensor, Taker, Wish};
 use bordertap::time::{SECOND, Time};
 use bordertap::view::View;
 use serde_json::Value;
@@ -159,8 +159,7 @@ pub fn sense(
     let judging = Scan::builtin().unwrap().judging;
     let settings =
         Settings { workers, memory: 1 << 30, packets_max: u64::MAX, vlans_apart: false, progress: &|_, _| {} };
-    let pace =
-        Pace { turn: Duration::from_millis(2), window_seconds, window_sums: WINDOW_SUMS_MAX, clock: &|time| time };
+    let pace = Pace { turn: Duration::from_millis(2), window_seconds, clock: &|time| time };
     let inputs = vec!["made".to_owned()];
     let (name, filter) = (None, None);
     Sensor { judging, name, inputs, mergeable: true, filter, keep_flows: true, settings, pace, knowledge }

@@ -41,11 +41,11 @@ pub(super) fn throughput(bench: &Bench) -> String {
                 units::digits(by.gigabits_per_second.median),
                 units::digits(by.ns_per_packet.median),
                 format!("{:.2}×", by.scaling),
-                by.peak_bytes.map_or("–".to_owned(), |bytes| units::bytes(bytes as f64)),
+                text::or_dash(by.peak_bytes.map(|bytes| bytes as f64), units::bytes),
             ];
             if bench.not_counted.is_none() {
                 let counted = [by.cycles_per_packet, by.instructions_per_packet];
-                row.extend(counted.map(|spread| text::or_dash(spread, units::digits)));
+                row.extend(counted.map(|spread| text::or_dash(text::median(spread), units::digits)));
             }
             table.row(&row);
         }
@@ -188,7 +188,7 @@ pub(super) fn memory(bench: &Bench) -> String {
             measured.name.clone(),
             units::amount(memory.open_flows as f64),
             units::bytes(memory.state_bytes as f64),
-            memory.bytes_per_flow.map_or("–".to_owned(), units::digits),
+            text::or_dash(memory.bytes_per_flow, units::digits),
             units::bytes(measured.traffic.capture_bytes as f64),
         ]);
     }
@@ -221,7 +221,8 @@ pub(super) fn floor(bench: &Bench) -> String {
             "As a scan",
             "A process of bordertap scan that reads one round from a file: its start, new memory, the report as text and its end \
              are in the time. Its runs alternate with those of the pipeline over the same round, which writes the same report to \
-             nowhere and goes over memory it has touched before. In the kernel: above all, clearing pages that are touched for the first time.",
+             nowhere and goes over memory it has touched before. In the kernel: above all, clearing pages that are touched for \
+             the first time.",
         );
         let mut table = Table::new(&[
             "workload",
@@ -239,8 +240,8 @@ pub(super) fn floor(bench: &Bench) -> String {
                 text::range(scan.packets_per_second, units::amount),
                 format!("{}×", units::digits(scan.ratio.median)),
                 text::range(scan.ratio, units::digits),
-                text::or_dash(scan.kernel_share, units::percent),
-                text::or_dash(scan.ratio_beside_kernel, |ratio| format!("{}×", units::digits(ratio))),
+                text::or_dash(text::median(scan.kernel_share), units::percent),
+                text::or_dash(text::median(scan.ratio_beside_kernel), |ratio| format!("{}×", units::digits(ratio))),
             ]);
         }
         html += &(table.finish() + "</section>\n");
