@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench;
+use crate::bench::run::{Asked, Kind};
 use crate::bench::traffic::{SEED, Size};
 use crate::output::parse_size;
 use crate::service;
@@ -403,23 +404,54 @@ pub enum BenchCommand {
     /// own, and searches for the highest rate without loss. Nothing is sent anywhere else, and what is sent is said before.
     /// The two should be the ends of one wire on which nobody else speaks.
     Live(Box<BenchLiveArgs>),
+    /// One run over captures that the bench wrote, for the bench itself
+    #[command(hide = true)]
+    OneRun(BenchRunArgs),
+}
+
+/// `bordertap bench one-run`.
+#[derive(Debug, Args)]
+pub struct BenchRunArgs {
+    /// What to run
+    #[arg(value_enum)]
+    pub kind: Kind,
+
+    /// Classic pcap, as it is to be held in memory
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// How often to go over it
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub rounds: u64,
+
+    /// Worker threads
+    #[arg(short = 'j', long, value_name = "N", default_value_t = 1)]
+    pub workers: u16,
+}
+
+impl BenchRunArgs {
+    /// What is asked for.
+    pub fn asked(&self) -> Asked {
+        Asked { kind: self.kind, workers: self.workers.into(), rounds: self.rounds }
+    }
 }
 
 const BENCH_METHOD: &str = "\
 What is measured:
   throughput  from the first block of packets asked for until the report stands in memory,
-              capture in memory; median and range of the runs. A file loses nothing: this is how
-              fast, not how much loss
+              capture in memory; median and range of the runs, each a process of its own, so that
+              none finds memory which the one before left. A file loses nothing: this is how fast,
+              not how much loss
   batch       from the hand-over of a block of up to 1,024 packets until all went through
   finding     from the hand-over of the block with the packet that ended a flow until a
               signature matched that flow; service time without any wait in a queue
   stages      capture, decode, flow, parse, match: separate passes of one watched worker
   memory      flow state at the end of the capture by open flow; peak of the process, the
-              capture in memory included; each workload in a process of its own
+              capture in memory included
   floor       a bare loop over the same bytes that reads records and 5-tuples and counts in one
               hash table; its runs alternate with the others
-  scan        `bordertap scan` of one round from a file, as a process: start, new memory, report and
-              end included; its runs alternate with the others
+  scan        `bordertap scan` of one round from a file: wall time of the process without its
+              start; its runs alternate with the others
 A difference to an older result counts when it is larger than the ranges of both results
 together, and than 2 % (10 % for latency, stages and peak memory).";
 

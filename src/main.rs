@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         }
         Command::Bench(args) => match &args.command {
             Some(BenchCommand::Live(args)) => command::bench::measure_live(args),
+            Some(BenchCommand::OneRun(args)) => command::bench::one_run(args),
             None => command::bench::measure(args),
         },
         Command::Merge(args) => {

@@ -64,9 +64,7 @@ fn every_workload_is_measured_and_the_document_fits_its_schema() {
         let scan = &workload["scan"];
         assert_eq!(scan["seconds"].as_array().map(Vec::len), Some(2), "{name}");
         assert!(scan["start_seconds"]["median"].as_f64().unwrap() > 0.0, "{name}");
-        let [share, ratio, beside] =
-            ["kernel_share", "ratio", "ratio_beside_kernel"].map(|key| scan[key]["median"].as_f64());
-        assert!((0.0..1.0).contains(&share.unwrap()) && beside >= ratio, "{name}: {share:?} {ratio:?} {beside:?}");
+        assert!(scan["ratio"]["median"].as_f64().unwrap() > 0.0, "{name}");
         let shares = workload["watched"]["stages"].as_array().unwrap();
         assert_eq!(shares.len(), 5, "{name}");
     }

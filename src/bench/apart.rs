@@ -4,15 +4,15 @@
 //! In: [`Options`] with any number of names. Out: one [`Bench`]. The processes are this program, run one after another.
 
 use std::env;
-use std::io;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Instant;
 
 use super::measure::measure;
 use super::progress::Progress;
 use super::result::Bench;
 use super::traffic::Size;
+use super::whole::answer;
 use super::{Error, Options, compare};
 
 /// Measures everything that was asked for. What is being done is told on standard error unless `quiet`.
@@ -31,7 +31,7 @@ pub fn measure_apart(options: &Options, quiet: bool) -> Result<Bench, Error> {
     for name in &names {
         let mut command = Command::new(&program);
         command.args(arguments(options, &name.to_string(), quiet));
-        let one = run(command).map_err(|reason| Error::Apart(name.to_string(), reason.to_string()))?;
+        let one: Bench = answer(command).map_err(|reason| Error::Apart(name.to_string(), reason.to_string()))?;
         match &mut all {
             Some(all) => all.workloads.extend(one.workloads),
             None => all = Some(one),
@@ -58,13 +58,4 @@ fn arguments(options: &Options, name: &str, quiet: bool) -> Vec<String> {
     words.extend(quiet.then(|| "--quiet".to_owned()));
     words.extend(["--".to_owned(), name.to_owned()]);
     words
-}
-
-/// Its result; what it says on standard error is said.
-fn run(mut command: Command) -> io::Result<Bench> {
-    let output = command.stdin(Stdio::inherit()).stderr(Stdio::inherit()).output()?;
-    if !output.status.success() {
-        return Err(io::Error::other(format!("not measured ({})", output.status)));
-    }
-    serde_json::from_slice(&output.stdout).map_err(io::Error::from)
 }

@@ -54,8 +54,6 @@ fn measured(name: &str, rate: f64) -> Measured {
             start_seconds: about(0.02),
             packets_per_second: about(rate * 0.9),
             ratio: about(0.9),
-            kernel_share: Some(about(0.1)),
-            ratio_beside_kernel: Some(about(1.0)),
         }),
         flows: None,
         watched: Watched {

@@ -4,7 +4,7 @@
 //! stretch of one link type. Nothing is read from a disk while it is measured.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -13,7 +13,7 @@ use super::machine;
 use super::result::{SizeClass, Traffic};
 use super::traffic::{self, Size, Workload};
 use super::{Error, Options};
-use crate::capture::{Inputs, LinkType, Packet, Replay, Source};
+use crate::capture::{Bytes, Inputs, LinkType, Packet, Replay, Source};
 use crate::time::SECOND;
 
 /// Frame sizes of RFC 2544, section 9.1, for Ethernet: with the FCS.
@@ -67,7 +67,7 @@ pub struct Load {
     pub about: String,
     /// Counts and digest.
     pub traffic: Traffic,
-    images: Vec<(Arc<str>, Arc<Vec<u8>>)>,
+    images: Vec<(Arc<str>, Bytes)>,
 }
 
 impl Load {
@@ -101,12 +101,25 @@ impl Load {
         Load::of(&format!("{frame_bytes}-byte frames"), about, vec![image], |_| 1)
     }
 
+    /// Images that were written to files, as a scan finds them: nothing of them was read or counted.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub fn unread(files: &[PathBuf]) -> Result<Load, Error> {
+        let image = |path: &PathBuf| match Bytes::of_file(path) {
+            Ok(bytes) => Ok((Arc::from(""), bytes)),
+            Err(error) => Err(Error::File(path.clone(), error)),
+        };
+        let images = files.iter().map(image).collect::<Result<_, _>>()?;
+        Ok(Load { name: String::new(), about: String::new(), traffic: Traffic::default(), images })
+    }
+
     fn of(name: &str, about: &str, images: Vec<Vec<u8>>, rounds: impl Fn(u64) -> u64) -> Load {
         let capture_bytes = images.iter().map(|image| image.len() as u64).sum();
         let mut digest = Sha256::new();
         images.iter().for_each(|image| digest.update(image));
         let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        let images = images.into_iter().map(|image| (Arc::from(name), Arc::new(image))).collect();
+        let images = images.into_iter().map(|image| (Arc::from(name), Arc::new(image).into())).collect();
         let traffic = Traffic { capture_bytes, sha256, rounds: 1, ..Traffic::default() };
         let mut load = Load { name: name.to_owned(), about: about.to_owned(), traffic, images };
         load.count();

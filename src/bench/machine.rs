@@ -52,20 +52,7 @@ pub fn peak_bytes() -> Option<u64> {
     kilobytes("/proc/self/status", "VmHWM")
 }
 
-/// Seconds that processes started here spent in the kernel until they ended. `None` where it is not told.
-#[cfg(target_os = "linux")]
-pub fn children_kernel_seconds() -> Option<f64> {
-    use nix::sys::resource::{UsageWho, getrusage};
-    let time = getrusage(UsageWho::RUSAGE_CHILDREN).ok()?.system_time();
-    Some(time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6)
-}
-
-#[cfg(not(target_os = "linux"))]
-pub fn children_kernel_seconds() -> Option<f64> {
-    None
-}
-
-/// Fields of `/proc/self/stat` that are time of ours: scans beside the pipeline are children that have ended.
+/// Fields of `/proc/self/stat` that are time of ours: runs and scans are children that have ended.
 const OWN: [&str; 4] = ["utime", "stime", "cutime", "cstime"];
 
 /// Processor time, in ticks, at one moment.

@@ -1,10 +1,9 @@
 //! Measures: warm-up, repeated runs that alternate, watched passes.
 //!
 //! In: [`Options`]. Out: a [`Bench`]. One workload at a time is made, measured and dropped. A round of trials is: the
-//! bare loop, then the pipeline with each number of workers, then with flow records; so a machine that drifts drifts
-//! for all of them.
+//! bare loop, then the pipeline with each number of workers, then beside a `scan`, then with flow records; so a machine
+//! that drifts drifts for all of them.
 
-use std::io::{self, BufWriter, Seek, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -15,22 +14,21 @@ use super::result::{
     AsScan, Bench, FORMAT, Floor, Measured, Memory, Noise, Outcome, Percentiles, Settings, StageTime, Throughput,
     Watched, WithFlows,
 };
+use super::run::{Asked, Kind, MEMORY_BYTES, Run, Runner, temporary};
 use super::spread::Spread;
 use super::traffic::Size;
 use super::watcher::{self, Times, Watcher};
-use super::whole::{Took, Whole};
-use super::{Error, Options, compare, floor};
+use super::whole::Whole;
+use super::{Error, Options, compare};
 use crate::capture::BLOCK_PACKETS_MAX;
-use crate::report::{PROGRAM, text};
-use crate::scan::{Scan, Scanned};
+use crate::report::PROGRAM;
+use crate::scan::Scanned;
 use crate::watch::Stage;
 
 /// Runs that are not counted.
 const WARM_UPS: usize = 1;
 /// Time beside its start that a process is taken to need at least.
 const RESOLUTION_SECONDS: f64 = 1e-3;
-/// Budget for flow state: that of `bordertap scan`.
-const MEMORY_BYTES: usize = 2 << 30;
 /// Rounds of a watched pass, at least: the second ends the flows of the first.
 const WATCHED_ROUNDS_MIN: u64 = 2;
 
@@ -74,21 +72,12 @@ pub fn measure(options: &Options, progress: &dyn Fn(&str)) -> Result<Bench, Erro
 
 /// What stays the same from workload to workload.
 struct Bencher {
-    scan: Scan,
+    runner: Runner,
     workers: Vec<usize>,
     runs: usize,
     flows: bool,
     program: Option<PathBuf>,
-    counters: Option<Counters>,
     clock_ns: f64,
-}
-
-/// One timed run.
-struct Run {
-    seconds: f64,
-    counts: Option<Counts>,
-    peak: Option<u64>,
-    scanned: Scanned,
 }
 
 /// The counted runs with one number of workers.
@@ -101,10 +90,9 @@ struct Trials {
 
 impl Bencher {
     fn new(options: &Options, counters: Option<Counters>) -> Result<Bencher, Error> {
-        let scan = Scan { memory: MEMORY_BYTES, ..Scan::builtin().map_err(Error::BuiltIn)? };
         let (workers, runs) = (options.workers(), options.runs.max(1));
         let (flows, program, clock_ns) = (options.flows, options.program.clone(), watcher::clock_ns());
-        Ok(Bencher { scan, workers, runs, flows, program, counters, clock_ns })
+        Ok(Bencher { runner: Runner::new(counters)?, workers, runs, flows, program, clock_ns })
     }
 
     fn settings(&self, options: &Options) -> Settings {
@@ -122,7 +110,7 @@ impl Bencher {
             memory_bytes: MEMORY_BYTES as u64,
             batch_packets: BLOCK_PACKETS_MAX,
             flows: self.flows,
-            signatures_sha256: self.scan.judging.signatures.digest.clone(),
+            signatures_sha256: self.runner.scan.judging.signatures.digest.clone(),
             command: options.command(),
         }
     }
@@ -134,34 +122,39 @@ impl Bencher {
 
     fn workload(&mut self, load: &Load, step: &dyn Fn(&str)) -> Result<Measured, Error> {
         let first = self.workers.first().copied().unwrap_or(1);
+        let asked = |kind, workers| Asked { kind, workers, rounds: load.traffic.rounds };
         step("warm-up");
-        floor_seconds(load);
-        let warm = self.run(load, first);
-        let (outcome, memory) = (outcome(&warm.scanned), memory(&warm.scanned));
+        let has_floor = self.runner.run(load, asked(Kind::Floor, 1))?.packets == load.packets();
+        let (_, warm) = self.runner.plain(load, asked(Kind::Plain, first))?;
+        let (outcome, memory) = (outcome(&warm), memory(&warm));
         drop(warm);
-        for workers in self.workers.clone().into_iter().skip(1) {
-            self.run(load, workers);
-        }
         let program = self.program.clone();
-        let whole = program.map(|program| Whole::new(program, first, load)).transpose().map_err(temporary)?;
+        let whole = program.map(|program| Whole::new(program, load)).transpose().map_err(temporary)?;
         let before = Ticks::now();
         let mut trials: Vec<Trials> = self.workers.iter().map(|_| Trials::default()).collect();
         let (mut floors, mut scans, mut with_flows, mut written_bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for run in 1..=self.runs {
             step(&format!("run {run} of {}", self.runs));
-            floors.extend(floor_seconds(load));
-            for (workers, trials) in self.workers.clone().into_iter().zip(&mut trials) {
-                trials.add(&self.run(load, workers));
+            // A process of its own each, where this program can be run again.
+            let mut one = |asked| match &whole {
+                Some(whole) => whole.run(asked).map_err(temporary),
+                None => self.runner.run(load, asked),
+            };
+            if has_floor {
+                floors.push(one(asked(Kind::Floor, 1))?.seconds);
+            }
+            for (&workers, trials) in self.workers.iter().zip(&mut trials) {
+                trials.add(&one(asked(Kind::Plain, workers))?);
             }
             if let Some(whole) = &whole {
-                let pipeline = self.run_and_tell(load, first)?;
-                let [process, start] = [whole.process(), whole.start()].map(|took| took.map_err(temporary));
-                scans.push(AsOne { pipeline, process: process?, start: start? });
+                let pipeline = one(Asked { rounds: 1, ..asked(Kind::Plain, first) })?;
+                let [scan, start] = [whole.scan(first), whole.start(first)].map(|took| took.map_err(temporary));
+                scans.push(AsOne { pipeline, scan: scan?, start: start? });
             }
             if self.flows {
-                let (seconds, bytes) = self.run_with_flows(load, first)?;
-                with_flows.push(seconds);
-                written_bytes = bytes;
+                let run = one(asked(Kind::Flows, first))?;
+                with_flows.push(run.seconds);
+                written_bytes = run.written_bytes;
             }
         }
         let after = Ticks::now();
@@ -188,58 +181,15 @@ impl Bencher {
         })
     }
 
-    /// One run of the pipeline, until its report stands in memory.
-    fn run(&mut self, load: &Load, workers: usize) -> Run {
-        self.run_rounds(load, workers, load.traffic.rounds)
-    }
-
-    fn run_rounds(&mut self, load: &Load, workers: usize, rounds: u64) -> Run {
-        self.scan.workers = workers;
-        let mut source = load.replay(rounds);
-        let can_forget = machine::forget_peak();
-        if let Some(counters) = &mut self.counters {
-            counters.start();
-        }
-        let begun = Instant::now();
-        let scanned = self.scan.run(&mut source, &[], &|_, _| {});
-        let seconds = begun.elapsed().as_secs_f64();
-        let counts = self.counters.as_mut().and_then(Counters::stop);
-        Run { seconds, counts, peak: machine::peak_bytes().filter(|_| can_forget), scanned }
-    }
-
-    /// One round and its report as text, to nowhere: what a `scan` does with what it reads, in seconds.
-    fn run_and_tell(&mut self, load: &Load, workers: usize) -> Result<f64, Error> {
-        let run = self.run_rounds(load, workers, 1);
-        let begun = Instant::now();
-        let mut nowhere = BufWriter::new(io::sink());
-        text::write(&run.scanned.report, text::Style::default(), &mut nowhere).map_err(temporary)?;
-        Ok(run.seconds + begun.elapsed().as_secs_f64())
-    }
-
-    /// As [`Bencher::run`], with every flow written to a temporary file. Returns seconds and bytes.
-    fn run_with_flows(&mut self, load: &Load, workers: usize) -> Result<(f64, u64), Error> {
-        let mut file = tempfile::tempfile().map_err(temporary)?;
-        (self.scan.workers, self.scan.keep_flows) = (workers, true);
-        let mut source = load.replay(load.traffic.rounds);
-        let begun = Instant::now();
-        let scanned = self.scan.run(&mut source, &[], &|_, _| {});
-        self.scan.keep_flows = false;
-        let mut out = BufWriter::new(&mut file);
-        scanned.flows.write(&mut out).and_then(|()| out.flush()).map_err(temporary)?;
-        drop(out);
-        let seconds = begun.elapsed().as_secs_f64();
-        Ok((seconds, file.stream_position().map_err(temporary)?))
-    }
-
     fn watched(&mut self, load: &Load) -> Result<Watched, Error> {
         let rounds = load.traffic.rounds.max(WATCHED_ROUNDS_MIN);
         let packets = (load.traffic.packets * rounds).max(1) as f64;
         let (mut passes, mut seconds) = (Vec::new(), Vec::new());
-        self.scan.workers = 1;
+        self.runner.scan.workers = 1;
         for _ in 0..self.watched_passes() {
             let mut times = Times::new().map_err(|error| Error::BuiltIn(error.to_string()))?;
             let begun = Instant::now();
-            self.scan.run_watched(&mut load.replay(rounds), &[], Watcher::new(&mut times));
+            self.runner.scan.run_watched(&mut load.replay(rounds), &[], Watcher::new(&mut times));
             seconds.push(begun.elapsed().as_secs_f64());
             passes.push(times);
         }
@@ -294,18 +244,8 @@ impl Trials {
     fn add(&mut self, run: &Run) {
         self.seconds.push(run.seconds);
         self.counts.extend(run.counts);
-        self.peak = self.peak.max(run.peak);
+        self.peak = self.peak.max(run.peak_bytes);
     }
-}
-
-/// Seconds of the bare loop over all rounds; `None` when it cannot read these packets.
-fn floor_seconds(load: &Load) -> Option<f64> {
-    let begun = Instant::now();
-    let mut packets = 0;
-    for _ in 0..load.traffic.rounds {
-        packets += load.images().map(|image| std::hint::black_box(floor::run(image)).packets).sum::<u64>();
-    }
-    (packets == load.packets()).then(|| begun.elapsed().as_secs_f64())
 }
 
 fn floor_result(load: &Load, plain: &[f64], seconds: Vec<f64>) -> Option<Floor> {
@@ -314,35 +254,22 @@ fn floor_result(load: &Load, plain: &[f64], seconds: Vec<f64>) -> Option<Floor> 
     (!seconds.is_empty()).then(|| Floor { ns_per_packet, ratio: ratio(plain, &seconds), seconds })
 }
 
-/// A temporary file cannot be written or read.
-fn temporary(error: io::Error) -> Error {
-    Error::File(std::env::temp_dir(), error)
-}
-
-/// One round and its report as a pipeline in memory, in seconds, and as a process, and what a process needs over next to nothing.
+/// One round as a run of the pipeline, as a `scan`, and what the start of a `scan` takes.
 struct AsOne {
-    pipeline: f64,
-    process: Took,
-    start: Took,
+    pipeline: Run,
+    scan: f64,
+    start: f64,
 }
 
 fn scan_result(load: &Load, scans: &[AsOne]) -> AsScan {
-    let start_seconds = Spread::of(scans.iter().map(|one| one.start.wall));
+    let start_seconds = Spread::of(scans.iter().map(|one| one.start));
     // What a process over hardly any packets needs beside its start cannot be told from noise.
-    let taken = |one: &AsOne| (one.process.wall - start_seconds.median).max(RESOLUTION_SECONDS);
-    // The part of the start that is spent in the kernel goes with the start.
-    let in_kernel = |one: &AsOne| Some((one.process.kernel? - one.start.kernel?).clamp(0.0, taken(one)));
-    let kernel: Option<Vec<f64>> = scans.iter().map(in_kernel).collect();
-    let with_kernel = |of: &dyn Fn(&AsOne, f64) -> f64| {
-        kernel.as_ref().map(|kernel| Spread::of(scans.iter().zip(kernel).map(|(one, &kernel)| of(one, kernel))))
-    };
+    let taken = |one: &AsOne| (one.scan - start_seconds.median).max(RESOLUTION_SECONDS);
     AsScan {
-        seconds: scans.iter().map(|one| one.process.wall).collect(),
+        seconds: scans.iter().map(|one| one.scan).collect(),
         start_seconds,
-        ratio: Spread::of(scans.iter().map(|one| one.pipeline / taken(one))),
-        kernel_share: with_kernel(&|one, kernel| kernel / taken(one)),
-        ratio_beside_kernel: with_kernel(&|one, kernel| one.pipeline / (taken(one) - kernel).max(RESOLUTION_SECONDS)),
         packets_per_second: Spread::of(scans.iter().map(|one| load.traffic.packets as f64 / taken(one))),
+        ratio: Spread::of(scans.iter().map(|one| (one.pipeline.seconds + one.pipeline.told_seconds) / taken(one))),
     }
 }
 

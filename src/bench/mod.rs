@@ -1,9 +1,10 @@
 //! `bordertap bench`: how fast this build is on this machine, and where the time goes.
 //!
 //! In: [`Options`]. Out: a [`result::Bench`], which [`text`] and [`html`] print. The parts, in the order of their work:
-//! [`traffic`] makes packets and [`load`] holds them, or a capture of the user's own, in memory; [`measure`] runs the
-//! real pipeline over them, run after run, in turn with the bare loop of [`floor`] and with [`whole`] processes, with
-//! [`counters`], [`watcher`] and [`machine`] as instruments, [`apart`] for each workload in a process of its own;
+//! [`traffic`] makes packets and [`load`] holds them, or a capture of the user's own, in memory; [`measure`] has one
+//! [`run`] after the other made over them, of the real pipeline and of the bare loop of [`floor`] in turn, each in a process of
+//! its own and beside a `scan` ([`whole`]), with [`counters`], [`watcher`] and [`machine`] as instruments, [`apart`] for
+//! each workload in a process of its own;
 //! [`spread`] has median and range; [`compare`] sets a result beside an older one; [`plot`] draws. On Linux `live` measures
 //! between two interfaces instead: how much comes before the first packet is lost.
 //!
@@ -26,6 +27,7 @@ pub mod measure;
 pub mod plot;
 pub mod progress;
 pub mod result;
+pub mod run;
 pub mod spread;
 pub mod text;
 pub mod traffic;

@@ -178,7 +178,8 @@ pub struct Outcome {
 pub struct Throughput {
     /// Worker threads.
     pub workers: usize,
-    /// Wall time of every counted run: from the first block asked for until the report stands in memory.
+    /// Wall time of every counted run, each a process of its own: from the first block asked for until the report stands
+    /// in memory.
     pub seconds: Vec<f64>,
     /// Packets a second.
     pub packets_per_second: Spread,
@@ -216,13 +217,8 @@ pub struct AsScan {
     pub start_seconds: Spread,
     /// Packets a second, the start taken off.
     pub packets_per_second: Spread,
-    /// That over the packets a second of the pipeline just before, over the same round and with the same report.
+    /// That over the packets a second of a run of the pipeline just before, over the same round and with the same report.
     pub ratio: Spread,
-    /// Of the time without the start, what was spent in the kernel: memory that is touched for the first time, most of all.
-    /// `None` where the system does not tell; so the next.
-    pub kernel_share: Option<Spread>,
-    /// As `ratio`, with the time in the kernel taken off.
-    pub ratio_beside_kernel: Option<Spread>,
 }
 
 /// Runs with flow records.

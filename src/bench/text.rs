@@ -144,16 +144,7 @@ fn floor(bench: &Bench) -> Table {
 }
 
 fn scan(bench: &Bench) -> Table {
-    let mut table = head(&[
-        "workload",
-        "start-up",
-        "packets/s",
-        "min … max",
-        "scan/pipeline",
-        "min … max",
-        "in the kernel",
-        "without that",
-    ]);
+    let mut table = head(&["workload", "start-up", "packets/s", "min … max", "scan/pipeline", "min … max"]);
     for measured in &bench.workloads {
         let Some(scan) = &measured.scan else { continue };
         table.push(vec![
@@ -163,8 +154,6 @@ fn scan(bench: &Bench) -> Table {
             range(scan.packets_per_second, units::amount),
             format!("{}×", units::digits(scan.ratio.median)),
             range(scan.ratio, units::digits),
-            or_dash(median(scan.kernel_share), units::percent),
-            or_dash(median(scan.ratio_beside_kernel), |ratio| format!("{}×", units::digits(ratio))),
         ]);
     }
     table
@@ -269,9 +258,9 @@ impl Page<'_> {
     fn foot(&mut self, bench: &Bench) -> io::Result<()> {
         let settings = &bench.settings;
         let text = format!(
-            "\nMedian of {} after {}. Batch: up to {} packets, until all went through. Finding: from the hand-over\n\
-             of the block with the packet that ended a flow until a signature matched that flow. Watched passes cost\n\
-             one clock reading ({:.0} ns) a mark, taken off the stages. Gb/s: from the link-layer header on, no FCS, no gap.\n\
+            "\nMedian of {} after {}, each a process of its own. Batch: up to {} packets, until all went through. Finding:\n\
+             from the hand-over of the block with the packet that ended a flow until a signature matched that flow. Watched\n\
+             passes cost one clock reading ({:.0} ns) a mark, taken off the stages. Gb/s: without FCS and gap.\n\
              Again: {}",
             count(settings.runs, "run"),
             count(settings.warm_ups, "warm-up"),

@@ -1,35 +1,26 @@
-//! The same traffic as a user reads it: files, and this program's own `scan` over them.
+//! Processes of this program over the traffic: each run of the pipeline is one, and a `scan` as a user types it.
 //!
-//! In: a [`Load`]. Out: wall times of whole processes. The pipeline is measured in memory that was touched before; a
-//! `scan` starts, maps its files, gets new memory, prints and ends, and a user waits for all of that.
+//! In: a [`Load`]. Out: what a process measured of itself, or its wall time. A run in a process that ran before would go
+//! over memory that the kernel has cleared already, which no `scan` of a user finds.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
 use super::load::Load;
-use super::machine::children_kernel_seconds;
+use super::run::{Asked, Run};
 use super::traffic::{self, Size, Workload};
 
 /// Packets of the capture that shows what a start costs.
 const FEW_PACKETS: u64 = 10;
 
-/// Seconds of one process.
-#[derive(Clone, Copy)]
-pub struct Took {
-    /// From its start until it ended.
-    pub wall: f64,
-    /// In the kernel, where that is told.
-    pub kernel: Option<f64>,
-}
-
 /// A program and the files it is to read.
 pub struct Whole {
     program: PathBuf,
-    workers: usize,
     files: Vec<NamedTempFile>,
     few: NamedTempFile,
 }
@@ -39,7 +30,7 @@ impl Whole {
     ///
     /// # Errors
     /// When they cannot be written.
-    pub fn new(program: PathBuf, workers: usize, load: &Load) -> io::Result<Whole> {
+    pub fn new(program: PathBuf, load: &Load) -> io::Result<Whole> {
         let file = |image: &[u8]| {
             let mut file = NamedTempFile::with_prefix("bordertap-bench-")?;
             file.write_all(image)?;
@@ -47,39 +38,61 @@ impl Whole {
         };
         let files = load.images().map(file).collect::<io::Result<_>>()?;
         let few = file(&traffic::image(Workload::Small, Size::Packets(FEW_PACKETS), 1))?;
-        Ok(Whole { program, workers, files, few })
+        Ok(Whole { program, files, few })
     }
 
-    /// One process over the traffic.
+    /// A process that makes one run, from memory, and says what it took.
     ///
     /// # Errors
     /// When it cannot be run or fails.
-    pub fn process(&self) -> io::Result<Took> {
-        self.scan(&self.files)
+    pub fn run(&self, asked: Asked) -> io::Result<Run> {
+        let mut command = Command::new(&self.program);
+        command.args(["bench", "one-run", asked.kind.name()]);
+        command.args([format!("-j{}", asked.workers), format!("--rounds={}", asked.rounds)]);
+        command.arg("--").args(self.files.iter().map(NamedTempFile::path));
+        answer(command)
     }
 
-    /// The same over next to nothing: what a start costs.
+    /// Seconds of a `scan` of one round, from its start to its end.
     ///
     /// # Errors
-    /// As [`Whole::process`].
-    pub fn start(&self) -> io::Result<Took> {
-        self.scan(std::slice::from_ref(&self.few))
+    /// As [`Whole::run`].
+    pub fn scan(&self, workers: usize) -> io::Result<f64> {
+        self.scan_of(&self.files, workers)
     }
 
-    fn scan(&self, files: &[NamedTempFile]) -> io::Result<Took> {
+    /// The same of next to nothing: what a start costs.
+    ///
+    /// # Errors
+    /// As [`Whole::run`].
+    pub fn start(&self, workers: usize) -> io::Result<f64> {
+        self.scan_of(std::slice::from_ref(&self.few), workers)
+    }
+
+    fn scan_of(&self, files: &[NamedTempFile], workers: usize) -> io::Result<f64> {
         let mut command = Command::new(&self.program);
-        command.args(["scan", "-q", "-j", &self.workers.to_string()]);
+        command.args(["scan", "-q", "-j", &workers.to_string()]);
         command.args(files.iter().map(NamedTempFile::path));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let kernel = children_kernel_seconds();
         let begun = Instant::now();
         let status = command.status()?;
-        let wall = begun.elapsed().as_secs_f64();
-        let kernel = children_kernel_seconds().zip(kernel).map(|(after, before)| after - before);
+        let seconds = begun.elapsed().as_secs_f64();
         // 3: a capture of the user's own may be damaged.
         match status.code() {
-            Some(0 | 3) => Ok(Took { wall, kernel }),
+            Some(0 | 3) => Ok(seconds),
             _ => Err(io::Error::other(format!("{} scan: {status}", self.program.display()))),
         }
     }
+}
+
+/// The JSON document that a process prints; what it says on standard error is said.
+///
+/// # Errors
+/// When it cannot be run, fails, or prints something else.
+pub fn answer<T: DeserializeOwned>(mut command: Command) -> io::Result<T> {
+    let output = command.stdin(Stdio::inherit()).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(io::Error::other(format!("not measured ({})", output.status)));
+    }
+    serde_json::from_slice(&output.stdout).map_err(io::Error::from)
 }

@@ -115,12 +115,14 @@ impl Map {
 #[inline]
 pub(crate) fn fetch(bytes: &[u8], from: usize, to: usize) -> usize {
     const LINE_BYTES: usize = 64;
+    let end = to.min(bytes.len());
     let mut at = from;
-    while at < to {
+    while at < end {
         if let Some(byte) = bytes.get(at) {
             line(byte);
         }
-        at = at.saturating_add(LINE_BYTES);
+        // Less than the length of a slice and a line: that is a number still.
+        at = at.wrapping_add(LINE_BYTES);
     }
     at
 }

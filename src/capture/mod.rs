@@ -35,6 +35,9 @@ mod walk;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::time::Time;
@@ -77,7 +80,27 @@ pub enum Bytes {
     Owned(Arc<Vec<u8>>),
 }
 
+impl From<Arc<Vec<u8>>> for Bytes {
+    fn from(bytes: Arc<Vec<u8>>) -> Bytes {
+        Bytes::Owned(bytes)
+    }
+}
+
 impl Bytes {
+    /// Those of a whole file: mapped, or read where it cannot be.
+    ///
+    /// # Errors
+    /// When it cannot be opened or read.
+    pub fn of_file(path: &Path) -> io::Result<Bytes> {
+        let mut file = File::open(path)?;
+        if let Ok(map) = Map::new(&file) {
+            return Ok(Bytes::Mapped(Arc::new(map)));
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Bytes::Owned(Arc::new(bytes)))
+    }
+
     /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
         match self {

@@ -15,7 +15,7 @@ pub const ROUND_PAUSE_SECONDS: i64 = 2 * 3600;
 
 /// A [`Source`] over captures in memory.
 pub struct Replay {
-    images: Vec<(Arc<str>, Arc<Vec<u8>>)>,
+    images: Vec<(Arc<str>, Bytes)>,
     rounds: u64,
     image: usize,
     at: usize,
@@ -30,9 +30,9 @@ pub struct Replay {
 
 impl Replay {
     /// Goes over these captures, each with a name, so many times.
-    pub fn new(images: Vec<(Arc<str>, Arc<Vec<u8>>)>, rounds: u64) -> Replay {
+    pub fn new(images: Vec<(Arc<str>, impl Into<Bytes>)>, rounds: u64) -> Replay {
         Replay {
-            images,
+            images: images.into_iter().map(|(name, bytes)| (name, bytes.into())).collect(),
             rounds,
             image: 0,
             at: 0,
@@ -71,15 +71,16 @@ impl Source for Replay {
     fn next_block(&mut self) -> Option<Block> {
         while self.rounds > 0 {
             let (input, bytes) = self.images.get(self.image).cloned()?;
+            let image = bytes.as_slice();
             if self.walker.is_none() {
-                self.walker = Walker::new(kind(bytes.get(..super::walk::KIND_BYTES).unwrap_or(&bytes)));
+                self.walker = Walker::new(kind(image.get(..super::walk::KIND_BYTES).unwrap_or(image)));
             }
             let mut packets: Vec<Packet> = Vec::with_capacity(BLOCK_PACKETS_MAX);
             let mut flaws = Flaws::default();
             let mut stop = Stop::Broken;
             let before = self.at;
             if let Some(walker) = &mut self.walker {
-                let mut place = Place::new(&bytes, self.at, 0);
+                let mut place = Place::new(image, self.at, 0);
                 let mut found = Found { packets: &mut packets, limit: BLOCK_PACKETS_MAX, flaws: &mut flaws };
                 stop = walker.walk(&mut place, &mut found);
                 self.at = place.at;
@@ -98,7 +99,7 @@ impl Source for Replay {
             if !packets.is_empty() {
                 let first_number = self.number;
                 self.number = self.number.saturating_add(packets.len() as u64);
-                return Some(Block { input, bytes: Bytes::Owned(bytes), packets, first_number });
+                return Some(Block { input, bytes, packets, first_number });
             }
         }
         None

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bordertap::bench;
-use bordertap::cli::{BenchArgs, BenchLiveArgs};
+use bordertap::cli::{BenchArgs, BenchLiveArgs, BenchRunArgs};
 use bordertap::report::jsonl;
 
 use super::{Failure, has_color, pages, to};
@@ -37,6 +37,13 @@ pub(crate) fn measure(args: &BenchArgs) -> Result<u8, Failure> {
     if ![&args.json, &args.report].into_iter().flatten().any(|path| path == stdout) {
         to(stdout, |out| bench::text::write(&result, has_color(args.color), out))?;
     }
+    Ok(0)
+}
+
+pub(crate) fn one_run(args: &BenchRunArgs) -> Result<u8, Failure> {
+    pages::huge();
+    let run = bench::run::once(&args.files, args.asked())?;
+    to(Path::new("-"), |out| jsonl::document(&run, out))?;
     Ok(0)
 }
 

@@ -234,7 +234,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let paths = [0, 1].map(|turn| folder.path().join(format!("{turn}.pcapng")));
         let spool = Spool { paths, turn: 0, file: None, bytes: 0, bytes_max: 1 << 20 };
-        let inner = Box::new(Replay::new(Vec::new(), 1));
+        let inner = Box::new(Replay::new(Vec::<(_, Arc<Vec<u8>>)>::new(), 1));
         let mut keeping = Keeping { inner, spool, kept: merge::Map::default(), trouble: Arc::default() };
         let wanted = |keeping: &mut Keeping, host: u32| {
             let bytes = packet(host);

@@ -16,8 +16,8 @@ pub(super) fn throughput(bench: &Bench) -> String {
     let counts: Vec<String> = bench.settings.workers.iter().map(|&n| text::count(n, "worker")).collect();
     let mut html = section(
         "Throughput",
-        "How many packets a second the whole pipeline reads from memory, until its report is ready. The bar is the median \
-         of the runs, the whisker their range.",
+        "How many packets a second the whole pipeline reads from memory, until its report is ready. Each run is a process of \
+         its own. The bar is the median of the runs, the whisker their range.",
     );
     html += &legend(counts.iter().enumerate().map(|(at, name)| (worker_class(at, counts.len()), name.as_str())));
     html += &plot::bars(
@@ -219,20 +219,11 @@ pub(super) fn floor(bench: &Bench) -> String {
     if bench.workloads.iter().any(|measured| measured.scan.is_some()) {
         html += &section(
             "As a scan",
-            "A process of bordertap scan that reads one round from a file: its start, new memory, the report as text and its end \
-             are in the time. Its runs alternate with those of the pipeline over the same round, which writes the same report to \
-             nowhere and goes over memory it has touched before. In the kernel: above all, clearing pages that are touched for \
-             the first time.",
+            "A process of bordertap scan that reads one round from a file; its start is taken off, the report as text and its end \
+             are in the time. It takes turns with runs of the pipeline over the same round, which write the same report to \
+             nowhere.",
         );
-        let mut table = Table::new(&[
-            "workload",
-            "packets/s",
-            "range",
-            "over the pipeline's",
-            "range",
-            "in the kernel",
-            "without that",
-        ]);
+        let mut table = Table::new(&["workload", "packets/s", "range", "over the pipeline's", "range"]);
         for (name, scan) in bench.workloads.iter().filter_map(|m| Some((&m.name, m.scan.as_ref()?))) {
             table.row(&[
                 name.clone(),
@@ -240,8 +231,6 @@ pub(super) fn floor(bench: &Bench) -> String {
                 text::range(scan.packets_per_second, units::amount),
                 format!("{}×", units::digits(scan.ratio.median)),
                 text::range(scan.ratio, units::digits),
-                text::or_dash(text::median(scan.kernel_share), units::percent),
-                text::or_dash(text::median(scan.ratio_beside_kernel), |ratio| format!("{}×", units::digits(ratio))),
             ]);
         }
         html += &(table.finish() + "</section>\n");
