@@ -132,8 +132,12 @@ impl<G: Gather, W: Watch> Worker<G, W> {
             for (segment, (_, guess)) in batch.iter().zip(&mut hashes) {
                 *guess = guess.filter(|&id| self.table.is(id, &segment.key));
             }
+            let removed = self.table.removed();
             for (segment, &(hash, guess)) in batch.iter().zip(&hashes) {
-                self.segment(segment, hash, guess, bytes);
+                // The guess was right a moment ago; a flow that ended since has lost its key.
+                let same = |&id: &u32| self.table.removed() == removed || self.table.is(id, &segment.key);
+                let known = guess.filter(same);
+                self.segment(segment, hash, known, bytes);
             }
             self.hashes = hashes;
         }
@@ -164,14 +168,10 @@ impl<G: Gather, W: Watch> Worker<G, W> {
     }
 
     #[inline]
-    fn segment(&mut self, segment: &Segment, hash: u64, guess: Option<u32>, bytes: &[u8]) {
+    fn segment(&mut self, segment: &Segment, hash: u64, known: Option<u32>, bytes: &[u8]) {
         self.counters.segments += 1;
         let proto = segment.key.protocol();
-        let found = match guess {
-            // The guess was right a moment ago; a flow that ended since has lost its key.
-            Some(id) if self.table.is(id, &segment.key) => Found::Old(id),
-            _ => self.table.find_or_insert(&segment.key, hash),
-        };
+        let found = known.map_or_else(|| self.table.find_or_insert(&segment.key, hash), Found::Old);
         let id = match found {
             Found::New(id) => {
                 self.begin(id, segment, bytes);

@@ -71,12 +71,11 @@ impl Key {
     #[inline]
     pub fn v4(from: [u8; 4], from_port: u16, to: [u8; 4], to_port: u16, protocol: u8) -> (Key, bool) {
         let order = |address: [u8; 4], port: u16| u64::from(u32::from_be_bytes(address)) << 16 | u64::from(port);
-        let up = order(from, from_port) <= order(to, to_port);
-        let ((low, low_port), (high, high_port)) =
-            if up { ((from, from_port), (to, to_port)) } else { ((to, to_port), (from, from_port)) };
-        let wide = |[a, b, c, d]: [u8; 4]| [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d];
-        let (low, high) = (wide(low), wide(high));
-        (Key { low, high, low_port, high_port, protocol, version: 4, more: 0 }, up)
+        let (from, to) = (order(from, from_port), order(to, to_port));
+        let (low, high) = (from.min(to), from.max(to));
+        let wide = |endpoint: u64| u128::from(endpoint >> 16).to_be_bytes();
+        let (low_port, high_port) = (low as u16, high as u16);
+        (Key { low: wide(low), high: wide(high), low_port, high_port, protocol, version: 4, more: 0 }, from <= to)
     }
 
     /// The key of a packet that nobody answers (an ICMP error: "ports" are its type and code).

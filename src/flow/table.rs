@@ -145,6 +145,7 @@ pub struct Table<C> {
     long_keys: Slab<Key>,
     cold: Slab<C>,
     hand: u32,
+    removed: u64,
 }
 
 /// What a look-up gave.
@@ -168,6 +169,7 @@ impl<C: Default> Table<C> {
             long_keys: Slab::new(),
             cold: Slab::new(),
             hand: 0,
+            removed: 0,
         }
     }
 
@@ -293,6 +295,7 @@ impl<C: Default> Table<C> {
         }
         self.index[at] = EMPTY;
         self.used -= 1;
+        self.removed += 1;
         self.take_cold(id);
         let hot = &mut self.hot[id];
         if hot.key[1] == KEY_LONG {
@@ -363,6 +366,12 @@ impl<C: Default> Table<C> {
         let number = std::mem::take(&mut self.hot[id].cold).checked_sub(1)?;
         self.cold.release(number);
         Some(std::mem::take(&mut self.cold[number]))
+    }
+
+    /// Flows that were taken out so far: while it stays the same, a number means the same flow.
+    #[inline]
+    pub fn removed(&self) -> u64 {
+        self.removed
     }
 
     /// Flows in the table.

@@ -72,7 +72,7 @@ const VERSION: &str = "version";
 const GAP_KEYS: &[&str] = &["id", "product", "what", "source"];
 
 fn line_starts(text: &str) -> Vec<usize> {
-    std::iter::once(0).chain(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1)).collect()
+    std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
 }
 
 /// A table of the file with the words that messages call it by.
