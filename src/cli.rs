@@ -416,7 +416,7 @@ pub struct BenchRunArgs {
     #[arg(value_enum)]
     pub kind: Kind,
 
-    /// Classic pcap, as it is to be held in memory
+    /// Classic pcap, not compressed
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 

@@ -1,5 +1,5 @@
-//! Several workloads, each measured by a process of its own: none inherits what another left in the allocator, and the
-//! peak of its memory is its own.
+//! Several workloads, each measured by a process of its own: watched passes, which run in it, inherit nothing that another
+//! workload left in the allocator.
 //!
 //! In: [`Options`] with any number of names. Out: one [`Bench`]. The processes are this program, run one after another.
 

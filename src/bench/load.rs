@@ -14,6 +14,7 @@ use super::result::{SizeClass, Traffic};
 use super::traffic::{self, Size, Workload};
 use super::{Error, Options};
 use crate::capture::{Bytes, Inputs, LinkType, Packet, Replay, Source};
+use crate::fact::value;
 use crate::time::SECOND;
 
 /// Frame sizes of RFC 2544, section 9.1, for Ethernet: with the FCS.
@@ -118,7 +119,7 @@ impl Load {
         let capture_bytes = images.iter().map(|image| image.len() as u64).sum();
         let mut digest = Sha256::new();
         images.iter().for_each(|image| digest.update(image));
-        let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = value::hex(&digest.finalize());
         let images = images.into_iter().map(|image| (Arc::from(name), Arc::new(image).into())).collect();
         let traffic = Traffic { capture_bytes, sha256, rounds: 1, ..Traffic::default() };
         let mut load = Load { name: name.to_owned(), about: about.to_owned(), traffic, images };

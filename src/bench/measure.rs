@@ -4,6 +4,7 @@
 //! bare loop, then the pipeline with each number of workers, then beside a `scan`, then with flow records; so a machine
 //! that drifts drifts for all of them.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use super::result::{
     AsScan, Bench, FORMAT, Floor, Measured, Memory, Noise, Outcome, Percentiles, Settings, StageTime, Throughput,
     Watched, WithFlows,
 };
-use super::run::{Asked, Kind, MEMORY_BYTES, Run, Runner, temporary};
+use super::run::{Asked, Kind, Run, Runner, temporary};
 use super::spread::Spread;
 use super::traffic::Size;
 use super::watcher::{self, Times, Watcher};
@@ -107,7 +108,7 @@ impl Bencher {
             warm_ups: WARM_UPS,
             watched_passes: self.watched_passes(),
             workers: self.workers.clone(),
-            memory_bytes: MEMORY_BYTES as u64,
+            memory_bytes: self.runner.scan.memory as u64,
             batch_packets: BLOCK_PACKETS_MAX,
             flows: self.flows,
             signatures_sha256: self.runner.scan.judging.signatures.digest.clone(),
@@ -130,6 +131,7 @@ impl Bencher {
         drop(warm);
         let program = self.program.clone();
         let whole = program.map(|program| Whole::new(program, load)).transpose().map_err(temporary)?;
+        let apart = |error: io::Error| Error::Apart(load.name.clone(), error.to_string());
         let before = Ticks::now();
         let mut trials: Vec<Trials> = self.workers.iter().map(|_| Trials::default()).collect();
         let (mut floors, mut scans, mut with_flows, mut written_bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
@@ -137,7 +139,7 @@ impl Bencher {
             step(&format!("run {run} of {}", self.runs));
             // A process of its own each, where this program can be run again.
             let mut one = |asked| match &whole {
-                Some(whole) => whole.run(asked).map_err(temporary),
+                Some(whole) => whole.run(asked).map_err(apart),
                 None => self.runner.run(load, asked),
             };
             if has_floor {
@@ -148,8 +150,8 @@ impl Bencher {
             }
             if let Some(whole) = &whole {
                 let pipeline = one(Asked { rounds: 1, ..asked(Kind::Plain, first) })?;
-                let [scan, start] = [whole.scan(first), whole.start(first)].map(|took| took.map_err(temporary));
-                scans.push(AsOne { pipeline, scan: scan?, start: start? });
+                let (scan, start) = (whole.scan(first).map_err(apart)?, whole.start(first).map_err(apart)?);
+                scans.push(AsOne { pipeline, scan, start });
             }
             if self.flows {
                 let run = one(asked(Kind::Flows, first))?;
@@ -316,5 +318,24 @@ fn percentiles(passes: &[Times], which: impl Fn(&Times) -> &hdrhistogram::Histog
         p99_ns: at(0.99),
         p99_9_ns: at(0.999),
         max_ns: at(1.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_cannot_be_made_is_told_by_its_workload() {
+        let options = Options {
+            names: vec!["small".to_owned()],
+            size: Size::Packets(200),
+            runs: 1,
+            workers: vec![1],
+            program: Some(PathBuf::from("there/is/no/such/program")),
+            ..Options::default()
+        };
+        let Err(error) = measure(&options, &|_| {}) else { unreachable!() };
+        assert!(matches!(&error, Error::Apart(name, _) if name == "small"), "{error}");
     }
 }

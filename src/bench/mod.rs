@@ -2,11 +2,10 @@
 //!
 //! In: [`Options`]. Out: a [`result::Bench`], which [`text`] and [`html`] print. The parts, in the order of their work:
 //! [`traffic`] makes packets and [`load`] holds them, or a capture of the user's own, in memory; [`measure`] has one
-//! [`run`] after the other made over them, of the real pipeline and of the bare loop of [`floor`] in turn, each in a process of
-//! its own and beside a `scan` ([`whole`]), with [`counters`], [`watcher`] and [`machine`] as instruments, [`apart`] for
-//! each workload in a process of its own;
-//! [`spread`] has median and range; [`compare`] sets a result beside an older one; [`plot`] draws. On Linux `live` measures
-//! between two interfaces instead: how much comes before the first packet is lost.
+//! [`run`] made after the other, of the real pipeline and of the bare loop of [`floor`] in turn, each by a process of its own
+//! and beside a `scan` ([`whole`]), with [`counters`], [`watcher`] and [`machine`] as instruments; [`apart`] has another
+//! process for every workload; [`spread`] has median and range; [`compare`] sets a result beside an older one; [`plot`] draws.
+//! On Linux `live` measures between two interfaces instead: how much comes before the first packet is lost.
 //!
 //! Method: after RFC 2544 (frames a second, repeated trials, frame sizes) and RFC 9411 (a report states set-up,
 //! settings and traffic mix), as far as they fit a program that reads from memory: nothing is lost here, so throughput

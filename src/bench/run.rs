@@ -15,9 +15,6 @@ use super::{Error, floor, machine};
 use crate::report::text;
 use crate::scan::{Scan, Scanned};
 
-/// Budget for flow state: that of `bordertap scan`.
-pub const MEMORY_BYTES: usize = 2 << 30;
-
 /// What runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
@@ -27,17 +24,6 @@ pub enum Kind {
     Flows,
     /// The bare loop.
     Floor,
-}
-
-impl Kind {
-    /// As it is typed.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Plain => "plain",
-            Kind::Flows => "flows",
-            Kind::Floor => "floor",
-        }
-    }
 }
 
 /// What to run.
@@ -82,7 +68,7 @@ impl Runner {
     /// # Errors
     /// When what is built in is broken.
     pub fn new(counters: Option<Counters>) -> Result<Runner, Error> {
-        Ok(Runner { scan: Scan { memory: MEMORY_BYTES, ..Scan::builtin().map_err(Error::BuiltIn)? }, counters })
+        Ok(Runner { scan: Scan::builtin().map_err(Error::BuiltIn)?, counters })
     }
 
     /// One run.

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
@@ -47,7 +49,7 @@ impl Whole {
     /// When it cannot be run or fails.
     pub fn run(&self, asked: Asked) -> io::Result<Run> {
         let mut command = Command::new(&self.program);
-        command.args(["bench", "one-run", asked.kind.name()]);
+        command.args(["bench", "one-run"]).args(asked.kind.to_possible_value().iter().map(PossibleValue::get_name));
         command.args([format!("-j{}", asked.workers), format!("--rounds={}", asked.rounds)]);
         command.arg("--").args(self.files.iter().map(NamedTempFile::path));
         answer(command)
