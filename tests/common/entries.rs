@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bordertap::capture::{Inputs, LinkType, Packet};
-use bordertap::decode::{self, Fragmented, Refused, Segment, fragments::Fragments, link::types, tcp};
+use bordertap::decode::{self, Refused, Segment, fragments::Fragments, link::types, tcp};
 use bordertap::fact::{FACT_BYTES_MAX, FACTS_PER_FIELD_MAX, Facts, Flag, Kind, Seen, Side, VALUE_BYTES_MAX};
 use bordertap::flow::key::{Key, protocol as number};
 use bordertap::flow::tunnels::Tunnels;

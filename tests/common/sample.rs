@@ -9,10 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bordertap::capture::{Inputs, Source};
-use bordertap::decode::{self, Fragmented, Segment, tcp};
+use bordertap::decode::{self, Segment, tcp};
 use bordertap::fact::{FACTS_PER_FIELD_MAX, Flag, Side};
 use bordertap::flow::key::{Key, protocol};
-use bordertap::flow::tunnels::Tunnels;
 use bordertap::parse::{PROTOCOLS, Transport, nobody_claims};
 use bordertap::record::FlowRecord;
 use bordertap::time::Time;
