@@ -216,7 +216,7 @@ fn row_44c_reading_signatures_again_under_load_loses_nothing() {
     let judging = Scan::builtin().unwrap().judging;
     for workers in [1, 3] {
         let mut blocks = packets.chunks(16).map(<[_]>::to_vec).collect::<Vec<_>>().into_iter();
-        let source = Made { next: move || blocks.next(), number: 1, pause: Duration::from_millis(3) };
+        let source = Made { next: move || blocks.next(), number: 1, pause: Duration::from_millis(8) };
         let wishes = (2..40).map(|turn| (turn, Wish::Judge(judging.clone()))).collect();
         let mut kept = Kept { wishes, ..Kept::default() };
         let ended = sense(vec![Box::new(source)], workers, 600, Knowledge::default(), &mut kept);
