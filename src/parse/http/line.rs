@@ -1,7 +1,7 @@
 //! The lines of an HTTP/1 message: start lines, targets, header lines.
 //!
 //! In: one line without its end. Out: its parts, as slices of it. RFC 9112, sections 2 to 5;
-//! liberal where servers are: any spaces, bytes that are not printable, unknown methods.
+//! liberal where servers are: any spaces, bytes above ASCII, unknown methods.
 
 #![deny(
     clippy::indexing_slicing,
@@ -79,7 +79,7 @@ pub(super) fn start(line: &[u8]) -> Option<Start<'_>> {
     let method = line.get(..method_bytes)?;
     let target = line.get(method_bytes..version_at)?.trim_ascii();
     let version = line.get(version_at..)?.strip_prefix(VERSION)?;
-    let good = !target.is_empty() && matches!(version, [digit] if digit.is_ascii_digit());
+    let good = !target.is_empty() && is_printable(target) && matches!(version, [digit] if digit.is_ascii_digit());
     (good && is_method(method) && !is_off(method)).then_some(Start::Request { method, target })
 }
 
@@ -88,6 +88,8 @@ pub(super) fn claim(bytes: &[u8]) -> Claim {
     let more = Claim::NeedBytes(bytes.len().saturating_add(1));
     let blank = bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     let start_bytes = bytes.get(blank..).unwrap_or_default();
+    // Judged as far as would be waited for: the same however the bytes come.
+    let start_bytes = start_bytes.get(..CLAIM_BYTES).unwrap_or(start_bytes);
     // Methods and versions alike: most other traffic is known by its first byte.
     if blank > LEADING_BYTES_MAX || start_bytes.first().is_some_and(|byte| !is_of_method(byte)) {
         return Claim::No;
@@ -97,11 +99,13 @@ pub(super) fn claim(bytes: &[u8]) -> Claim {
         return if good { Claim::Yes } else { Claim::No };
     }
     if let Some(rest) = start_bytes.strip_prefix(VERSION) {
-        let digits = rest.first().is_none_or(u8::is_ascii_digit);
-        return match (digits, start(start_bytes)) {
-            (true, Some(_)) => Claim::Yes,
-            (true, None) if start_bytes.len() <= START_BYTES_MIN => more,
-            _ => Claim::No,
+        let status = rest.get(1..).unwrap_or_default().trim_ascii_start();
+        let digits = rest.first().is_none_or(u8::is_ascii_digit) && status.iter().all(u8::is_ascii_digit);
+        // A fourth digit would make it something else.
+        return match start(start_bytes) {
+            _ if digits && status.len() <= 3 && start_bytes.len() < CLAIM_BYTES => more,
+            Some(_) => Claim::Yes,
+            None => Claim::No,
         };
     }
     let method_end = start_bytes.iter().position(|byte| is_space(*byte));
@@ -115,11 +119,8 @@ pub(super) fn claim(bytes: &[u8]) -> Claim {
     let Some(method_end) = method_end else {
         return if start_bytes.len() > METHOD_BYTES_MAX { Claim::No } else { more };
     };
-    let target = start_bytes.get(method_end..).unwrap_or_default().trim_ascii_start();
-    // Of the line's end one byte may be there.
-    let target = target.strip_suffix(b"\r").unwrap_or(target);
-    let printable = target.iter().all(|byte| *byte >= b' ' || is_space(*byte));
-    if !printable {
+    let target = start_bytes.get(method_end..).unwrap_or_default().trim_ascii();
+    if !is_printable(target) {
         return Claim::No;
     }
     if start_bytes.len() < CLAIM_BYTES {
@@ -131,6 +132,10 @@ pub(super) fn claim(bytes: &[u8]) -> Claim {
 
 fn is_space(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
+}
+
+fn is_printable(target: &[u8]) -> bool {
+    target.iter().all(|byte| *byte >= b' ' || is_space(*byte))
 }
 
 /// Methods in use are upper-case letters, some with a hyphen or underscore.
