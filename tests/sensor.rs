@@ -6,16 +6,19 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bordertap::again::{Named, merge};
 use bordertap::capture::Source;
 use bordertap::join::{Knowledge, Stored};
-use bordertap::record::Finding;
+use bordertap::record::{Finding, FlowRecord};
 use bordertap::report::{Header, Report};
+use bordertap::run::{Settings, Turned, Turns, run_turns};
 use bordertap::scan::Scan;
 use bordertap::sensor::Wish;
 use bordertap::signature::Signatures;
+use bordertap::worker::{Gather, Judged, Told};
 use common::conversation::{Conversation, From};
 use common::packets::{self, Endpoint};
 use common::sensors::{ANOTHER, Kept, MINUTE, Made, START, long_flow, sense};
@@ -222,8 +225,8 @@ fn signatures_that_are_read_again_count_from_then_on_and_nothing_is_lost() {
         }
         all.sort_by_key(|packet| packet.time);
         let mut blocks = all.chunks(6).map(<[_]>::to_vec).collect::<Vec<_>>().into_iter();
-        let source = Made { next: move || blocks.next(), number: 1, pause: Duration::from_millis(4) };
-        let mut kept = Kept { wishes: vec![(8, Wish::Judge(judging.clone())), (12, Wish::Report)], ..Kept::default() };
+        let source = Made { next: move || blocks.next(), number: 1, pause: Duration::from_millis(6) };
+        let mut kept = Kept { wishes: vec![(8, Wish::Judge(judging.clone())), (9, Wish::Report)], ..Kept::default() };
         let ended = sense(vec![Box::new(source)], workers, 600, Knowledge::default(), &mut kept);
         assert_eq!((kept.judged_anew, kept.reports.len()), (1, 1));
         assert_eq!((ended.report.ledger.received, ended.report.ledger.decoded), (all.len() as u64, all.len() as u64));
@@ -238,4 +241,66 @@ fn signatures_that_are_read_again_count_from_then_on_and_nothing_is_lost() {
         let new = of("another.telemetry").unwrap();
         assert!((1..60).contains(&new.sessions), "only since they are known: {}", new.sessions);
     }
+}
+
+/// Looks, when it is to judge by something else, whether whoever leads has already what was gathered until then.
+struct Slow<'a> {
+    handed: u64,
+    taken: &'a AtomicU64,
+    late: &'a AtomicU64,
+}
+
+impl Gather for Slow<'_> {
+    fn judge(&mut self, _: &FlowRecord) -> Judged {
+        Judged::default()
+    }
+
+    fn take(&mut self, _: &FlowRecord, _: u32, _: &Told) {}
+}
+
+impl Turned for Slow<'_> {
+    type Part = ();
+
+    fn turn(&mut self) {
+        self.handed += 1;
+    }
+
+    fn begin_renewal(&mut self) -> bool {
+        std::thread::sleep(Duration::from_millis(5));
+        self.late.fetch_add(u64::from(self.taken.load(Ordering::SeqCst) >= self.handed), Ordering::SeqCst);
+        false
+    }
+
+    fn renumber(&mut self, gist: u32) -> u32 {
+        gist
+    }
+
+    fn end_renewal(&mut self) {}
+}
+
+/// Otherwise what is laid out for the turn after the next would count for the next one already.
+#[test]
+fn a_worker_looks_what_to_judge_by_before_it_hands_over() {
+    let (taken, late, turns) = (AtomicU64::new(0), AtomicU64::new(0), Turns::default());
+    let settings =
+        Settings { workers: 1, memory: 1 << 30, packets_max: u64::MAX, vlans_apart: false, progress: &|_, _| {} };
+    let sources = played(long_flow("10.1.1.1", START, 60), Duration::from_millis(1));
+    run_turns(
+        sources,
+        &settings,
+        &turns,
+        &|time| time,
+        || Slow { handed: 0, taken: &taken, late: &late },
+        |hands| {
+            turns.ask();
+            while let Ok(hand) = hands.recv() {
+                taken.fetch_add(1, Ordering::SeqCst);
+                if !hand.last {
+                    turns.ask();
+                }
+            }
+        },
+    );
+    assert!(taken.into_inner() > 5);
+    assert_eq!(late.into_inner(), 0);
 }

@@ -28,7 +28,8 @@ pub trait Turned: Gather {
     /// What was gathered since the last turn.
     fn turn(&mut self) -> Self::Part;
 
-    /// Whether gists get new numbers now: if so, [`Turned::renumber`] is asked for each that a flow has.
+    /// Whether gists get new numbers now: if so, [`Turned::renumber`] is asked for each that a flow has. Asked after
+    /// [`Turned::turn`], before what it gave is sent.
     fn begin_renewal(&mut self) -> bool;
 
     /// The new number.
@@ -151,12 +152,13 @@ impl<G: Turned> Turner<'_, G> {
             read
         });
         let (state, part) = (State::of(worker), worker.gather.turn());
-        // Nobody is left to take it when whoever leads has given up.
-        let _ = self.hands.send(Hand { worker: self.me, turn: self.done, last, ledger, inputs, read, state, part });
+        // Before it is handed over: whoever leads may then prepare the next turn, which is not for the flows of this one.
         if !last && worker.gather.begin_renewal() {
             worker.renumber(|gather, gist| gather.renumber(gist));
             worker.gather.end_renewal();
         }
+        // Nobody is left to take it when whoever leads has given up.
+        let _ = self.hands.send(Hand { worker: self.me, turn: self.done, last, ledger, inputs, read, state, part });
     }
 }
 
