@@ -24,10 +24,9 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use crate::capture::{Block, Bytes, Packet, Source};
 use crate::decode::fragments::{Piece, Whole};
 use crate::decode::{self, REASONS, Refused, Segment};
-use crate::fact::Side;
 use crate::ledger::Ledger;
 use crate::merge::{Merge, Tally};
-use crate::parse::{self, Transport};
+use crate::parse::{self, Opening};
 use crate::time::Time;
 use crate::watch::{Stage, Watch};
 use crate::worker::{Counters, Gather, Worker};
@@ -276,8 +275,8 @@ impl Counts {
         let frame = if reason.is_frame() { decode::frame(bytes, packet, number) } else { None };
         let claimed = frame.filter(|segment| {
             let payload = bytes.get(segment.payload..segment.payload + segment.payload_len as usize);
-            let ports = (0, segment.key.endpoint(false).1);
-            !parse::nobody_claims(Transport::Frame, ports, Side::Source, payload.unwrap_or_default())
+            let ether_type = segment.key.endpoint(false).1;
+            !parse::nobody_claims(Opening::of_frame(ether_type, payload.unwrap_or_default()))
         });
         if claimed.is_none() {
             self.reasons[reason as usize] += 1;

@@ -13,7 +13,7 @@ use crate::decode::{Fragmented, Segment, tcp};
 use crate::fact::{Facts, Flag, Side};
 use crate::flow::key::protocol;
 use crate::flow::table::{Found, Hot, Rest, Table, state};
-use crate::parse::{self, Transport, tls};
+use crate::parse::{self, Opening, Transport, tls};
 use crate::record::{Edges, FlowRecord};
 use crate::watch::{Stage, Watch};
 use cold::{Cold, Spare};
@@ -364,7 +364,8 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         }
         // Most flows that nobody reads are known by their first bytes: no memory for them.
         let first_bytes = self.table.cold(id).is_none() && numbers.start == Some(numbers.seq);
-        if first_bytes && parse::nobody_claims(Transport::Tcp, ports, side, payload.bytes) {
+        let opening = Opening { transport: Transport::Tcp, ports, side, bytes: payload.bytes, last: false };
+        if first_bytes && parse::nobody_claims(opening) {
             return self.refuse(id, side);
         }
         let cold = self.table.attach(id);
@@ -502,7 +503,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         };
         let payload = Payload::of(segment, side, bytes);
         if self.table.cold(id).is_none() {
-            let claimed = parse::claim(transport, ports, side, payload.bytes).ok();
+            let claimed = parse::claim(Opening { transport, ports, side, bytes: payload.bytes, last: true }).ok();
             let costly = claimed.is_some_and(parse::is_costly);
             let unread = costly && !self.ration.takes(&segment.key, segment.time);
             let hot = self.table.hot_mut(id);

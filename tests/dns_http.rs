@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use bordertap::fact::{Facts, Flag, Kind, Seen, Side};
-use bordertap::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, dns, http};
+use bordertap::parse::{Opening, Parser, Prefix, Progress, Protocol, Transport, ask, dns, http};
 use bordertap::time::Time;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 
@@ -51,10 +51,9 @@ impl Flow {
         }
         bytes.extend_from_slice(payload);
         if self.protocol.is_none() {
-            let found = [&dns::PROTOCOL, &http::PROTOCOL].into_iter().find(|protocol| {
-                protocol.over.contains(&self.transport) && (protocol.claim)(self.ports, side, bytes) == Claim::Yes
-            });
-            let Some(found) = found else { return };
+            let (transport, ports) = (self.transport, self.ports);
+            let opening = Opening { transport, ports, side, bytes, last: transport != Transport::Tcp };
+            let Ok(found) = ask([&dns::PROTOCOL, &http::PROTOCOL], opening) else { return };
             self.protocol = Some((found, (found.parser)(self.transport)));
             self.feed(side.other(), seen, false);
         }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use bordertap::fact::Side;
-use bordertap::parse::{Claim, PROTOCOLS, Protocol, Transport};
+use bordertap::parse::{Claim, Opening, PROTOCOLS, Protocol, Transport};
 use common::mutate::{self, Law, Mutated};
 use common::random::Random;
 use common::sample::{self, Fact, Read, Sample};
@@ -67,6 +67,12 @@ fn first_payloads(sample: &Sample) -> impl Iterator<Item = (Side, &[u8])> {
 fn ports_of(protocol: &str, transport: Transport) -> BTreeSet<(u16, u16)> {
     let found = SAMPLES.get(protocol).into_iter().flatten().filter(|sample| sample.transport == transport);
     found.map(Sample::ports).chain([NO_PORTS]).collect()
+}
+
+/// The first bytes of a side of a sample, towards these ports.
+fn opening<'a>(sample: &Sample, ports: (u16, u16), side: Side, bytes: &'a [u8]) -> Opening<'a> {
+    let transport = sample.transport;
+    Opening { transport, ports, side, bytes, last: transport != Transport::Tcp }
 }
 
 #[test]
@@ -146,13 +152,15 @@ fn reads_from_the_start(sample: &Sample) -> bool {
             };
             let claimed = [true, false].into_iter().any(|low| {
                 let side = if low == sample.opener_low { Side::Source } else { Side::Destination };
-                (protocol.claim)(sample.ports(), side, &stream(low)) == Claim::Yes
+                (protocol.claim)(opening(sample, sample.ports(), side, &stream(low))) == Claim::Yes
             });
             complete && claimed
         }
         _ => {
             // A flow is given up after a few datagrams that nobody claims.
-            let claims = |piece: &sample::Piece| (protocol.claim)(sample.ports(), sample.side(piece), &piece.bytes);
+            let claims = |piece: &sample::Piece| {
+                (protocol.claim)(opening(sample, sample.ports(), sample.side(piece), &piece.bytes))
+            };
             let foreign = sample.pieces.iter().filter(|piece| claims(piece) != Claim::Yes).count();
             foreign < 4 && NEEDS_ORDER.iter().all(|(name, _)| *name != protocol.name)
         }
@@ -214,10 +222,11 @@ fn nobody_claims_what_is_anothers() {
             let mut ports = ports_of(other.name, sample.transport);
             ports.insert(sample.ports());
             for ((side, payload), ports) in first_payloads(sample).flat_map(|p| ports.iter().map(move |&q| (p, q))) {
-                if (other.claim)(ports, side, payload) != Claim::Yes {
+                let opening = opening(sample, ports, side, payload);
+                if (other.claim)(opening) != Claim::Yes {
                     continue;
                 }
-                let own_too = (own.claim)(ports, side, payload) == Claim::Yes;
+                let own_too = (own.claim)(opening) == Claim::Yes;
                 if !own_too && sample::PARTS.iter().any(|(whole, part, _)| (*whole, *part) == (own.name, other.name)) {
                     continue;
                 }
@@ -293,7 +302,8 @@ fn nobody_claims_noise() {
                 for ((what, payload), side) in
                     noise.iter().flat_map(|n| [Side::Source, Side::Destination].map(move |side| (n, side)))
                 {
-                    if (protocol.claim)(ports, side, payload) == Claim::Yes {
+                    let last = transport != Transport::Tcp;
+                    if (protocol.claim)(Opening { transport, ports, side, bytes: payload, last }) == Claim::Yes {
                         let head = &payload[..payload.len().min(24)];
                         let said = format!("{transport:?} {ports:?} {side:?}, {} bytes {head:02x?}", payload.len());
                         failures.entry((protocol.name, *what)).or_insert((0, said)).0 += 1;
@@ -313,7 +323,7 @@ fn a_claim_does_not_change_its_mind() {
     for sample in samples().filter(|sample| sample.transport == Transport::Tcp) {
         for other in PROTOCOLS.iter().filter(|p| p.over.contains(&Transport::Tcp)) {
             for (side, payload) in first_payloads(sample) {
-                let claim = |length: usize| (other.claim)(sample.ports(), side, &payload[..length]);
+                let claim = |length: usize| (other.claim)(opening(sample, sample.ports(), side, &payload[..length]));
                 let whole = claim(payload.len());
                 for length in 1..payload.len().min(700) {
                     let wrong = match claim(length) {

@@ -14,14 +14,14 @@ use bordertap::capture::Source;
 use bordertap::join::{Knowledge, Stored};
 use bordertap::record::{Finding, FlowRecord};
 use bordertap::report::{Header, Report};
-use bordertap::run::{Settings, Turned, Turns, run_turns};
+use bordertap::run::{Turned, Turns, run_turns};
 use bordertap::scan::Scan;
 use bordertap::sensor::Wish;
 use bordertap::signature::Signatures;
 use bordertap::worker::{Gather, Judged, Told};
 use common::conversation::{Conversation, From};
 use common::packets::{self, Endpoint};
-use common::sensors::{ANOTHER, Kept, MINUTE, Made, START, long_flow, sense};
+use common::sensors::{ANOTHER, Kept, MINUTE, Made, START, long_flow, sense, settings};
 use common::tls::{self, Version};
 use serde_json::Value;
 
@@ -282,12 +282,10 @@ impl Turned for Slow<'_> {
 #[test]
 fn a_worker_looks_what_to_judge_by_before_it_hands_over() {
     let (taken, late, turns) = (AtomicU64::new(0), AtomicU64::new(0), Turns::default());
-    let settings =
-        Settings { workers: 1, memory: 1 << 30, packets_max: u64::MAX, vlans_apart: false, progress: &|_, _| {} };
     let sources = played(long_flow("10.1.1.1", START, 60), Duration::from_millis(1));
     run_turns(
         sources,
-        &settings,
+        &settings(1),
         &turns,
         &|time| time,
         || Slow { handed: 0, taken: &taken, late: &late },

@@ -16,7 +16,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// Host name that a client gives itself.
 pub static HOSTNAME: Field =
@@ -110,7 +110,7 @@ mod kind {
 }
 
 /// The magic cookie stands at its place; on a port that is not DHCP's, all options must fit too.
-fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
     let Some(message) = Message::parse(bytes) else { return Claim::No };
     let known_port = is_at(ports, &PORTS);
     if known_port || message.options().is_some_and(|options| options.message().is_some()) {
@@ -345,6 +345,7 @@ fn full_name(option: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::fact::value;
+    use crate::parse::testing::udp;
 
     const MAC: [u8; 6] = [0x02, 0, 0, 0, 0x12, 0x34];
 
@@ -482,7 +483,7 @@ mod tests {
     #[test]
     fn only_dhcp_is_claimed() {
         let bytes = message(REQUEST, [0; 4], [0; 4], &discover());
-        let ask = |ports, bytes: &[u8]| claim(ports, Side::Source, bytes);
+        let ask = |ports, bytes: &[u8]| claim(udp(ports, Side::Source, bytes));
         assert_eq!(ask((68, 67), &bytes), Claim::Yes);
         assert_eq!(ask((40000, 40001), &bytes), Claim::Yes, "by content");
         assert_eq!(ask((40000, 40001), &bytes[..250]), Claim::No, "but then all of it");

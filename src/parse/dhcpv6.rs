@@ -17,7 +17,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// Name that a client wants to have in DNS.
 pub static FQDN: Field =
@@ -81,7 +81,7 @@ mod code {
 }
 
 /// All options of a message fit, and one that every message has is among them.
-fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
     let known_port = is_at(ports, &[CLIENT_PORT, SERVER_PORT]);
     let usual = [code::CLIENT_ID, code::SERVER_ID, code::ELAPSED_TIME];
     let is_one = || {
@@ -202,6 +202,7 @@ fn full_name(value: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::fact::Seen;
+    use crate::parse::testing::udp;
 
     fn option(code: u16, value: &[u8]) -> Vec<u8> {
         [&code.to_be_bytes()[..], &(value.len() as u16).to_be_bytes(), value].concat()
@@ -269,7 +270,7 @@ mod tests {
 
     #[test]
     fn only_dhcpv6_is_claimed() {
-        let ask = |ports, bytes: &[u8]| claim(ports, Side::Source, bytes);
+        let ask = |ports, bytes: &[u8]| claim(udp(ports, Side::Source, bytes));
         assert_eq!(ask((546, 547), &message(1)), Claim::Yes);
         assert_eq!(ask((546, 547), &message(7)), Claim::Yes);
         assert_eq!(ask((40000, 40001), &message(1)), Claim::No);

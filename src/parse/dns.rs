@@ -24,7 +24,7 @@ use std::net::IpAddr;
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, is_at};
 use message::Trust;
 
 /// Name in a question, `.` for the root. Labels keep their bytes and case; a dot inside a label
@@ -110,35 +110,34 @@ pub fn unpack_ech(value: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((config_id, public_name, reader.rest()))
 }
 
-/// The bytes may be a datagram or the start of a stream; a message is told apart from a message
-/// with its length before it by its counts, which do not fit when read two bytes off.
-fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { transport, ports, bytes, .. }: Opening<'_>) -> Claim {
     if is_at(ports, &[NETBIOS_PORT]) {
         return Claim::No;
     }
-    let known_port = is_at(ports, &KNOWN_PORTS);
-    let trust = if known_port { Trust::Start } else { Trust::Whole };
-    if message::is_dns(bytes, trust) {
-        return Claim::Yes;
+    let trust = if is_at(ports, &KNOWN_PORTS) { Trust::Start } else { Trust::Whole };
+    match transport {
+        Transport::Tcp => claim_stream(bytes, trust),
+        _ if message::is_dns(bytes, trust) => Claim::Yes,
+        _ => Claim::No,
     }
-    let mut stream = Reader::new(bytes);
-    let Some(length) = stream.u16().map(usize::from) else {
+}
+
+/// By the first message, behind its length.
+fn claim_stream(bytes: &[u8], trust: Trust) -> Claim {
+    let mut reader = Reader::new(bytes);
+    let Some(length) = reader.u16().map(usize::from) else {
         return Claim::NeedBytes(LENGTH_BYTES.saturating_add(message::HEADER_BYTES));
     };
-    if length < message::HEADER_BYTES {
+    let there = reader.rest().get(..length).unwrap_or(reader.rest());
+    if length < message::HEADER_BYTES || !message::may_become_dns(there, trust) {
         return Claim::No;
     }
-    if let Some(first) = stream.take(length) {
-        return if message::is_dns(first, trust) { Claim::Yes } else { Claim::No };
-    }
-    if trust == Trust::Start && message::is_dns(stream.rest(), trust) {
+    let is_whole = there.len() == length;
+    if (is_whole || trust == Trust::Start) && message::is_dns(there, trust) {
         return Claim::Yes;
     }
-    if !message::may_become_dns(stream.rest()) {
-        return Claim::No;
-    }
-    let wanted = if stream.left() < message::HEADER_BYTES { message::HEADER_BYTES } else { length };
-    Claim::NeedBytes(wanted.saturating_add(LENGTH_BYTES))
+    let wanted = if there.len() < message::HEADER_BYTES { message::HEADER_BYTES } else { length };
+    if is_whole { Claim::No } else { Claim::NeedBytes(wanted.saturating_add(LENGTH_BYTES)) }
 }
 
 struct Dns {

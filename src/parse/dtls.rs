@@ -26,7 +26,7 @@ use crate::parse::tls::{
     self, CERTIFICATE, CERTIFICATE_REQUEST, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, Carrier, SERVER_HELLO,
     SERVER_HELLO_DONE, certificate,
 };
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 use crate::stream::{PREFIX_BYTES_MAX, Stream};
 use record::{CHANGE_CIPHER_SPEC, Fragment, Fragments, HANDSHAKE, Records, is_version};
 
@@ -35,7 +35,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "dtls",
     over: &[Transport::Udp],
     fields: &[],
-    claim: |_, _, bytes| claim(bytes),
+    claim: |Opening { bytes, .. }| claim(bytes),
     embedded: false,
     parser: |_| Box::new(Dtls::default()),
 };

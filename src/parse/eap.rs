@@ -16,7 +16,7 @@
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
 use crate::parse::tls::{self, TlsParser};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 /// Method that carries TLS: 13 EAP-TLS, 21 TTLS, 25 PEAP, 55 TEAP.
 pub static METHOD: Field =
@@ -27,7 +27,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "eap",
     over: &[Transport::Frame],
     fields: &[&METHOD],
-    claim: |ports, _, bytes| claim(ports.1, bytes),
+    claim: |Opening { ports, bytes, .. }| claim(ports.1, bytes),
     embedded: false,
     parser: |_| Box::new(Eapol(Conversation::default())),
 };

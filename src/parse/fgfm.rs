@@ -21,7 +21,7 @@
 use crate::bytes::Reader;
 use crate::fact::value::is_printable_ascii;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 const SOURCE: &str = "framing as used in public checks for CVE-2024-47575 (FortiManager)";
 
@@ -44,7 +44,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "fgfm",
     over: &[Transport::Tcp],
     fields: &[&MESSAGE, &SERIAL, &PLATFORM, &HOSTNAME, &VERSION, &BUILD],
-    claim: |_, _, bytes| claim(bytes),
+    claim: |Opening { bytes, .. }| claim(bytes),
     embedded: false,
     parser: |_| Box::new(Fgfm { next: [0; 2] }),
 };

@@ -16,7 +16,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, had_enough};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, had_enough};
 
 const SOURCE: &str = "sanderzegers/fortilink_dissector: fortilink.lua";
 
@@ -31,7 +31,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "fortilink",
     over: &[Transport::Frame],
     fields: &[&SERIAL, &MESSAGE],
-    claim: |(_, ether_type), _, bytes| match ether_type == ETHER_TYPE && message(bytes).is_some() {
+    claim: |Opening { ports: (_, ether_type), bytes, .. }| match ether_type == ETHER_TYPE && message(bytes).is_some() {
         true => Claim::Yes,
         false => Claim::No,
     },
@@ -121,7 +121,7 @@ mod tests {
     }
 
     fn claim(bytes: &[u8]) -> Claim {
-        (PROTOCOL.claim)((0, ETHER_TYPE), Side::Source, bytes)
+        (PROTOCOL.claim)(Opening::of_frame(ETHER_TYPE, bytes))
     }
 
     fn facts(parser: &mut dyn Parser, bytes: &[u8], facts: &mut Facts) -> Progress {
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn claims_by_type_kind_and_serial_number() {
         let whole = frame(0, b"FG100ETK18000001", b"fortilink");
-        assert_eq!((PROTOCOL.claim)((0, 0x88fe), Side::Source, &whole), Claim::No, "another EtherType");
+        assert_eq!((PROTOCOL.claim)(Opening::of_frame(0x88fe, &whole)), Claim::No, "another EtherType");
         for end in 0..74 {
             assert_eq!(claim(&whole[..end]), Claim::No, "{end} bytes");
         }

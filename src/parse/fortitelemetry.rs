@@ -21,7 +21,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::fact::value::is_printable_ascii;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 const SOURCE: &str = "rapid7/metasploit-framework: forticlient_ems_fctid_sqli.rb";
 
@@ -42,7 +42,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "fortitelemetry",
     over: &[Transport::Tcp],
     fields: &[&MESSAGE, &UID, &SERIAL, &VERSION],
-    claim: |_, _, bytes| claim(bytes),
+    claim: |Opening { bytes, .. }| claim(bytes),
     embedded: false,
     parser: |_| Box::new(FortiTelemetry),
 };

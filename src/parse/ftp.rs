@@ -14,7 +14,7 @@
 
 use crate::fact::{Facts, Field, Kind, Side};
 use crate::parse::lines::{self, Lines, Next};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// A line of the server's greeting, without its code.
 pub static BANNER: Field =
@@ -40,7 +40,7 @@ const GREETING_LINES_MAX: usize = 8;
 /// Replies to USER, AUTH and SYST, which SMTP does not give.
 const SECOND_REPLIES: [&[u8]; 5] = [b"331", b"332", b"234", b"230", b"215"];
 
-fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
     let known_port = is_at(ports, &[PORT]);
     let (bytes, more) = lines::within(bytes, CLAIM_BYTES_MAX);
     match bytes.first() {
@@ -72,12 +72,15 @@ fn claim_reply(known_port: bool, bytes: &[u8], more: Claim) -> Claim {
                 }
                 inside = follows;
                 greeted = !follows;
+                if greeted && known_port {
+                    return Claim::Yes;
+                }
             }
             _ if inside => {}
             _ => return Claim::No,
         }
     }
-    if greeted && known_port { Claim::Yes } else { more }
+    more
 }
 
 fn claim_command(known_port: bool, bytes: &[u8], more: Claim) -> Claim {
@@ -140,7 +143,7 @@ impl Parser for Ftp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::testing::{C, S, Talk, claim, is_taken_over};
+    use crate::parse::testing::{C, S, Talk, claim, is_taken_over, tcp};
 
     /// RFC 4217, section 14.1, with a greeting of RFC 959.
     const CLIENT: &[u8] = b"AUTH TLS\r\n";
@@ -211,6 +214,6 @@ mod tests {
             assert_eq!(claim(&PROTOCOL, S, bytes), Claim::No, "{}", String::from_utf8_lossy(bytes));
         }
         assert_eq!(claim(&PROTOCOL, C, b"USER x\r\n"), Claim::NeedBytes(9));
-        assert_eq!((PROTOCOL.claim)((40000, PORT), C, b"USER x\r\n"), Claim::Yes);
+        assert_eq!((PROTOCOL.claim)(tcp((40000, PORT), C, b"USER x\r\n")), Claim::Yes);
     }
 }

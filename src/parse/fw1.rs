@@ -24,7 +24,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 const TOPOLOGY: &str = "zmap/zgrab2: modules/checkpoint";
 
@@ -97,7 +97,7 @@ struct Answer<'a> {
     methods: Vec<&'a [u8]>,
 }
 
-fn claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { ports, side, bytes, .. }: Opening<'_>) -> Claim {
     let usual = is_at(ports, &PORTS);
     match (bytes.first(), bytes.get(1)) {
         (Some(0 | 0x41 | 0x51 | b'Y'), Some(0) | None) => {}
@@ -110,12 +110,13 @@ fn claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
     if VERSION_TEXT.starts_with(bytes) {
         return Claim::NeedBytes(VERSION_TEXT.len());
     }
-    match said(bytes, side) {
+    let known = bytes.get(..ANSWER_KNOWN_BYTES).filter(|_| side == Side::Destination && bytes.starts_with(AGREED));
+    match said(known.unwrap_or(bytes), side) {
         Said::Answer(_) => Claim::Yes,
         Said::Version(_) if usual => Claim::Yes,
-        Said::Need(_) if side == Side::Destination && bytes.len() >= ANSWER_KNOWN_BYTES => Claim::Yes,
+        Said::Need(_) if known.is_some() => Claim::Yes,
         Said::Need(wanted) => Claim::NeedBytes(wanted),
-        _ => Claim::No,
+        Said::Version(_) | Said::Else => Claim::No,
     }
 }
 

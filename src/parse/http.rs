@@ -21,7 +21,7 @@ mod line;
 
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
 use crate::parse::inner::Inner;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, dns};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, dns};
 use half::{Body, Half, Mark, Message, Phase, Step};
 use line::Start;
 
@@ -52,7 +52,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "http",
     over: &[Transport::Tcp, Transport::Udp],
     fields: &[&HOST, &METHOD, &PATH, &USER_AGENT, &SERVER, &STATUS, &UPGRADE, &CONNECT_HOST],
-    claim: |_, _, bytes| line::claim(bytes),
+    claim: |Opening { bytes, .. }| line::claim(bytes),
     embedded: true,
     parser: |transport| Box::new(Http::new(transport, Inner::tls())),
 };

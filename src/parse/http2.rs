@@ -15,7 +15,7 @@ mod hpack;
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Flag, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, http};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, http};
 use hpack::Decoder;
 
 /// HTTP/2. Its fields are those of HTTP/1.
@@ -23,7 +23,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "http2",
     over: &[Transport::Tcp],
     fields: &[],
-    claim: |_, _, bytes| claim(bytes),
+    claim: |Opening { bytes, .. }| claim(bytes),
     embedded: false,
     parser: |_| Box::new(Http2::default()),
 };

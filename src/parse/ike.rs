@@ -21,7 +21,7 @@ use std::fmt::Write;
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// Each vendor ID payload.
 pub static VENDOR_ID: Field =
@@ -94,7 +94,7 @@ const VENDOR_ID_2: u8 = 43;
 const ENCRYPTED_2: u8 = 46;
 const FRAGMENT_2: u8 = 53;
 
-fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
     let nat_port = is_at(ports, &[NAT_PORT]);
     let mine = Message::read(bytes).is_some() || nat_port && is_esp(bytes);
     if mine { Claim::Yes } else { Claim::No }

@@ -14,7 +14,7 @@
 
 use crate::fact::{Facts, Field, Kind, Side};
 use crate::parse::lines::{self, Lines, Next};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// The server's greeting without `* OK` and without a list of capabilities.
 pub static BANNER: Field = Field::new("imap.banner", Kind::Text, "greeting of an IMAP server", "RFC 9051 section 7.1");
@@ -41,7 +41,7 @@ const ID_FIELDS: [&[u8]; 5] = [b"name", b"version", b"vendor", b"os", b"os-versi
 /// Untagged answers before a mailbox is opened.
 const EARLY: &[&[u8]] = &[b"OK", b"NO", b"BAD", b"PREAUTH", b"BYE", b"CAPABILITY", b"ID", b"ENABLED", b"NAMESPACE"];
 
-fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
     let (bytes, more) = lines::within(bytes, CLAIM_BYTES_MAX);
     let Some(first) = bytes.first() else { return more };
     let known_port = is_at(ports, &[PORT]);
@@ -179,7 +179,7 @@ fn quoted_or_nil(text: &[u8]) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::testing::{C, S, Talk, claim, is_taken_over};
+    use crate::parse::testing::{C, S, Talk, claim, is_taken_over, tcp};
 
     /// RFC 9051, section 6.2.1.
     const CLIENT: &[u8] = b"a001 CAPABILITY\r\na002 STARTTLS\r\n";
@@ -248,6 +248,6 @@ mod tests {
         assert_eq!(claim(&PROTOCOL, S, &[b"* OK ", &far[..], b" IMAP4rev1\r\n"].concat()), Claim::No);
         assert_eq!(claim(&PROTOCOL, C, &[b"a1 ID (", &far[..], b")\r\n"].concat()), Claim::No);
         assert_eq!(claim(&PROTOCOL, S, b"* OK hello\r\n"), Claim::NeedBytes(13));
-        assert_eq!((PROTOCOL.claim)((40000, PORT), S, b"* OK hello\r\n"), Claim::Yes);
+        assert_eq!((PROTOCOL.claim)(tcp((40000, PORT), S, b"* OK hello\r\n")), Claim::Yes);
     }
 }

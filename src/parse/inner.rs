@@ -13,7 +13,7 @@
 )]
 
 use crate::fact::{Facts, Side};
-use crate::parse::{self, CARRIERS, Claim, Parser, Prefix, Progress, Protocol, Transport, tls};
+use crate::parse::{self, CARRIERS, Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, tls};
 
 /// Bytes of a side behind a proxy that nobody claims, after which nobody will.
 pub const UNCLAIMED_BYTES_MAX: usize = 4096;
@@ -83,7 +83,7 @@ impl Inner {
         let more = Claim::NeedBytes(at.saturating_add(rest.len()).saturating_add(1));
         let claim = match rest {
             [] => more,
-            _ => self.claim(side, at, rest),
+            _ => self.claim(side, at, rest, prefix.last),
         };
         match claim {
             Claim::Yes => self.part(side).begun = Some(at),
@@ -103,15 +103,15 @@ impl Inner {
         }
     }
 
-    fn claim(&mut self, side: Side, at: usize, rest: &[u8]) -> Claim {
-        let ports = (0, self.port);
+    fn claim(&mut self, side: Side, at: usize, rest: &[u8], last: bool) -> Claim {
+        let opening = Opening { transport: Transport::Tcp, ports: (0, self.port), side, bytes: rest, last };
         let asked = match self.candidates {
-            Candidates::One(protocol) => parse::ask([protocol], ports, side, rest),
+            Candidates::One(protocol) => parse::ask([protocol], opening),
             Candidates::Behind(rank) => {
                 let forbidden = CARRIERS.get(..=rank).unwrap_or(CARRIERS);
                 let is_forbidden = |protocol: &Protocol| forbidden.iter().any(|carrier| carrier.name == protocol.name);
                 let may = parse::over(Transport::Tcp).iter().copied().filter(|protocol| !is_forbidden(protocol));
-                parse::ask(may, ports, side, rest)
+                parse::ask(may, opening)
             }
         };
         match asked {

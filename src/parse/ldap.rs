@@ -15,7 +15,7 @@
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Kind, Side};
 use crate::parse::inner::Inner;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, had_enough};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, had_enough};
 
 /// `vendorName` and `vendorVersion` of a directory's root entry.
 pub static VENDOR: Field =
@@ -26,7 +26,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "ldap",
     over: &[Transport::Tcp],
     fields: &[&VENDOR],
-    claim: |_, _, bytes| claim(bytes),
+    claim: |Opening { bytes, .. }| claim(bytes),
     embedded: false,
     parser: |_| Box::new(Ldap { inner: Inner::tls(), halves: [Half::default(); 2] }),
 };
@@ -106,9 +106,7 @@ fn head(bytes: &[u8]) -> Head {
     let at = read(&reader);
     let behind = at.saturating_add(length);
     // Controls may follow the operation.
-    let controls = bytes.get(behind).is_none_or(|tag| *tag == CONTROLS);
-    let fits = behind == whole || behind < whole && controls;
-    if fits { Head::Is { operation, at, behind, end: whole } } else { Head::Bad }
+    if behind <= whole { Head::Is { operation, at, behind, end: whole } } else { Head::Bad }
 }
 
 fn claim(bytes: &[u8]) -> Claim {
@@ -193,6 +191,9 @@ impl Parser for Ldap {
                 // Whether there are controls shows behind the operation.
                 Head::Is { behind, end, .. } if behind < end && bytes.len() <= behind => {
                     Err(half.at.saturating_add(behind).saturating_add(1))
+                }
+                Head::Is { behind, end, .. } if behind < end && bytes.get(behind) != Some(&CONTROLS) => {
+                    return Progress::Done;
                 }
                 Head::Is { operation: SEARCH_ENTRY, at, end, .. } => match root_entry(bytes, at, end) {
                     Root::Is(attributes) => {

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side, value};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 /// The device: a hardware address, an address or a name.
 pub static CHASSIS_ID: Field =
@@ -127,7 +127,7 @@ const MED_MANUFACTURER: u8 = 9;
 const MED_MODEL: u8 = 10;
 
 /// The three elements that every message begins with.
-fn claim((_, ether_type): (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { ports: (_, ether_type), bytes, .. }: Opening<'_>) -> Claim {
     let mut reader = Reader::new(bytes);
     let mut next = || next_element(&mut reader).map(|(kind, value)| (kind, value.len()));
     let begins = ether_type == ETHER_TYPE
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn only_lldp_is_claimed() {
-        let ask = |ether_type, bytes: &[u8]| claim((0, ether_type), Side::Source, bytes);
+        let ask = |ether_type, bytes: &[u8]| claim(Opening::of_frame(ether_type, bytes));
         assert_eq!(ask(0x88cc, &begin()), Claim::Yes);
         assert_eq!(ask(0x88cb, &begin()), Claim::No);
         assert_eq!(ask(0x88cc, &begin()[..begin().len() - 1]), Claim::No);

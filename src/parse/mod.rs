@@ -79,7 +79,31 @@ pub enum Transport {
     Frame,
 }
 
-/// What a protocol says of the first bytes of one side.
+/// The first bytes of one side, about which protocols are asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// What carries them.
+    pub transport: Transport,
+    /// Of their source and their destination: a hint that may make a claim stricter or laxer, never the only reason
+    /// for a `Yes`.
+    pub ports: (u16, u16),
+    /// Whose they are.
+    pub side: Side,
+    /// TCP: what is there of this side, from its first byte. Otherwise a whole datagram or frame.
+    pub bytes: &'a [u8],
+    /// No more bytes will come. Always so of datagrams and frames.
+    pub last: bool,
+}
+
+impl Opening<'_> {
+    /// A frame of this EtherType (0 with LLC) without its header.
+    pub fn of_frame(ether_type: u16, bytes: &[u8]) -> Opening<'_> {
+        Opening { transport: Transport::Frame, ports: (0, ether_type), side: Side::Source, bytes, last: true }
+    }
+}
+
+/// What a protocol says of the first bytes of one side. Of a stream `Yes` and `No` stand whatever follows: so who reads a
+/// flow does not depend on where its segments were cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// These bytes are mine.
@@ -125,9 +149,8 @@ pub struct Protocol {
     pub over: &'static [Transport],
     /// The fields it fills.
     pub fields: &'static [&'static Field],
-    /// Looks at the first bytes of a side. `ports` are those of the source and the destination:
-    /// a hint that may make a claim stricter or laxer, never the only reason for a `Yes`.
-    pub claim: fn(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim,
+    /// Looks at the first bytes of a side.
+    pub claim: fn(Opening<'_>) -> Claim,
     /// It may begin inside a flow that began as something else: after STARTTLS, behind a proxy.
     pub embedded: bool,
     /// Makes the parser of one flow.
@@ -234,23 +257,25 @@ pub fn embedded() -> &'static [&'static Protocol] {
     &EMBEDDED
 }
 
-/// The first of these protocols that claims the first bytes of a side, or the fewest bytes that it takes to know.
+/// The first of these protocols that claims the first bytes of a side, or the fewest bytes that it takes to know. One that
+/// does not know yet comes before those behind it while more bytes may come: else who is first would depend on how many
+/// were there when it was asked.
 ///
 /// # Errors
 /// `None`: no more bytes will make them anybody's.
 #[inline]
 pub fn ask(
     protocols: impl IntoIterator<Item = &'static Protocol>,
-    ports: (u16, u16),
-    side: Side,
-    bytes: &[u8],
+    opening: Opening<'_>,
 ) -> Result<&'static Protocol, Option<usize>> {
     let mut wanted: Option<usize> = None;
     for protocol in protocols {
-        match (protocol.claim)(ports, side, bytes) {
-            Claim::Yes => return Ok(protocol),
-            Claim::No => {}
-            Claim::NeedBytes(bytes) => wanted = Some(wanted.map_or(bytes, |fewest| fewest.min(bytes))),
+        match (protocol.claim)(opening) {
+            Claim::Yes => return wanted.map_or(Ok(protocol), |fewest| Err(Some(fewest))),
+            Claim::NeedBytes(bytes) if !opening.last => {
+                wanted = Some(wanted.map_or(bytes, |fewest| fewest.min(bytes)));
+            }
+            Claim::No | Claim::NeedBytes(_) => {}
         }
     }
     Err(wanted)
@@ -275,19 +300,13 @@ pub fn is_at((from, to): (u16, u16), known: &[u16]) -> bool {
 
 /// The protocol whose the first bytes of a side are: see [`ask`].
 #[inline]
-pub fn claim(
-    transport: Transport,
-    ports: (u16, u16),
-    side: Side,
-    bytes: &[u8],
-) -> Result<&'static Protocol, Option<usize>> {
-    ask(over(transport).iter().copied(), ports, side, bytes)
+pub fn claim(opening: Opening<'_>) -> Result<&'static Protocol, Option<usize>> {
+    ask(over(opening.transport).iter().copied(), opening)
 }
 
 /// Whether every protocol refuses these first bytes.
-pub fn nobody_claims(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> bool {
-    // There are no more bytes in a datagram.
-    claim(transport, ports, side, bytes).is_err_and(|wanted| wanted.is_none() || transport != Transport::Tcp)
+pub fn nobody_claims(opening: Opening<'_>) -> bool {
+    claim(opening).is_err_and(|wanted| wanted.is_none())
 }
 
 /// Every field a signature may use: those of the flow and of the protocols.
@@ -306,4 +325,43 @@ pub fn any_field(name: &str) -> Option<&'static Field> {
 /// The field of this name.
 pub fn field(name: &str) -> Option<&'static Field> {
     fields().find(|f| f.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::tcp;
+    use super::*;
+    use crate::parse::ssh;
+
+    /// `A` and four more bytes.
+    static FIRST: Protocol = Protocol {
+        name: "first",
+        claim: |Opening { bytes, .. }| match bytes {
+            [b'A', b'A', b'A', b'A', b'A', ..] => Claim::Yes,
+            [b'A', rest @ ..] if rest.iter().all(|byte| *byte == b'A') => Claim::NeedBytes(5),
+            _ => Claim::No,
+        },
+        ..ssh::PROTOCOL
+    };
+    /// `A`.
+    static SECOND: Protocol = Protocol {
+        name: "second",
+        claim: |opening| if opening.bytes.starts_with(b"A") { Claim::Yes } else { Claim::No },
+        ..ssh::PROTOCOL
+    };
+
+    #[test]
+    fn the_first_in_order_comes_first_however_the_bytes_come() {
+        let asked = |bytes: &[u8], last: bool| {
+            let opening = Opening { last, ..tcp((40_000, 40_001), Side::Source, bytes) };
+            ask([&FIRST, &SECOND], opening).map(|protocol| protocol.name)
+        };
+        for end in 1..5 {
+            assert_eq!(asked(&b"AAAAA"[..end], false), Err(Some(5)), "{end}");
+            assert_eq!(asked(&b"AAAAA"[..end], true), Ok("second"), "no more will come: {end}");
+        }
+        assert_eq!(asked(b"AAAAA", false), Ok("first"));
+        assert_eq!(asked(b"AB", false), Ok("second"));
+        assert_eq!(asked(b"B", false), Err(None));
+    }
 }

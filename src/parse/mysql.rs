@@ -15,7 +15,7 @@
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Kind, Side};
 use crate::parse::inner::Inner;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 /// Version in the server's greeting, with the name of its maker if it stands there.
 pub static VERSION: Field = Field::new(
@@ -57,7 +57,7 @@ enum Packet<'a> {
     Other,
 }
 
-fn claim(_: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { bytes, .. }: Opening<'_>) -> Claim {
     match packet(bytes) {
         Packet::Greeting(..) | Packet::SslRequest => Claim::Yes,
         Packet::Need(bytes) => Claim::NeedBytes(bytes),

@@ -16,7 +16,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 /// Name of the host that sends it.
 pub static NAME: Field =
@@ -34,7 +34,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "netbios",
     over: &[Transport::Udp],
     fields: &[&NAME, &WORKGROUP],
-    claim: |_, _, bytes| if Message::read(bytes).is_some() { Claim::Yes } else { Claim::No },
+    claim: |Opening { bytes, .. }| if Message::read(bytes).is_some() { Claim::Yes } else { Claim::No },
     embedded: false,
     parser: |_| Box::new(NetBios),
 };

@@ -18,7 +18,7 @@ use std::fmt::Write;
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 /// Version in the header.
 pub static VERSION: Field =
@@ -51,7 +51,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "netflow",
     over: &[Transport::Udp],
     fields: &[&VERSION, &SOURCE_ID, &TEMPLATE, &ENTERPRISE],
-    claim: |_, _, bytes| if Export::read(bytes).is_some() { Claim::Yes } else { Claim::No },
+    claim: |Opening { bytes, .. }| if Export::read(bytes).is_some() { Claim::Yes } else { Claim::No },
     embedded: false,
     parser: |_| Box::new(NetFlow),
 };

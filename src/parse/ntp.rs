@@ -18,7 +18,7 @@ use std::net::Ipv4Addr;
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// Version in the packets.
 pub static VERSION: Field = Field::new("ntp.version", Kind::Number, "NTP version", "RFC 5905 section 7.3");
@@ -81,7 +81,7 @@ const READ_VARIABLES: u8 = 2;
 const OPERATION_MAX: u8 = 12;
 const OPERATION_LAST: u8 = 31;
 
-fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
     let usual = is_at(ports, &[PORT]);
     let mine = match bytes.first().map(|first| first & 7) {
         Some(SYMMETRIC..=BROADCAST) => Packet::read(bytes).is_some_and(|packet| usual || packet.is_sure()),

@@ -18,14 +18,14 @@ use std::collections::BTreeMap;
 use crate::bytes::Reader;
 use crate::fact::{Facts, Flag, Seen, Side};
 use crate::parse::tls::TlsParser;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 /// OpenVPN.
 pub static PROTOCOL: Protocol = Protocol {
     name: "openvpn",
     over: &[Transport::Tcp, Transport::Udp],
     fields: &[],
-    claim: |_, _, bytes| claim(bytes),
+    claim,
     embedded: false,
     parser: |transport| Box::new(OpenVpn { is_stream: transport == Transport::Tcp, ..OpenVpn::default() }),
 };
@@ -114,19 +114,18 @@ fn stamp(mut reader: Reader<'_>) -> Option<()> {
 }
 
 #[inline]
-fn claim(bytes: &[u8]) -> Claim {
+fn claim(Opening { transport, bytes, .. }: Opening<'_>) -> Claim {
+    let judged = |packet: &[u8]| if reset(packet).is_some() { Claim::Yes } else { Claim::No };
+    if transport != Transport::Tcp {
+        return judged(bytes);
+    }
+    // The length stands before each packet.
     match *bytes {
-        [CLIENT_RESET | SERVER_RESET, ..] if reset(bytes).is_some() => Claim::Yes,
-        // Over TCP the length stands before each packet.
         [0] => Claim::NeedBytes(LENGTH_BYTES),
         [0, length] if RESET_LENGTHS.contains(&length) => Claim::NeedBytes(LENGTH_BYTES.saturating_add(length.into())),
         [0, length, CLIENT_RESET | SERVER_RESET, ..] if RESET_LENGTHS.contains(&length) => {
             let end = LENGTH_BYTES.saturating_add(length.into());
-            match bytes.get(LENGTH_BYTES..end).map(reset) {
-                Some(Some(_)) => Claim::Yes,
-                Some(None) => Claim::No,
-                None => Claim::NeedBytes(end),
-            }
+            bytes.get(LENGTH_BYTES..end).map_or(Claim::NeedBytes(end), judged)
         }
         _ => Claim::No,
     }
@@ -295,7 +294,7 @@ mod tests {
     #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used)]
 
     use super::*;
-    use crate::parse::testing::{C, HELLOS, S, Talk};
+    use crate::parse::testing::{C, HELLOS, S, Talk, tcp, udp};
     use crate::parse::tls;
 
     const SESSIONS: [[u8; 8]; 2] = [[0x51; 8], [0xa2; 8]];
@@ -416,29 +415,35 @@ mod tests {
         sealed[9..13].copy_from_slice(&1u32.to_be_bytes());
         sealed[13..17].copy_from_slice(&TIME);
         sealed[17..].fill(0x77);
-        assert_eq!((sealed.len(), claim(&sealed)), (54, Claim::Yes));
+        assert_eq!((sealed.len(), claim_datagram(&sealed)), (54, Claim::Yes));
         assert!(read(&[(C, sealed.clone())]).is_empty());
         sealed[13] = 0;
-        assert_eq!(claim(&sealed), Claim::No, "sent in 1970");
+        assert_eq!(claim_datagram(&sealed), Claim::No, "sent in 1970");
+    }
+
+    fn claim_datagram(bytes: &[u8]) -> Claim {
+        claim(udp((40000, 1194), C, bytes))
     }
 
     #[test]
     fn claims() {
+        let claim_stream = |bytes: &[u8]| claim(tcp((40000, 1194), C, bytes));
         for side in [C, S] {
             for signature in SIGNATURE_BYTES {
                 let first = packets(side, signature).swap_remove(0);
-                assert_eq!(claim(&first), Claim::Yes);
+                assert_eq!([claim_datagram(&first), claim_stream(&first)], [Claim::Yes, Claim::No]);
                 let longer = [&first[..], &[0]].concat();
-                assert_eq!([claim(&longer), claim(&first[..first.len() - 1])], [Claim::No; 2]);
+                assert_eq!([&longer, &first[..first.len() - 1]].map(claim_datagram), [Claim::No; 2]);
                 let stream = framed(&[first.clone(), first]);
-                assert_eq!(claim(&stream), Claim::Yes);
+                assert_eq!([claim_datagram(&stream), claim_stream(&stream)], [Claim::No, Claim::Yes]);
                 for end in 1..stream.len() / 2 {
-                    assert!(matches!(claim(&stream[..end]), Claim::NeedBytes(n) if n > end), "{end}");
+                    assert!(matches!(claim_stream(&stream[..end]), Claim::NeedBytes(n) if n > end), "{end}");
                 }
             }
         }
-        assert_eq!(claim(&packets(C, 0)[1]), Claim::No, "a piece alone says too little");
-        assert_eq!(claim(&[CLIENT_RESET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), Claim::No, "no session");
+        assert_eq!(claim_datagram(&packets(C, 0)[1]), Claim::No, "a piece alone says too little");
+        let no_session = [CLIENT_RESET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(claim_datagram(&no_session), Claim::No);
     }
 
     /// A reset that is repeated takes numbers up to a limit.

@@ -17,7 +17,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, had_enough};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, had_enough};
 
 const SOURCE: &str = "wireshark/wireshark: packet-pa-hbbackup.c";
 
@@ -33,7 +33,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "pan-heartbeat",
     over: &[Transport::Frame],
     fields: &[&INNER, &ADDRESS],
-    claim: |(_, ether_type), _, bytes| match ether_type == ETHER_TYPE && sender(bytes).is_some() {
+    claim: |Opening { ports: (_, ether_type), bytes, .. }| match ether_type == ETHER_TYPE && sender(bytes).is_some() {
         true => Claim::Yes,
         false => Claim::No,
     },
@@ -100,7 +100,7 @@ mod tests {
     }
 
     fn claim(ether_type: u16, bytes: &[u8]) -> Claim {
-        (PROTOCOL.claim)((0, ether_type), Side::Source, bytes)
+        (PROTOCOL.claim)(Opening::of_frame(ether_type, bytes))
     }
 
     #[test]

@@ -17,7 +17,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 const SOURCE: &str = "nmap/nmap: nmap-service-probes";
 
@@ -33,7 +33,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "pan-terminal",
     over: &[Transport::Tcp],
     fields: &[&FIRST_PORT, &LAST_PORT],
-    claim: |_, _, bytes| claim(bytes),
+    claim: |Opening { bytes, .. }| claim(bytes),
     embedded: false,
     parser: |_| Box::new(Terminal),
 };

@@ -14,7 +14,7 @@
 
 use crate::fact::{Facts, Field, Kind, Side};
 use crate::parse::lines::{self, Lines, Next};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// The server's greeting without `+OK` and without the time stamp for APOP.
 pub static BANNER: Field = Field::new("pop3.banner", Kind::Text, "greeting of a POP3 server", "RFC 1939 section 4");
@@ -37,7 +37,7 @@ const OK: &[u8] = b"+OK";
 /// Bytes within which it must become clear whose a greeting or a command is.
 const CLAIM_BYTES_MAX: usize = 512;
 
-fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
     let (bytes, more) = lines::within(bytes, CLAIM_BYTES_MAX);
     let known_port = is_at(ports, &[PORT]);
     let mut complete = lines::complete(bytes);
@@ -121,7 +121,7 @@ impl Parser for Pop3 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::testing::{C, S, Talk, claim, is_taken_over};
+    use crate::parse::testing::{C, S, Talk, claim, is_taken_over, tcp};
 
     /// RFC 2595, section 4, and RFC 2449, section 5.
     const CLIENT: &[u8] = b"CAPA\r\nSTLS\r\n";
@@ -186,6 +186,6 @@ mod tests {
             assert_eq!(claim(&PROTOCOL, S, bytes), Claim::No, "{}", String::from_utf8_lossy(bytes));
         }
         assert_eq!(claim(&PROTOCOL, C, b"USER ftp\r\n"), Claim::NeedBytes(11));
-        assert_eq!((PROTOCOL.claim)((40000, PORT), C, b"USER mrose\r\n"), Claim::Yes);
+        assert_eq!((PROTOCOL.claim)(tcp((40000, PORT), C, b"USER mrose\r\n")), Claim::Yes);
     }
 }

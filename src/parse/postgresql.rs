@@ -15,7 +15,7 @@
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
 use crate::parse::inner::Inner;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 /// Version that the server reports.
 pub static VERSION: Field = Field::new(
@@ -57,7 +57,7 @@ const STARTUP_BYTES_MAX: usize = 10_000;
 /// Bytes of the name of a parameter.
 const NAME_BYTES_MAX: usize = 64;
 
-fn claim(_: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { side, bytes, .. }: Opening<'_>) -> Claim {
     match (side, bytes.first()) {
         (_, None) => Claim::NeedBytes(1),
         (Side::Source, Some(0)) => claim_request(bytes),

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
 use crate::parse::inner::Inner;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 /// Address from which the proxy was reached.
 pub static SOURCE: Field = Field::new(
@@ -64,7 +64,7 @@ const PATH_BYTES: usize = 108;
 /// Type of a field with a host name.
 const TLV_AUTHORITY: u8 = 2;
 
-fn claim(_: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { side, bytes, .. }: Opening<'_>) -> Claim {
     if side != Side::Source {
         return Claim::No;
     }

@@ -28,7 +28,7 @@ use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
 use crate::fingerprint::ja4::Transport as HelloTransport;
 use crate::parse::tls::hello::{ClientHello, ServerHello};
 use crate::parse::tls::{self, CLIENT_HELLO, Carrier, SERVER_HELLO};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, is_at};
 use crate::stream::{PREFIX_BYTES_MAX, Stream};
 use frame::Pieces;
 use initial::{Keys, Role};
@@ -82,7 +82,7 @@ const USER_AGENT_PARAMETER: u64 = 0x3129;
 const USUAL_PORT: u16 = 443;
 
 /// A version that can be opened or is known not to be, in a header whose lengths fit.
-fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
     let Some(&first) = bytes.first() else { return Claim::No };
     let usual_port = is_at(ports, &[USUAL_PORT]);
     let is_quic = match packet::read(bytes) {

@@ -15,7 +15,7 @@
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
 use crate::parse::eap::Conversation;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// Name of the access server.
 pub static NAS_IDENTIFIER: Field =
@@ -32,7 +32,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "radius",
     over: &[Transport::Udp],
     fields: &[&NAS_IDENTIFIER, &NAS_IP, &VENDOR_ID],
-    claim: |ports, _, bytes| claim(ports, bytes),
+    claim: |Opening { ports, bytes, .. }| claim(ports, bytes),
     embedded: false,
     parser: |_| Box::new(Radius { talks: Vec::new() }),
 };

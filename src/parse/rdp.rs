@@ -15,7 +15,7 @@
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Kind, Side};
 use crate::parse::inner::Inner;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 /// Kinds of security the client can do, a bit each: 1 TLS, 2 CredSSP, 4 RDSTLS, 8 CredSSP with early authorisation,
 /// 16 Azure AD; 0 is RDP's own.
@@ -64,7 +64,7 @@ enum Packet {
     Known(usize, Option<(u8, u32)>, bool),
 }
 
-fn claim(_: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { bytes, .. }: Opening<'_>) -> Claim {
     match packet(bytes) {
         Packet::Known(.., true) => Claim::Yes,
         // X.224 carries other protocols, too.

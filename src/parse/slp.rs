@@ -16,7 +16,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, had_enough, is_at};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, had_enough, is_at};
 
 /// Service type that the sender looks for.
 pub static REQUEST: Field =
@@ -257,25 +257,18 @@ fn authentication(reader: &mut Reader<'_>) -> Option<()> {
     Some(())
 }
 
-fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
-    let usual = is_at(ports, &[PORT]);
-    if bytes.first().is_some_and(|version| *version != VERSION) {
-        return Claim::No;
+fn claim(Opening { transport, ports, bytes, .. }: Opening<'_>) -> Claim {
+    let judged = |message: &[u8]| if self::message(message).is_some() { Claim::Yes } else { Claim::No };
+    if transport != Transport::Tcp {
+        // On the usual port something may stand behind the message.
+        let whole = length(bytes).and_then(|length| bytes.get(..length)).filter(|_| is_at(ports, &[PORT]));
+        return judged(whole.unwrap_or(bytes));
     }
-    let Some(length) = length(bytes) else {
-        let short = usual && bytes.len() < LENGTH_END_BYTES;
-        return if short { Claim::NeedBytes(LENGTH_END_BYTES) } else { Claim::No };
-    };
-    match bytes.get(..length) {
-        Some(whole) if usual || whole.len() == bytes.len() => {
-            if message(whole).is_some() {
-                Claim::Yes
-            } else {
-                Claim::No
-            }
-        }
-        None if usual => Claim::NeedBytes(length),
-        _ => Claim::No,
+    let may_begin = bytes.first().is_none_or(|version| *version == VERSION);
+    match length(bytes) {
+        Some(length) => bytes.get(..length).map_or(Claim::NeedBytes(length), judged),
+        None if may_begin && bytes.len() < LENGTH_END_BYTES => Claim::NeedBytes(LENGTH_END_BYTES),
+        None => Claim::No,
     }
 }
 

@@ -14,7 +14,7 @@
 
 use crate::fact::{Facts, Field, Kind, Side};
 use crate::parse::lines::{self, Lines, Next};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// A line of the server's greeting, without its code.
 pub static BANNER: Field =
@@ -42,7 +42,7 @@ const GREETING_LINES_MAX: usize = 8;
 /// Bytes of the longest command that names the client: verb, space, domain, line end.
 const HELLO_BYTES_MAX: usize = 5 + 255 + 2;
 
-fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
     match bytes.first() {
         Some(b'2' | b'4' | b'5') => claim_reply(ports, bytes),
         Some(b'E' | b'e' | b'H' | b'h' | b'L' | b'l') => claim_hello(bytes),
@@ -59,37 +59,38 @@ fn claim_reply(ports: (u16, u16), bytes: &[u8]) -> Claim {
         return Claim::No;
     }
     let (bytes, more) = lines::within(bytes, CLAIM_BYTES_MAX);
+    let known_port = is_at(ports, &KNOWN_PORTS);
     let mut greeted = false;
     for line in lines::complete(bytes) {
         match lines::reply(line) {
             Some((b"250", ..)) if greeted => return Claim::Yes,
             Some((again, follows, text)) if again == code && !greeted => {
-                if lines::has_word(text, b"SMTP") {
+                greeted = !follows;
+                if lines::has_word(text, b"SMTP") || greeted && known_port {
                     return Claim::Yes;
                 }
-                greeted = !follows;
             }
             _ => return Claim::No,
         }
     }
-    let known_port = is_at(ports, &KNOWN_PORTS);
-    if greeted && known_port { Claim::Yes } else { more }
+    more
 }
 
 fn claim_hello(bytes: &[u8]) -> Claim {
     let (bytes, more) = lines::within(bytes, HELLO_BYTES_MAX);
     let end = bytes.iter().position(|byte| *byte == b'\n');
-    let (verb, domain) = bytes.split_at_checked(5).unwrap_or((bytes, &[]));
+    let line = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+    let (verb, domain) = line.split_at_checked(5).unwrap_or((line, &[]));
     let is_verb = |whole: &&&[u8]| whole.get(..verb.len()).is_some_and(|front| front.eq_ignore_ascii_case(verb));
     if ![&b"EHLO "[..], b"HELO ", b"LHLO "].iter().any(|whole| is_verb(&whole)) {
         return Claim::No;
     }
-    let Some(end) = end else {
-        let fits = domain.iter().all(|byte| is_of_domain(*byte) || *byte == b'\r');
-        return if fits { more } else { Claim::No };
-    };
-    let domain = bytes.get(5..end).unwrap_or_default().trim_ascii();
-    if !domain.is_empty() && domain.iter().all(|byte| is_of_domain(*byte)) { Claim::Yes } else { Claim::No }
+    let domain = domain.trim_ascii();
+    match domain.iter().all(|byte| is_of_domain(*byte)) {
+        true if end.is_none() => more,
+        true if !domain.is_empty() => Claim::Yes,
+        _ => Claim::No,
+    }
 }
 
 /// Bytes of domains and of address literals.
@@ -157,7 +158,7 @@ fn is_greeting(code: &[u8], text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::testing::{C, S, Talk, claim, is_taken_over};
+    use crate::parse::testing::{C, S, Talk, claim, is_taken_over, tcp};
 
     /// RFC 3207, section 5.
     const CLIENT: &[u8] = b"EHLO mail.example.com\r\nSTARTTLS\r\n";
@@ -214,7 +215,7 @@ mod tests {
             assert_eq!(claim(&PROTOCOL, S, bytes), Claim::No, "{}", String::from_utf8_lossy(bytes));
         }
         assert_eq!(claim(&PROTOCOL, S, b"220 a.example ready\r\n"), Claim::NeedBytes(22), "perhaps FTP");
-        assert_eq!((PROTOCOL.claim)((40000, 25), S, b"220 a.example ready\r\n"), Claim::Yes);
+        assert_eq!((PROTOCOL.claim)(tcp((40000, 25), S, b"220 a.example ready\r\n")), Claim::Yes);
         // What would not be waited for does not count when it is there.
         let far = [b'x'; CLAIM_BYTES_MAX];
         assert_eq!(claim(&PROTOCOL, S, &[b"220 ", &far[..], b" ESMTP\r\n"].concat()), Claim::No);

@@ -21,7 +21,7 @@ use std::fmt::Write;
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 /// Version of the messages.
 pub static VERSION: Field = Field::new("snmp.version", Kind::Text, "SNMP version: 1, 2c or 3", "RFC 3584 section 2");
@@ -51,7 +51,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "snmp",
     over: &[Transport::Udp],
     fields: &[&VERSION, &ENGINE_ID, &SYSDESCR, &SYSOBJID, &ENTERPRISE, &TRAP_OID],
-    claim: |_, _, bytes| if Message::read(bytes).is_some() { Claim::Yes } else { Claim::No },
+    claim: |Opening { bytes, .. }| if Message::read(bytes).is_some() { Claim::Yes } else { Claim::No },
     embedded: false,
     parser: |_| Box::new(Snmp),
 };

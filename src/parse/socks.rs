@@ -17,7 +17,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Kind, Side};
 use crate::parse::inner::Inner;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 /// Host that a proxy was asked for: a name, or an address as text.
 pub static HOST: Field =
@@ -58,7 +58,7 @@ enum Step {
     Granted(Option<(Vec<u8>, u16)>, usize),
 }
 
-fn claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { ports, side, bytes, last, .. }: Opening<'_>) -> Claim {
     let known_port = ports.1 == PORT;
     let step = match (side, bytes.first()) {
         (_, None) => return Claim::NeedBytes(1),
@@ -84,7 +84,8 @@ fn claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
         // What follows may be there at once, when packets came in another order.
         Step::Granted(..) => Claim::Yes,
         Step::Refused if known_port => Claim::Yes,
-        Step::Need(_) if known_port && side == Side::Source && greeting(bytes).is_some() => Claim::Yes,
+        // All that will come: the greeting alone.
+        Step::Need(_) if last && known_port && side == Side::Source && greeting(bytes).is_some() => Claim::Yes,
         Step::Need(bytes) => Claim::NeedBytes(bytes),
         Step::Not | Step::Refused => Claim::No,
     }
@@ -223,7 +224,7 @@ fn answer(bytes: &[u8]) -> Step {
         }
         [0, ..] => Step::Need(8),
         [VERSION_5] => Step::Need(2),
-        [VERSION_5, NO_METHOD] => Step::Refused,
+        [VERSION_5, NO_METHOD, ..] => Step::Refused,
         [VERSION_5, method, ..] if is_method(*method) => {
             let at = if *method == METHOD_PASSWORD { 4 } else { 2 };
             match bytes.get(at..).unwrap_or_default() {
@@ -299,7 +300,7 @@ impl Parser for Socks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::testing::{C, S, Talk, claim, is_taken_over};
+    use crate::parse::testing::{C, S, Talk, claim, is_taken_over, tcp};
     use crate::parse::{http, smtp, tls};
 
     /// The forms of the three documents, towards port 443.
@@ -362,8 +363,8 @@ mod tests {
         let drops = Talk::new(&PROTOCOL).drip(C, request);
         assert_eq!(drops.everything(), Talk::new(&PROTOCOL).send(C, request).everything());
         assert_eq!(drops.text(&HOST).len(), 1);
-        assert_eq!((PROTOCOL.claim)((40000, PORT), S, b"\x05\0\x05\x01"), Claim::NeedBytes(5), "a refusal");
-        assert_eq!((PROTOCOL.claim)((40000, PORT), S, b"\x05\0\x05\x01\0"), Claim::Yes);
+        assert_eq!((PROTOCOL.claim)(tcp((40000, PORT), S, b"\x05\0\x05\x01")), Claim::NeedBytes(5), "a refusal");
+        assert_eq!((PROTOCOL.claim)(tcp((40000, PORT), S, b"\x05\0\x05\x01\0")), Claim::Yes);
     }
 
     #[test]
@@ -388,7 +389,7 @@ mod tests {
         }
         assert_eq!(claim(&PROTOCOL, C, &[GREETING, &[5, 1, 0, 2, 192, 0, 2, 7, 1, 187]].concat()), Claim::No);
         // Eight bytes are an answer of SOCKS 4 on its port; elsewhere what follows may say more.
-        assert_eq!((PROTOCOL.claim)((40000, PORT), S, ANSWER_4), Claim::Yes);
+        assert_eq!((PROTOCOL.claim)(tcp((40000, PORT), S, ANSWER_4)), Claim::Yes);
         assert_eq!(claim(&PROTOCOL, S, ANSWER_4), Claim::NeedBytes(9));
     }
 
@@ -400,7 +401,7 @@ mod tests {
             let elsewhere = if bytes == REQUEST_4 { Claim::No } else { Claim::Yes };
             for more in [&b""[..], b"more"] {
                 let bytes = [bytes, more].concat();
-                assert_eq!((PROTOCOL.claim)((40000, PORT), C, &bytes), Claim::Yes);
+                assert_eq!((PROTOCOL.claim)(tcp((40000, PORT), C, &bytes)), Claim::Yes);
                 assert_eq!(claim(&PROTOCOL, C, &bytes), elsewhere);
             }
             for end in 1..bytes.len() {
@@ -409,7 +410,9 @@ mod tests {
             }
         }
         assert_eq!(claim(&PROTOCOL, S, ANSWER_5), Claim::Yes);
-        assert_eq!((PROTOCOL.claim)((40000, PORT), C, GREETING), Claim::Yes);
+        let greeting = tcp((40000, PORT), C, GREETING);
+        assert_eq!((PROTOCOL.claim)(greeting), Claim::NeedBytes(GREETING.len() + 4));
+        assert_eq!((PROTOCOL.claim)(Opening { last: true, ..greeting }), Claim::Yes);
         let no: [&[u8]; 6] = [
             // The end of a hello.
             b"\x04\x02\x05\x02\x06\x02\0\x2b\0\x05\x04\x03\x04\x03\x03\0\x2d\0\x02\x01\x01",

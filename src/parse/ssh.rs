@@ -18,7 +18,7 @@ use md5::{Digest, Md5};
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// Identification line, with its comment, without its end.
 pub static BANNER: Field = Field::new("ssh.banner", Kind::Text, "SSH identification line", "RFC 4253 section 4.2");
@@ -66,20 +66,21 @@ const COOKIE_BYTES: usize = 16;
 const CLIENT_MARKS: [&[u8]; 2] = [b"ext-info-c", b"kex-strict-c-v00@openssh.com"];
 const SERVER_MARKS: [&[u8]; 2] = [b"ext-info-s", b"kex-strict-s-v00@openssh.com"];
 
-fn claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { ports, side, bytes, .. }: Opening<'_>) -> Claim {
     let Some(before) = preface(bytes) else { return Claim::No };
     let line = bytes.get(before..).unwrap_or_default();
     let more = Claim::NeedBytes(bytes.len().saturating_add(1));
-    if version(line).is_some() {
-        return Claim::Yes;
-    }
     let begins = line.len() < START.len() && START.starts_with(line)
         || line
             .strip_prefix(START)
             .is_some_and(|rest| rest.len() < VERSION_BYTES_MAX && rest.iter().all(is_of_version));
     // A server on the usual port may greet with other lines first.
     let usual = side == Side::Destination && is_at(ports, &[PORT]);
-    if begins && (before == 0 || usual) || usual && !line.starts_with(START) { more } else { Claim::No }
+    match before == 0 || usual {
+        true if version(line).is_some() => Claim::Yes,
+        true if begins || usual && !line.starts_with(START) => more,
+        _ => Claim::No,
+    }
 }
 
 /// Bytes of the whole lines before the identification line, or before the line that is not whole

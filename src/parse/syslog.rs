@@ -19,7 +19,7 @@ mod header;
 mod shape;
 
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 use header::Message;
 
 /// The shape of a message, without time, host and whatever is logged:
@@ -80,27 +80,29 @@ const LENGTH_DIGITS_MAX: usize = 5;
 /// Where a message needs nothing but its priority: UDP and TCP, and common choices of administrators.
 const PORTS: [u16; 3] = [514, 601, 1514];
 
-fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { transport, ports, bytes, last, .. }: Opening<'_>) -> Claim {
     let first = bytes.first().copied().unwrap_or_default();
     if !matches!(first, b'<' | b'C' | b'L' | b'1'..=b'9') {
         return Claim::No;
     }
     let more = Claim::NeedBytes(bytes.len().saturating_add(1));
-    let start = match length(bytes) {
-        Length::Is(_, start) => bytes.get(start..).unwrap_or_default(),
-        Length::No => bytes,
+    let (at, length) = match length(bytes) {
+        Length::Is(length, at) => (at, Some(length)),
+        Length::No if transport == Transport::Tcp => (0, bytes.iter().position(is_end)),
+        Length::No => (0, None),
         Length::Open => return more,
     };
-    let Some(message) = Message::read(start) else {
-        let open = start.len() < CLAIM_BYTES_MAX && header::may_begin(start);
-        return if open { more } else { Claim::No };
-    };
+    let rest = bytes.get(at..).unwrap_or_default();
+    let most = length.unwrap_or(CLAIM_BYTES_MAX).min(CLAIM_BYTES_MAX);
+    let message = rest.get(..most).unwrap_or(rest);
+    let is_whole = last || message.len() == most;
     let usual = PORTS.iter().any(|port| *port == ports.0 || *port == ports.1);
-    if message.is_sure || usual && message.is_text() && !message.is_empty() {
-        return Claim::Yes;
+    match Message::read(message) {
+        None if is_whole || !header::may_begin(message) => Claim::No,
+        _ if !is_whole => more,
+        Some(told) if told.is_sure || usual && told.is_text() && !told.is_empty() => Claim::Yes,
+        _ => Claim::No,
     }
-    let open = start.len() < CLAIM_BYTES_MAX && message.is_text() && !start.contains(&b'\n');
-    if open { more } else { Claim::No }
 }
 
 /// The length before a message.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)]
 
-use super::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use super::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 use crate::fact::{Facts, Field, Flag, Seen, Side};
 
 /// The side that opened the flow.
@@ -100,7 +100,17 @@ impl Talk {
 
 /// What a protocol says of the first bytes of a side, towards a port that tells nothing.
 pub fn claim(protocol: &'static Protocol, side: Side, bytes: &[u8]) -> Claim {
-    (protocol.claim)((40000, 12345), side, bytes)
+    (protocol.claim)(tcp((40000, 12345), side, bytes))
+}
+
+/// The first bytes of a side of a stream, of which more may come.
+pub fn tcp(ports: (u16, u16), side: Side, bytes: &[u8]) -> Opening<'_> {
+    Opening { transport: Transport::Tcp, ports, side, bytes, last: false }
+}
+
+/// A datagram.
+pub fn udp(ports: (u16, u16), side: Side, bytes: &[u8]) -> Opening<'_> {
+    Opening { transport: Transport::Udp, ports, side, bytes, last: true }
 }
 
 /// A ClientHello and its answer, TLS 1.2.

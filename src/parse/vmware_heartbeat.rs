@@ -29,7 +29,7 @@ use std::net::Ipv4Addr;
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Field, Flag, Kind, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 const SOURCE: &str = "wireshark/wireshark: packet-vmware-hb.c";
 
@@ -45,7 +45,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "vmware-heartbeat",
     over: &[Transport::Udp],
     fields: &[&BUILD, &ADDRESS],
-    claim: |_, _, bytes| if heartbeat(bytes).is_some() { Claim::Yes } else { Claim::No },
+    claim: |Opening { bytes, .. }| if heartbeat(bytes).is_some() { Claim::Yes } else { Claim::No },
     embedded: false,
     parser: |_| Box::new(Heartbeat),
 };
@@ -97,6 +97,7 @@ impl Parser for Heartbeat {
 mod tests {
     use super::*;
     use crate::fact::Seen;
+    use crate::parse::testing::udp;
 
     /// A heartbeat built from the documented layout, 66 bytes long as ntop/nDPI says.
     fn datagram(build: u32, key: &str, address: &str) -> Vec<u8> {
@@ -113,7 +114,7 @@ mod tests {
     }
 
     fn claimed(bytes: &[u8]) -> bool {
-        (PROTOCOL.claim)((40000, 902), Side::Source, bytes) == Claim::Yes
+        (PROTOCOL.claim)(udp((40000, 902), Side::Source, bytes)) == Claim::Yes
     }
 
     #[test]

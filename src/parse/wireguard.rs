@@ -15,7 +15,7 @@
 
 use crate::bytes::Reader;
 use crate::fact::{Facts, Side};
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, is_at};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, is_at};
 
 /// WireGuard.
 pub static PROTOCOL: Protocol = Protocol {
@@ -41,7 +41,7 @@ const DATA_UNIT_BYTES: usize = 16;
 /// Bytes of a key: of the ephemeral one, behind one index in a first message and behind two in an answer.
 const KEY_BYTES: usize = 32;
 
-fn claim(ports: (u16, u16), _: Side, bytes: &[u8]) -> Claim {
+fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
     let &[kind, 0, 0, 0, ..] = bytes else { return Claim::No };
     let at_port = is_at(ports, &[PORT]);
     let fits = match kind {
@@ -80,6 +80,7 @@ impl Parser for Opaque {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parse::testing::udp;
 
     /// A message as the paper lays it out: type, zeros, and what looks random.
     fn message(kind: u8, len: usize) -> Vec<u8> {
@@ -89,7 +90,7 @@ mod tests {
     }
 
     fn claimed(ports: (u16, u16), bytes: &[u8]) -> bool {
-        claim(ports, Side::Source, bytes) == Claim::Yes
+        claim(udp(ports, Side::Source, bytes)) == Claim::Yes
     }
 
     #[test]

@@ -15,7 +15,7 @@
 
 use crate::fact::{Facts, Field, Flag, Kind, Side};
 use crate::parse::inner::Inner;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport};
 
 /// Host in the head of the stream of the side that opened the flow.
 pub static HOST: Field =
@@ -26,7 +26,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "xmpp",
     over: &[Transport::Tcp],
     fields: &[&HOST],
-    claim: |_, _, bytes| claim(bytes),
+    claim: |Opening { bytes, .. }| claim(bytes),
     embedded: false,
     parser: |_| Box::new(Xmpp { inner: Inner::tls(), scanned: [0; 2], headed: [false; 2] }),
 };

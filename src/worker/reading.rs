@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::decode::Segment;
 use crate::fact::{Facts, Flag, Flags, Seen, Side};
-use crate::parse::{self, Parser, Prefix, Progress, Protocol, Transport};
+use crate::parse::{self, Opening, Parser, Prefix, Progress, Protocol, Transport};
 use crate::stream::Stream;
 use crate::time::Time;
 
@@ -129,12 +129,13 @@ pub struct Reading {
 
 /// The protocol that begins in the middle of a flow with these bytes.
 pub fn late_claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Option<&'static Protocol> {
-    parse::ask(parse::embedded().iter().copied(), ports, side, bytes).ok()
+    let opening = Opening { transport: Transport::Tcp, ports, side, bytes, last: true };
+    parse::ask(parse::embedded().iter().copied(), opening).ok()
 }
 
 /// What bytes say that begin a side, without those of the other side.
 pub fn read_alone(side: Side, bytes: &[u8], ports: (u16, u16), seen: Seen) -> Facts {
-    match parse::claim(Transport::Tcp, ports, side, bytes) {
+    match parse::claim(Opening { transport: Transport::Tcp, ports, side, bytes, last: true }) {
         Ok(protocol) => read_as(protocol, side, bytes, seen),
         Err(_) => Facts::default(),
     }
@@ -209,7 +210,8 @@ impl Reading {
     ) -> Verdict {
         let Payload { side, bytes, cut, seen } = payload;
         if self.parser.is_none() {
-            let Ok(protocol) = parse::claim(transport, ports, side, bytes) else { return Verdict::Reading };
+            let opening = Opening { transport, ports, side, bytes, last: true };
+            let Ok(protocol) = parse::claim(opening) else { return Verdict::Reading };
             self.protocol = Some(protocol);
             self.parser = Some((protocol.parser)(transport));
         }
@@ -324,7 +326,8 @@ impl Reading {
             return Verdict::Reading;
         }
         if self.parser.is_none() {
-            match parse::claim(Transport::Tcp, ports, side, bytes) {
+            let opening = Opening { transport: Transport::Tcp, ports, side, bytes, last };
+            match parse::claim(opening) {
                 Ok(protocol) => {
                     self.protocol = Some(protocol);
                     self.parser = Some((protocol.parser)(Transport::Tcp));
@@ -336,15 +339,15 @@ impl Reading {
                     }
                     return verdict;
                 }
-                Err(Some(wanted)) if !last => {
+                Err(Some(wanted)) => {
                     self.halves[side.index()].wanted = wanted.max(bytes.len() + 1);
                     return Verdict::Reading;
                 }
-                Err(_) => {
+                Err(None) => {
                     let half = &mut self.halves[side.index()];
                     // Somebody may know another reading of it, when all of that is there.
                     for bytes in half.others() {
-                        match parse::claim(Transport::Tcp, ports, side, &bytes) {
+                        match parse::claim(Opening { transport: Transport::Tcp, ports, side, bytes: &bytes, last }) {
                             Err(None) => {}
                             _ if !last => return Verdict::Reading,
                             _ => facts.merge(&read_alone(side, &bytes, ports, after(half.last_seen))),

@@ -22,7 +22,7 @@ use bordertap::decode::{self, Refused, Segment, fragments::Fragments, link::type
 use bordertap::fact::{FACT_BYTES_MAX, FACTS_PER_FIELD_MAX, Facts, Flag, Kind, Seen, Side, VALUE_BYTES_MAX};
 use bordertap::flow::key::{Key, protocol as number};
 use bordertap::flow::tunnels::Tunnels;
-use bordertap::parse::{self, Claim, PROTOCOLS, Prefix, Progress, Protocol, Transport};
+use bordertap::parse::{self, Claim, Opening, PROTOCOLS, Prefix, Progress, Protocol, Transport};
 use bordertap::policy::{Case, Crossing, Policy, explain};
 use bordertap::record::FlowRecord;
 use bordertap::report::flow::{Learnt, Writer};
@@ -62,6 +62,8 @@ pub const PROTOCOL_VARIABLE: &str = "BORDERTAP_PROTOCOL";
 const MEMORY: usize = 1 << 22;
 /// Packets read of one capture: a compressed one may hold any number.
 const PACKETS_MAX: u64 = 20_000;
+/// Bytes of a stream at each of which claims are asked for.
+const CLAIM_BYTES: usize = 128;
 /// Records of one input that are looked at closely.
 const RECORDS_MAX: usize = 200;
 const START: Time = Time(1_790_000_000_000_000_000);
@@ -168,8 +170,19 @@ pub fn protocol(data: &[u8]) {
     let Some(talk) = Talk::read(data) else { return };
     let protocol = PROTOCOLS[forced().unwrap_or(talk.protocol)];
     let transport = protocol.over[talk.transport % protocol.over.len()];
-    for (from_source, piece) in talk.pieces.iter().filter(|(_, piece)| !piece.is_empty()) {
-        ask_all(transport, talk.ports, side(*from_source), piece);
+    if transport == Transport::Tcp {
+        for from_source in [true, false] {
+            let pieces = talk.pieces.iter().filter(|(from, _)| *from == from_source);
+            let bytes: Vec<u8> = pieces.flat_map(|(_, piece)| piece).copied().collect();
+            ask_all_of_stream(talk.ports, side(from_source), &bytes);
+        }
+    } else {
+        for (from_source, piece) in talk.pieces.iter().filter(|(_, piece)| !piece.is_empty()) {
+            let opening = Opening { transport, ports: talk.ports, side: side(*from_source), bytes: piece, last: true };
+            for protocol in parse::over(transport) {
+                (protocol.claim)(opening);
+            }
+        }
     }
     for record in work(transport, &talk) {
         check_record(&record);
@@ -190,15 +203,24 @@ fn side(from_source: bool) -> Side {
     if from_source { Side::Source } else { Side::Destination }
 }
 
-/// Asks every protocol for its claim.
-fn ask_all(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) {
-    for protocol in PROTOCOLS.iter().filter(|p| p.over.contains(&transport)) {
-        if let Claim::NeedBytes(wanted) = (protocol.claim)(ports, side, bytes) {
-            let more = transport != Transport::Tcp || wanted > bytes.len();
-            assert!(more, "{} asks for {wanted} bytes and has {}", protocol.name, bytes.len());
+/// Asks every protocol that a stream may carry for its claim, at every length up to a limit: what it says stands.
+fn ask_all_of_stream(ports: (u16, u16), side: Side, bytes: &[u8]) {
+    let transport = Transport::Tcp;
+    for protocol in parse::over(transport) {
+        let mut settled = None;
+        for length in (1..bytes.len().min(CLAIM_BYTES)).chain([bytes.len()]).filter(|length| *length > 0) {
+            let opening = Opening { transport, ports, side, bytes: &bytes[..length], last: false };
+            let claim = (protocol.claim)(opening);
+            let name = protocol.name;
+            match (claim, settled) {
+                (claim, Some(before)) => assert_eq!(claim, before, "{name} changes its mind at {length} bytes"),
+                (Claim::NeedBytes(wanted), None) => {
+                    assert!(wanted > length, "{name} asks for {wanted} bytes and has {length}");
+                }
+                (Claim::Yes | Claim::No, None) => settled = Some(claim),
+            }
         }
     }
-    parse::nobody_claims(transport, ports, side, bytes);
 }
 
 /// Every piece cut in small ones, the first bytewise.

@@ -12,7 +12,7 @@ use bordertap::capture::{Inputs, Source};
 use bordertap::decode::{self, Segment, tcp};
 use bordertap::fact::{FACTS_PER_FIELD_MAX, Flag, Side};
 use bordertap::flow::key::{Key, protocol};
-use bordertap::parse::{PROTOCOLS, Transport, nobody_claims};
+use bordertap::parse::{Opening, PROTOCOLS, Transport, nobody_claims};
 use bordertap::record::FlowRecord;
 use bordertap::time::Time;
 use bordertap::worker::Worker;
@@ -266,8 +266,8 @@ fn segments(path: &Path) -> Vec<(Segment, Vec<u8>)> {
                 Err(reason) => {
                     let frame = if reason.is_frame() { decode::frame(bytes, packet, number) } else { None };
                     let Some(segment) = frame.filter(|segment| {
-                        let ports = (0, segment.key.endpoint(false).1);
-                        !nobody_claims(Transport::Frame, ports, Side::Source, payload(segment, bytes))
+                        let ether_type = segment.key.endpoint(false).1;
+                        !nobody_claims(Opening::of_frame(ether_type, payload(segment, bytes)))
                     }) else {
                         continue;
                     };

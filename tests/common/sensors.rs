@@ -148,6 +148,11 @@ impl Taker for Kept {
     }
 }
 
+/// So many workers, and room for everything.
+pub fn settings(workers: usize) -> Settings<'static> {
+    Settings { workers, memory: 1 << 30, packets_max: u64::MAX, vlans_apart: false, progress: &|_, _| {} }
+}
+
 /// Runs a sensor whose clock is that of the packets.
 pub fn sense(
     sources: Vec<Box<dyn Source>>,
@@ -157,8 +162,7 @@ pub fn sense(
     kept: &mut Kept,
 ) -> Ended {
     let judging = Scan::builtin().unwrap().judging;
-    let settings =
-        Settings { workers, memory: 1 << 30, packets_max: u64::MAX, vlans_apart: false, progress: &|_, _| {} };
+    let settings = settings(workers);
     let pace = Pace { turn: Duration::from_millis(2), window_seconds, clock: &|time| time };
     let inputs = vec!["made".to_owned()];
     let (name, filter) = (None, None);

@@ -94,6 +94,11 @@ impl Header {
             && [self.answers, self.authority, self.additional].iter().all(|count| *count <= SECTION_RECORDS_MAX)
     }
 
+    /// An answer to no question.
+    fn announces(&self) -> bool {
+        self.is_possible() && self.is_response() && self.questions == 0 && self.answers > 0
+    }
+
     /// The header of a plain query or its answer: so many fixed bits that a question behind it
     /// counts whatever its type.
     fn is_plain(&self) -> bool {
@@ -175,9 +180,8 @@ fn check(message: &[u8], trust: Trust) -> Option<()> {
         }
         // An announcement, as mDNS has them.
         let first = record(message, &mut reader)?;
-        let announces = header.is_possible() && header.is_response() && header.answers > 0;
         let known = is_type(first.kind) && is_class(first.class & CLASS_MASK);
-        return (announces && known).then_some(());
+        return (header.announces() && known).then_some(());
     }
     if !header.is_possible() || header.questions == 0 {
         return None;
@@ -195,13 +199,16 @@ fn check(message: &[u8], trust: Trust) -> Option<()> {
 
 /// Whether bytes that are not complete can still become a message: false as soon as the header
 /// or the first question says no.
-pub(super) fn may_become_dns(start: &[u8]) -> bool {
+pub(super) fn may_become_dns(start: &[u8], trust: Trust) -> bool {
     let mut reader = Reader::new(start);
     let Some(header) = Header::read(&mut reader) else {
         let flags = start.get(2..).and_then(|rest| rest.first_chunk::<2>());
         return flags.is_none_or(|flags| are_flags(u16::from_be_bytes(*flags)));
     };
-    if !header.is_possible() || header.questions == 0 {
+    if header.questions == 0 {
+        return trust == Trust::Start && header.announces();
+    }
+    if !header.is_possible() {
         return false;
     }
     let at = reader;
@@ -212,15 +219,19 @@ pub(super) fn may_become_dns(start: &[u8]) -> bool {
 fn is_cut(mut reader: Reader<'_>) -> bool {
     let mut left = name::NAME_BYTES_MAX;
     while let Some(head) = reader.u8() {
-        if head == 0 {
-            return reader.left() < 4;
+        match head {
+            0 => return reader.left() < 4,
+            1..64 => {}
+            // A pointer ends a name.
+            0xc0.. => return reader.left() < 1 + 4,
+            _ => return false,
         }
         let Some(rest) = left.checked_sub(usize::from(head).saturating_add(1)) else {
             return false;
         };
         left = rest;
         if reader.take(usize::from(head)).is_none() {
-            return head < 64;
+            return true;
         }
     }
     true

@@ -1,5 +1,6 @@
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
+use crate::parse::testing::{tcp, udp};
 use proptest::prelude::*;
 
 use super::*;
@@ -82,7 +83,11 @@ fn resolved(facts: &Facts) -> Vec<String> {
 }
 
 fn claims(port: u16, bytes: &[u8]) -> Claim {
-    (PROTOCOL.claim)((40000, port), Side::Source, bytes)
+    (PROTOCOL.claim)(udp((40000, port), Side::Source, bytes))
+}
+
+fn claims_stream(port: u16, bytes: &[u8]) -> Claim {
+    (PROTOCOL.claim)(tcp((40000, port), Side::Source, bytes))
 }
 
 #[test]
@@ -299,10 +304,12 @@ fn claims_nothing_else() {
     ];
     for port in [53, 5353, 137, 443, 40001] {
         for bytes in others {
-            assert_ne!(claims(port, bytes), Claim::Yes, "port {port} {bytes:02x?}");
+            for claims in [claims, claims_stream] {
+                assert_ne!(claims(port, bytes), Claim::Yes, "port {port} {bytes:02x?}");
+            }
         }
     }
-    assert_eq!(claims(22, b"SSH-2.0-OpenSSH_9.6\r\n"), Claim::No);
+    assert_eq!(claims_stream(22, b"SSH-2.0-OpenSSH_9.6\r\n"), Claim::No);
 }
 
 fn framed(messages: &[Vec<u8>]) -> Vec<u8> {
@@ -319,7 +326,7 @@ fn several_messages_in_a_stream_byte_by_byte() {
     let mut claimed_at = None;
     for end in 1..=all.len() {
         let bytes = &all[..end];
-        if claimed_at.is_none() && claims(4053, bytes) == Claim::Yes {
+        if claimed_at.is_none() && claims_stream(4053, bytes) == Claim::Yes {
             claimed_at = Some(end);
         }
         if end < need {
@@ -344,8 +351,8 @@ fn the_last_message_of_a_stream_may_be_cut() {
     let answers = vec![record(TO_QUESTION, 1, &[192, 0, 2, 1]); 40];
     let all = framed(&[response("big.example", 1, &answers)]);
     let cut = &all[..200];
-    assert_eq!(claims(53, cut), Claim::Yes);
-    assert_eq!(claims(54, cut), Claim::NeedBytes(all.len()));
+    assert_eq!(claims_stream(53, cut), Claim::Yes);
+    assert_eq!(claims_stream(54, cut), Claim::NeedBytes(all.len()));
     let mut facts = Facts::default();
     let mut parser = (PROTOCOL.parser)(Transport::Tcp);
     let progress = parser.feed(Side::Destination, prefix(cut, false), &mut facts);
@@ -379,8 +386,10 @@ fn a_message_full_of_answers_is_read_once_and_bounded() {
 proptest! {
     #[test]
     fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..400), port in any::<u16>()) {
-        claims(port, &bytes);
-        claims(53, &bytes);
+        for port in [port, 53] {
+            claims(port, &bytes);
+            claims_stream(port, &bytes);
+        }
         datagrams(&[(Side::Source, &bytes)]);
         let mut facts = Facts::default();
         let mut parser = (PROTOCOL.parser)(Transport::Tcp);
@@ -391,8 +400,10 @@ proptest! {
 
     #[test]
     fn random_bytes_are_not_claimed(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        prop_assert_ne!(claims(53, &bytes), Claim::Yes);
-        prop_assert_ne!(claims(4343, &bytes), Claim::Yes);
+        for port in [53, 4343] {
+            prop_assert_ne!(claims(port, &bytes), Claim::Yes);
+            prop_assert_ne!(claims_stream(port, &bytes), Claim::Yes);
+        }
     }
 
     #[test]

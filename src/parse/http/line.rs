@@ -102,11 +102,10 @@ pub(super) fn claim(bytes: &[u8]) -> Claim {
         let status = rest.get(1..).unwrap_or_default().trim_ascii_start();
         let digits = rest.first().is_none_or(u8::is_ascii_digit) && status.iter().all(u8::is_ascii_digit);
         // A fourth digit would make it something else.
-        return match start(start_bytes) {
-            _ if digits && status.len() <= 3 && start_bytes.len() < CLAIM_BYTES => more,
-            Some(_) => Claim::Yes,
-            None => Claim::No,
-        };
+        if digits && status.len() <= 3 && start_bytes.len() < CLAIM_BYTES {
+            return more;
+        }
+        return if start(start_bytes).is_some() { Claim::Yes } else { Claim::No };
     }
     let method_end = start_bytes.iter().position(|byte| is_space(*byte));
     let method = start_bytes.get(..method_end.unwrap_or(start_bytes.len())).unwrap_or_default();

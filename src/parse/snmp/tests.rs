@@ -1,6 +1,7 @@
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 use super::*;
+use crate::parse::testing::udp;
 
 const S: Side = Side::Destination;
 const COMMUNITY: &[u8] = b"s3cret-community";
@@ -73,7 +74,7 @@ fn values(facts: &Facts, field: &'static Field) -> Vec<String> {
 }
 
 fn claims(bytes: &[u8]) -> bool {
-    (PROTOCOL.claim)((40_000, 40_001), S, bytes) == Claim::Yes
+    (PROTOCOL.claim)(udp((40_000, 40_001), S, bytes)) == Claim::Yes
 }
 
 #[test]

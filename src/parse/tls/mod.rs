@@ -23,7 +23,7 @@ mod tests;
 
 use crate::fact::{Facts, Field, Flag, Kind, Seen, Side};
 use crate::fingerprint::ja4::Transport as HelloTransport;
-use crate::parse::{Claim, Parser, Prefix, Progress, Protocol, Transport, dns};
+use crate::parse::{Claim, Opening, Parser, Prefix, Progress, Protocol, Transport, dns};
 use hello::{ClientHello, START_BYTES, ServerHello, Start, hello_start, version2_hello};
 use record::{CHANGE_CIPHER_SPEC, HANDSHAKE, NOTICE, RECORD_HEADER_BYTES, Records, Step, is_record};
 
@@ -86,7 +86,7 @@ pub static PROTOCOL: Protocol = Protocol {
         &X509_SHA256,
         &X509_NOT_AFTER,
     ],
-    claim: |_, _, bytes| claim(bytes),
+    claim: |Opening { bytes, .. }| claim(bytes),
     embedded: true,
     parser: |_| Box::new(TlsParser::default()),
 };
