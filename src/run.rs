@@ -276,7 +276,7 @@ impl Counts {
         let claimed = frame.filter(|segment| {
             let payload = bytes.get(segment.payload..segment.payload + segment.payload_len as usize);
             let ether_type = segment.key.endpoint(false).1;
-            !parse::nobody_claims(Opening::of_frame(ether_type, payload.unwrap_or_default()))
+            !parse::nobody_claims(&Opening::of_frame(ether_type, payload.unwrap_or_default()))
         });
         if claimed.is_none() {
             self.reasons[reason as usize] += 1;

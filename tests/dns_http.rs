@@ -53,7 +53,7 @@ impl Flow {
         if self.protocol.is_none() {
             let (transport, ports) = (self.transport, self.ports);
             let opening = Opening { transport, ports, side, bytes, last: transport != Transport::Tcp };
-            let Ok(found) = ask([&dns::PROTOCOL, &http::PROTOCOL], opening) else { return };
+            let Ok(found) = ask([&dns::PROTOCOL, &http::PROTOCOL], &opening) else { return };
             self.protocol = Some((found, (found.parser)(self.transport)));
             self.feed(side.other(), seen, false);
         }

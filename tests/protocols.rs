@@ -152,14 +152,14 @@ fn reads_from_the_start(sample: &Sample) -> bool {
             };
             let claimed = [true, false].into_iter().any(|low| {
                 let side = if low == sample.opener_low { Side::Source } else { Side::Destination };
-                (protocol.claim)(opening(sample, sample.ports(), side, &stream(low))) == Claim::Yes
+                (protocol.claim)(&opening(sample, sample.ports(), side, &stream(low))) == Claim::Yes
             });
             complete && claimed
         }
         _ => {
             // A flow is given up after a few datagrams that nobody claims.
             let claims = |piece: &sample::Piece| {
-                (protocol.claim)(opening(sample, sample.ports(), sample.side(piece), &piece.bytes))
+                (protocol.claim)(&opening(sample, sample.ports(), sample.side(piece), &piece.bytes))
             };
             let foreign = sample.pieces.iter().filter(|piece| claims(piece) != Claim::Yes).count();
             foreign < 4 && NEEDS_ORDER.iter().all(|(name, _)| *name != protocol.name)
@@ -223,10 +223,10 @@ fn nobody_claims_what_is_anothers() {
             ports.insert(sample.ports());
             for ((side, payload), ports) in first_payloads(sample).flat_map(|p| ports.iter().map(move |&q| (p, q))) {
                 let opening = opening(sample, ports, side, payload);
-                if (other.claim)(opening) != Claim::Yes {
+                if (other.claim)(&opening) != Claim::Yes {
                     continue;
                 }
-                let own_too = (own.claim)(opening) == Claim::Yes;
+                let own_too = (own.claim)(&opening) == Claim::Yes;
                 if !own_too && sample::PARTS.iter().any(|(whole, part, _)| (*whole, *part) == (own.name, other.name)) {
                     continue;
                 }
@@ -303,7 +303,7 @@ fn nobody_claims_noise() {
                     noise.iter().flat_map(|n| [Side::Source, Side::Destination].map(move |side| (n, side)))
                 {
                     let last = transport != Transport::Tcp;
-                    if (protocol.claim)(Opening { transport, ports, side, bytes: payload, last }) == Claim::Yes {
+                    if (protocol.claim)(&Opening { transport, ports, side, bytes: payload, last }) == Claim::Yes {
                         let head = &payload[..payload.len().min(24)];
                         let said = format!("{transport:?} {ports:?} {side:?}, {} bytes {head:02x?}", payload.len());
                         failures.entry((protocol.name, *what)).or_insert((0, said)).0 += 1;
@@ -323,7 +323,7 @@ fn a_claim_does_not_change_its_mind() {
     for sample in samples().filter(|sample| sample.transport == Transport::Tcp) {
         for other in PROTOCOLS.iter().filter(|p| p.over.contains(&Transport::Tcp)) {
             for (side, payload) in first_payloads(sample) {
-                let claim = |length: usize| (other.claim)(opening(sample, sample.ports(), side, &payload[..length]));
+                let claim = |length: usize| (other.claim)(&opening(sample, sample.ports(), side, &payload[..length]));
                 let whole = claim(payload.len());
                 for length in 1..payload.len().min(700) {
                     let wrong = match claim(length) {

@@ -63,7 +63,7 @@ const ETHERNET_IPV4: [u8; 6] = [0, 1, 8, 0, 6, 4];
 const REQUEST: u16 = 1;
 const REPLY: u16 = 2;
 
-fn claim(Opening { ports: (_, ether_type), bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports: (_, ether_type), bytes, .. }: &Opening<'_>) -> Claim {
     if ether_type == ETHER_TYPE && Message::parse(bytes).is_some() { Claim::Yes } else { Claim::No }
 }
 
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn only_whole_arp_is_claimed() {
-        let ask = |ether_type, bytes: &[u8]| claim(Opening::of_frame(ether_type, bytes));
+        let ask = |ether_type, bytes: &[u8]| claim(&Opening::of_frame(ether_type, bytes));
         let whole = message(1, MAC, [192, 0, 2, 1], [192, 0, 2, 2]);
         assert_eq!(ask(0x0806, &whole), Claim::Yes);
         assert_eq!(ask(0x0806, &[&whole[..], &[0; 18]].concat()), Claim::Yes, "filled up to the shortest frame");

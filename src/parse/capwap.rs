@@ -67,7 +67,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "capwap",
     over: &[Transport::Udp],
     fields: &[&MESSAGE, &VENDOR, &MODEL, &SERIAL, &HARDWARE, &SOFTWARE, &BOOT, &AC_NAME, &WTP_NAME],
-    claim: |Opening { ports, bytes, .. }| match datagram(bytes) {
+    claim: |&Opening { ports, bytes, .. }| match datagram(bytes) {
         Some(Datagram::Control(_) | Datagram::Dtls(_)) => Claim::Yes,
         Some(Datagram::Data) if is_at(ports, &[DATA_PORT]) => Claim::Yes,
         _ => Claim::No,
@@ -439,7 +439,7 @@ mod tests {
     }
 
     fn claim(bytes: &[u8]) -> Claim {
-        (PROTOCOL.claim)(udp((40000, 5246), Side::Source, bytes))
+        (PROTOCOL.claim)(&udp((40000, 5246), Side::Source, bytes))
     }
 
     fn all(facts: &Facts) -> Vec<(&'static str, String)> {
@@ -548,7 +548,7 @@ mod tests {
 
     #[test]
     fn the_data_channel_is_claimed_on_its_port() {
-        let claim = |port: u16, bytes: &[u8]| (PROTOCOL.claim)(udp((40000, port), Side::Source, bytes));
+        let claim = |port: u16, bytes: &[u8]| (PROTOCOL.claim)(&udp((40000, port), Side::Source, bytes));
         let session = [&u32::to_be_bytes((2 << 19) | KEEP_ALIVE)[..], &[0; 4], &[0, 22], &tlv(35, &[9; 16])].concat();
         let native = [&u32::to_be_bytes((3 << 19) | (1 << 9) | NATIVE)[..], &[0; 8], &[8, 1, 0, 0]].concat();
         let wireless = [&u32::to_be_bytes((4 << 19) | (1 << 9) | NATIVE | WIRELESS)[..], &[0; 4]].concat();

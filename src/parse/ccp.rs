@@ -85,7 +85,7 @@ fn header(datagram: &[u8]) -> Option<Header> {
     (known && (1..=OPCODE_ANY_MAX).contains(&opcode)).then_some(header)
 }
 
-fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, bytes, .. }: &Opening<'_>) -> Claim {
     let Some(header) = header(bytes) else { return Claim::No };
     let small = |number: u16| number <= MEMBER_MAX;
     let sure = header.opcode <= OPCODE_MAX
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_state_report_tells_version_cluster_and_member() {
         let report = bytes(&REPORT);
-        assert_eq!(claim(udp((PORT, PORT), Side::Source, &report)), Claim::Yes);
+        assert_eq!(claim(&udp((PORT, PORT), Side::Source, &report)), Claim::Yes);
         let facts = facts(&report);
         let value = |field| facts.first(field).map(|fact| fact.text());
         assert_eq!(value(&VERSION).as_deref(), Some("541"));
@@ -163,33 +163,33 @@ mod tests {
     #[test]
     fn the_header_of_4_1_is_shorter() {
         let short = bytes(&REPORT[..8]);
-        assert_eq!(claim(udp((PORT, PORT), Side::Source, &short)), Claim::No);
+        assert_eq!(claim(&udp((PORT, PORT), Side::Source, &short)), Claim::No);
         let mut old = REPORT;
         old[1] = VERSION_4_1;
-        assert_eq!(claim(udp((PORT, PORT), Side::Source, &bytes(&old[..8]))), Claim::Yes);
+        assert_eq!(claim(&udp((PORT, PORT), Side::Source, &bytes(&old[..8]))), Claim::Yes);
     }
 
     #[test]
     fn other_datagrams_are_refused_on_any_port() {
         for ports in [(PORT, PORT), (40000, PORT), (9000, 9000)] {
-            assert_eq!(claim(udp(ports, Side::Source, &with(0, 0x1a91))), Claim::No);
-            assert_eq!(claim(udp(ports, Side::Source, &with(1, 17))), Claim::No);
-            assert_eq!(claim(udp(ports, Side::Source, &with(3, 0))), Claim::No);
-            assert_eq!(claim(udp(ports, Side::Source, &with(3, 256))), Claim::No);
+            assert_eq!(claim(&udp(ports, Side::Source, &with(0, 0x1a91))), Claim::No);
+            assert_eq!(claim(&udp(ports, Side::Source, &with(1, 17))), Claim::No);
+            assert_eq!(claim(&udp(ports, Side::Source, &with(3, 0))), Claim::No);
+            assert_eq!(claim(&udp(ports, Side::Source, &with(3, 256))), Claim::No);
             for cut in 0..20 {
-                assert_eq!(claim(udp(ports, Side::Source, &bytes(&REPORT)[..cut])), Claim::No);
+                assert_eq!(claim(&udp(ports, Side::Source, &bytes(&REPORT)[..cut])), Claim::No);
             }
         }
     }
 
     #[test]
     fn another_port_takes_more_to_believe() {
-        assert_eq!(claim(udp((9000, 9000), Side::Source, &bytes(&REPORT))), Claim::Yes);
-        assert_eq!(claim(udp((9000, 9001), Side::Source, &bytes(&REPORT))), Claim::No);
-        assert_eq!(claim(udp((9000, 9000), Side::Source, &with(3, 11))), Claim::No);
-        assert_eq!(claim(udp((9000, 9000), Side::Source, &with(6, 256))), Claim::No);
-        assert_eq!(claim(udp((9000, 9000), Side::Source, &with(7, 300))), Claim::No);
-        assert_eq!(claim(udp((PORT, PORT), Side::Source, &with(3, 11))), Claim::Yes);
+        assert_eq!(claim(&udp((9000, 9000), Side::Source, &bytes(&REPORT))), Claim::Yes);
+        assert_eq!(claim(&udp((9000, 9001), Side::Source, &bytes(&REPORT))), Claim::No);
+        assert_eq!(claim(&udp((9000, 9000), Side::Source, &with(3, 11))), Claim::No);
+        assert_eq!(claim(&udp((9000, 9000), Side::Source, &with(6, 256))), Claim::No);
+        assert_eq!(claim(&udp((9000, 9000), Side::Source, &with(7, 300))), Claim::No);
+        assert_eq!(claim(&udp((PORT, PORT), Side::Source, &with(3, 11))), Claim::Yes);
     }
 
     #[test]

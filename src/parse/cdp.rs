@@ -81,7 +81,7 @@ pub const CAPABILITY_NAMES: [&str; 11] = [
     "two-port-relay",
 ];
 
-fn claim(Opening { ports: (_, ether_type), bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports: (_, ether_type), bytes, .. }: &Opening<'_>) -> Claim {
     let version = bytes.strip_prefix(&SNAP).and_then(|message| message.first());
     if ether_type == 0 && matches!(version, Some(1 | 2)) { Claim::Yes } else { Claim::No }
 }
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn only_cdp_is_claimed() {
         let bytes = message(&elements());
-        let ask = |ether_type, bytes: &[u8]| claim(Opening::of_frame(ether_type, bytes));
+        let ask = |ether_type, bytes: &[u8]| claim(&Opening::of_frame(ether_type, bytes));
         assert_eq!(ask(0, &bytes), Claim::Yes);
         assert_eq!(ask(0x2000, &bytes), Claim::No);
         assert_eq!(ask(0, &bytes[..8]), Claim::No);

@@ -38,7 +38,7 @@ pub static PROTOCOL: Protocol = Protocol {
 const PORT: u16 = 259;
 const MAGIC_BYTES: &[u8] = &[0xf0, 0x01, 0xcc, 0xcc];
 
-fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, bytes, .. }: &Opening<'_>) -> Claim {
     let port = is_at(ports, &[PORT]);
     if bytes.starts_with(MAGIC_BYTES) && port { Claim::Yes } else { Claim::No }
 }
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn both_ends_show_themselves() {
-        assert_eq!(claim(udp((33000, PORT), Side::Source, PROBE)), Claim::Yes);
+        assert_eq!(claim(&udp((33000, PORT), Side::Source, PROBE)), Claim::Yes);
         let mut parser = (PROTOCOL.parser)(Transport::Udp);
         let mut facts = Facts::default();
         assert_eq!(feed(&mut parser, Side::Source, PROBE, &mut facts), Progress::NeedBytes(0));
@@ -84,9 +84,9 @@ mod tests {
 
     #[test]
     fn neither_the_port_nor_the_bytes_alone_are_enough() {
-        assert_eq!(claim(udp((33000, 3389), Side::Source, PROBE)), Claim::No);
-        assert_eq!(claim(udp((33000, PORT), Side::Source, &PROBE[1..])), Claim::No);
-        assert_eq!(claim(udp((33000, PORT), Side::Source, &PROBE[..3])), Claim::No);
-        assert_eq!(claim(udp((PORT, 33000), Side::Source, b"")), Claim::No);
+        assert_eq!(claim(&udp((33000, 3389), Side::Source, PROBE)), Claim::No);
+        assert_eq!(claim(&udp((33000, PORT), Side::Source, &PROBE[1..])), Claim::No);
+        assert_eq!(claim(&udp((33000, PORT), Side::Source, &PROBE[..3])), Claim::No);
+        assert_eq!(claim(&udp((PORT, 33000), Side::Source, b"")), Claim::No);
     }
 }

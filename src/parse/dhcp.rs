@@ -110,7 +110,7 @@ mod kind {
 }
 
 /// The magic cookie stands at its place; on a port that is not DHCP's, all options must fit too.
-fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, bytes, .. }: &Opening<'_>) -> Claim {
     let Some(message) = Message::parse(bytes) else { return Claim::No };
     let known_port = is_at(ports, &PORTS);
     if known_port || message.options().is_some_and(|options| options.message().is_some()) {
@@ -483,7 +483,7 @@ mod tests {
     #[test]
     fn only_dhcp_is_claimed() {
         let bytes = message(REQUEST, [0; 4], [0; 4], &discover());
-        let ask = |ports, bytes: &[u8]| claim(udp(ports, Side::Source, bytes));
+        let ask = |ports, bytes: &[u8]| claim(&udp(ports, Side::Source, bytes));
         assert_eq!(ask((68, 67), &bytes), Claim::Yes);
         assert_eq!(ask((40000, 40001), &bytes), Claim::Yes, "by content");
         assert_eq!(ask((40000, 40001), &bytes[..250]), Claim::No, "but then all of it");

@@ -81,7 +81,7 @@ mod code {
 }
 
 /// All options of a message fit, and one that every message has is among them.
-fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, bytes, .. }: &Opening<'_>) -> Claim {
     let known_port = is_at(ports, &[CLIENT_PORT, SERVER_PORT]);
     let usual = [code::CLIENT_ID, code::SERVER_ID, code::ELAPSED_TIME];
     let is_one = || {
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn only_dhcpv6_is_claimed() {
-        let ask = |ports, bytes: &[u8]| claim(udp(ports, Side::Source, bytes));
+        let ask = |ports, bytes: &[u8]| claim(&udp(ports, Side::Source, bytes));
         assert_eq!(ask((546, 547), &message(1)), Claim::Yes);
         assert_eq!(ask((546, 547), &message(7)), Claim::Yes);
         assert_eq!(ask((40000, 40001), &message(1)), Claim::No);

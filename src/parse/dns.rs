@@ -110,7 +110,7 @@ pub fn unpack_ech(value: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((config_id, public_name, reader.rest()))
 }
 
-fn claim(Opening { transport, ports, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { transport, ports, bytes, .. }: &Opening<'_>) -> Claim {
     if is_at(ports, &[NETBIOS_PORT]) {
         return Claim::No;
     }

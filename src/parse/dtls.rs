@@ -35,7 +35,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "dtls",
     over: &[Transport::Udp],
     fields: &[],
-    claim: |Opening { bytes, .. }| claim(bytes),
+    claim: |&Opening { bytes, .. }| claim(bytes),
     embedded: false,
     parser: |_| Box::new(Dtls::default()),
 };

@@ -27,7 +27,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "eap",
     over: &[Transport::Frame],
     fields: &[&METHOD],
-    claim: |Opening { ports, bytes, .. }| claim(ports.1, bytes),
+    claim: |&Opening { ports, bytes, .. }| claim(ports.1, bytes),
     embedded: false,
     parser: |_| Box::new(Eapol(Conversation::default())),
 };

@@ -26,7 +26,7 @@ const SEQUENCE_MAX: u32 = 0x00ff_ffff;
 /// Index, sequence number, and the shortest of what is encrypted: padding to four bytes and a check value of eight.
 const BYTES_MIN: usize = 20;
 
-fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, bytes, .. }: &Opening<'_>) -> Claim {
     if ports.1 == NUMBER && fits(bytes) { Claim::Yes } else { Claim::No }
 }
 
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn it_takes_the_protocol_an_index_a_count_and_a_length() {
-        let claimed = |number, bytes: &[u8]| claim(udp((0, number), Side::Source, bytes)) == Claim::Yes;
+        let claimed = |number, bytes: &[u8]| claim(&udp((0, number), Side::Source, bytes)) == Claim::Yes;
         assert!(claimed(50, &packet(256, 0, 20)));
         assert!(claimed(50, &packet(0xc0ff_ee00, 70_000, 132)));
         for (number, bytes) in [

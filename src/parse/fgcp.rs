@@ -36,7 +36,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "fgcp",
     over: &[Transport::Frame],
     fields: &[&SERIAL, &GROUP, &GROUP_ID, &MODE],
-    claim: |Opening { bytes, .. }| if heartbeat(bytes).is_some() { Claim::Yes } else { Claim::No },
+    claim: |&Opening { bytes, .. }| if heartbeat(bytes).is_some() { Claim::Yes } else { Claim::No },
     embedded: false,
     parser: |_| Box::new(Fgcp { frames: 0 }),
 };
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn claims_what_has_a_serial_number_where_it_belongs() {
-        let claim = |bytes: &[u8]| (PROTOCOL.claim)(Opening::of_frame(0x8890, bytes));
+        let claim = |bytes: &[u8]| (PROTOCOL.claim)(&Opening::of_frame(0x8890, bytes));
         let whole = known();
         assert_eq!(claim(&whole), Claim::Yes);
         assert_eq!(claim(&frame(1, b"", b"ha1", b"FGT60ETK18000001")), Claim::Yes, "a cluster without a name");

@@ -44,7 +44,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "fgfm",
     over: &[Transport::Tcp],
     fields: &[&MESSAGE, &SERIAL, &PLATFORM, &HOSTNAME, &VERSION, &BUILD],
-    claim: |Opening { bytes, .. }| claim(bytes),
+    claim: |&Opening { bytes, .. }| claim(bytes),
     embedded: false,
     parser: |_| Box::new(Fgfm { next: [0; 2] }),
 };

@@ -31,7 +31,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "fortilink",
     over: &[Transport::Frame],
     fields: &[&SERIAL, &MESSAGE],
-    claim: |Opening { ports: (_, ether_type), bytes, .. }| match ether_type == ETHER_TYPE && message(bytes).is_some() {
+    claim: |&Opening { ports: (_, ether_type), bytes, .. }| match ether_type == ETHER_TYPE && message(bytes).is_some() {
         true => Claim::Yes,
         false => Claim::No,
     },
@@ -121,7 +121,7 @@ mod tests {
     }
 
     fn claim(bytes: &[u8]) -> Claim {
-        (PROTOCOL.claim)(Opening::of_frame(ETHER_TYPE, bytes))
+        (PROTOCOL.claim)(&Opening::of_frame(ETHER_TYPE, bytes))
     }
 
     fn facts(parser: &mut dyn Parser, bytes: &[u8], facts: &mut Facts) -> Progress {
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn claims_by_type_kind_and_serial_number() {
         let whole = frame(0, b"FG100ETK18000001", b"fortilink");
-        assert_eq!((PROTOCOL.claim)(Opening::of_frame(0x88fe, &whole)), Claim::No, "another EtherType");
+        assert_eq!((PROTOCOL.claim)(&Opening::of_frame(0x88fe, &whole)), Claim::No, "another EtherType");
         for end in 0..74 {
             assert_eq!(claim(&whole[..end]), Claim::No, "{end} bytes");
         }

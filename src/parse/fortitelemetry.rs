@@ -42,7 +42,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "fortitelemetry",
     over: &[Transport::Tcp],
     fields: &[&MESSAGE, &UID, &SERIAL, &VERSION],
-    claim: |Opening { bytes, .. }| claim(bytes),
+    claim: |&Opening { bytes, .. }| claim(bytes),
     embedded: false,
     parser: |_| Box::new(FortiTelemetry),
 };

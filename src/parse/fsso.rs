@@ -71,7 +71,7 @@ const NO_CLIENT: u32 = u32::MAX;
 /// Datagrams of a flow that are read.
 pub const DATAGRAMS_MAX: u32 = 64;
 
-fn claim(Opening { transport, ports, side, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { transport, ports, side, bytes, .. }: &Opening<'_>) -> Claim {
     if transport != Transport::Tcp {
         let to = if side == Side::Source { ports.1 } else { ports.0 };
         return if to == AGENT_PORT && report(bytes).is_some() { Claim::Yes } else { Claim::No };
@@ -291,13 +291,13 @@ mod tests {
     #[test]
     fn datagrams_are_claimed_whole_and_on_their_port() {
         let logon = datagram([192, 0, 2, 7], b"pc7/EXAMPLE/alice\0", b"");
-        assert_eq!(claim(udp(TO_AGENT, Side::Source, &logon)), Claim::Yes);
-        assert_eq!(claim(udp(TO_AGENT, Side::Destination, &logon)), Claim::No, "an answer");
-        assert_eq!(claim(udp((51000, 8003), Side::Source, &logon)), Claim::No);
-        assert_eq!(claim(udp(TO_AGENT, Side::Source, &logon[..logon.len() - 1])), Claim::No, "cut");
+        assert_eq!(claim(&udp(TO_AGENT, Side::Source, &logon)), Claim::Yes);
+        assert_eq!(claim(&udp(TO_AGENT, Side::Destination, &logon)), Claim::No, "an answer");
+        assert_eq!(claim(&udp((51000, 8003), Side::Source, &logon)), Claim::No);
+        assert_eq!(claim(&udp(TO_AGENT, Side::Source, &logon[..logon.len() - 1])), Claim::No, "cut");
         for text in [&b"pc7/EXAMPLE"[..], b"pc7/EXAMPLE/", b"pc7/EXAMPLE/al\x01ce", b""] {
             let other = datagram([192, 0, 2, 7], text, b"");
-            assert_eq!(claim(udp(TO_AGENT, Side::Source, &other)), Claim::No, "{text:?}");
+            assert_eq!(claim(&udp(TO_AGENT, Side::Source, &other)), Claim::No, "{text:?}");
         }
     }
 
@@ -305,18 +305,18 @@ mod tests {
     fn a_greeting_is_claimed_by_its_first_twelve_bytes() {
         let ports = (8000, 51000);
         let whole = hello(b"FSSO 5.0.0241", b"FSAE_SERVER_10001");
-        assert_eq!(claim(tcp(ports, Side::Source, &whole)), Claim::Yes);
+        assert_eq!(claim(&tcp(ports, Side::Source, &whole)), Claim::Yes);
         for end in 1..START_BYTES {
-            assert_eq!(claim(tcp(ports, Side::Source, &whole[..end])), Claim::NeedBytes(START_BYTES), "{end} bytes");
+            assert_eq!(claim(&tcp(ports, Side::Source, &whole[..end])), Claim::NeedBytes(START_BYTES), "{end} bytes");
         }
         for at in 4..START_BYTES {
             let mut other = whole.clone();
             other[at] ^= 0x40;
-            assert_eq!(claim(tcp(ports, Side::Source, &other)), Claim::No, "byte {at}");
-            assert_eq!(claim(tcp(ports, Side::Source, &other[..at + 1])), Claim::No, "byte {at}");
+            assert_eq!(claim(&tcp(ports, Side::Source, &other)), Claim::No, "byte {at}");
+            assert_eq!(claim(&tcp(ports, Side::Source, &other[..at + 1])), Claim::No, "byte {at}");
         }
-        assert_eq!(claim(tcp(ports, Side::Source, &[0, 1, 0, 90])), Claim::No);
-        assert_eq!(claim(tcp(ports, Side::Source, b"GET")), Claim::No);
-        assert_eq!(claim(tcp(ports, Side::Source, &[0; 64])), Claim::No);
+        assert_eq!(claim(&tcp(ports, Side::Source, &[0, 1, 0, 90])), Claim::No);
+        assert_eq!(claim(&tcp(ports, Side::Source, b"GET")), Claim::No);
+        assert_eq!(claim(&tcp(ports, Side::Source, &[0; 64])), Claim::No);
     }
 }

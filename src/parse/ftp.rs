@@ -40,7 +40,7 @@ const GREETING_LINES_MAX: usize = 8;
 /// Replies to USER, AUTH and SYST, which SMTP does not give.
 const SECOND_REPLIES: [&[u8]; 5] = [b"331", b"332", b"234", b"230", b"215"];
 
-fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, bytes, .. }: &Opening<'_>) -> Claim {
     let known_port = is_at(ports, &[PORT]);
     let (bytes, more) = lines::within(bytes, CLAIM_BYTES_MAX);
     match bytes.first() {
@@ -214,6 +214,6 @@ mod tests {
             assert_eq!(claim(&PROTOCOL, S, bytes), Claim::No, "{}", String::from_utf8_lossy(bytes));
         }
         assert_eq!(claim(&PROTOCOL, C, b"USER x\r\n"), Claim::NeedBytes(9));
-        assert_eq!((PROTOCOL.claim)(tcp((40000, PORT), C, b"USER x\r\n")), Claim::Yes);
+        assert_eq!((PROTOCOL.claim)(&tcp((40000, PORT), C, b"USER x\r\n")), Claim::Yes);
     }
 }

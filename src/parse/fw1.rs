@@ -97,7 +97,7 @@ struct Answer<'a> {
     methods: Vec<&'a [u8]>,
 }
 
-fn claim(Opening { ports, side, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, side, bytes, .. }: &Opening<'_>) -> Claim {
     let usual = is_at(ports, &PORTS);
     match (bytes.first(), bytes.get(1)) {
         (Some(0 | 0x41 | 0x51 | b'Y'), Some(0) | None) => {}

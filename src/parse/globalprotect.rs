@@ -85,7 +85,7 @@ fn frame(bytes: &[u8]) -> Option<bool> {
     Some(reader.u8()? >> 4 == version)
 }
 
-fn claim(Opening { transport, ports, side, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { transport, ports, side, bytes, .. }: &Opening<'_>) -> Claim {
     if transport != Transport::Tcp {
         // Of an answer that overtook the first packet the gateway seems to have asked.
         let to = if side == Side::Source { ports.1 } else { ports.0 };
@@ -225,23 +225,23 @@ mod tests {
     #[test]
     fn datagrams_are_claimed_from_a_client_that_begins() {
         let first = packet(0xdead_beef, 1);
-        assert_eq!(claim(udp(TO_GATEWAY, Side::Source, &first)), Claim::Yes);
-        assert_eq!(claim(udp(TO_GATEWAY, Side::Destination, &first)), Claim::No);
-        assert_eq!(claim(udp((ESP_PORT, 51000), Side::Source, &first)), Claim::No);
-        assert_eq!(claim(udp((ESP_PORT, 51000), Side::Destination, &first)), Claim::Yes, "behind an answer");
-        assert_eq!(claim(udp((51000, 4500), Side::Source, &first)), Claim::No);
-        assert_eq!(claim(udp(TO_GATEWAY, Side::Source, &packet(0xdead_beef, 1000))), Claim::No, "in the middle");
-        assert_eq!(claim(udp(TO_GATEWAY, Side::Source, &packet(0xdead_beef, 0))), Claim::No);
-        assert_eq!(claim(udp(TO_GATEWAY, Side::Source, &packet(255, 1))), Claim::No, "reserved SPI");
-        assert_eq!(claim(udp(TO_GATEWAY, Side::Source, &first[..first.len() - 1])), Claim::No, "odd length");
-        assert_eq!(claim(udp(TO_GATEWAY, Side::Source, &first[..28])), Claim::No, "short");
+        assert_eq!(claim(&udp(TO_GATEWAY, Side::Source, &first)), Claim::Yes);
+        assert_eq!(claim(&udp(TO_GATEWAY, Side::Destination, &first)), Claim::No);
+        assert_eq!(claim(&udp((ESP_PORT, 51000), Side::Source, &first)), Claim::No);
+        assert_eq!(claim(&udp((ESP_PORT, 51000), Side::Destination, &first)), Claim::Yes, "behind an answer");
+        assert_eq!(claim(&udp((51000, 4500), Side::Source, &first)), Claim::No);
+        assert_eq!(claim(&udp(TO_GATEWAY, Side::Source, &packet(0xdead_beef, 1000))), Claim::No, "in the middle");
+        assert_eq!(claim(&udp(TO_GATEWAY, Side::Source, &packet(0xdead_beef, 0))), Claim::No);
+        assert_eq!(claim(&udp(TO_GATEWAY, Side::Source, &packet(255, 1))), Claim::No, "reserved SPI");
+        assert_eq!(claim(&udp(TO_GATEWAY, Side::Source, &first[..first.len() - 1])), Claim::No, "odd length");
+        assert_eq!(claim(&udp(TO_GATEWAY, Side::Source, &first[..28])), Claim::No, "short");
     }
 
     #[test]
     fn frames_inside_tls() {
         let ip = [&[0x45, 0, 0, 84][..], &[0; 80]].concat();
         for bytes in [data(IPV4, &ip), data(IPV6, &[0x60; 48]), keep_alive(), [START, &data(IPV4, &ip)].concat()] {
-            assert_eq!(claim(tcp((1, 443), Side::Destination, &bytes)), Claim::Yes);
+            assert_eq!(claim(&tcp((1, 443), Side::Destination, &bytes)), Claim::Yes);
             let mut facts = Facts::default();
             feed(&mut *(PROTOCOL.parser)(Transport::Tcp), Side::Destination, &bytes, &mut facts);
             assert_eq!(facts.first(&TUNNEL).unwrap().value, b"tls");
@@ -249,21 +249,21 @@ mod tests {
         let whole = data(IPV4, &ip);
         for end in 1..17 {
             assert!(
-                matches!(claim(tcp((1, 443), Side::Source, &whole[..end])), Claim::NeedBytes(n) if n > end),
+                matches!(claim(&tcp((1, 443), Side::Source, &whole[..end])), Claim::NeedBytes(n) if n > end),
                 "{end}"
             );
         }
         for end in 1..START.len() {
-            assert_eq!(claim(tcp((1, 443), Side::Source, &START[..end])), Claim::NeedBytes(START.len()), "{end}");
+            assert_eq!(claim(&tcp((1, 443), Side::Source, &START[..end])), Claim::NeedBytes(START.len()), "{end}");
         }
         for at in 0..17 {
             let mut other = whole.clone();
             other[at] ^= 0x80;
             // Any length is possible.
             let expected = if matches!(at, 6 | 7) { Claim::Yes } else { Claim::No };
-            assert_eq!(claim(tcp((1, 443), Side::Source, &other)), expected, "byte {at}");
+            assert_eq!(claim(&tcp((1, 443), Side::Source, &other)), expected, "byte {at}");
         }
-        assert_eq!(claim(tcp((1, 443), Side::Source, b"START TLS")), Claim::No);
+        assert_eq!(claim(&tcp((1, 443), Side::Source, b"START TLS")), Claim::No);
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "http",
     over: &[Transport::Tcp, Transport::Udp],
     fields: &[&HOST, &METHOD, &PATH, &USER_AGENT, &SERVER, &STATUS, &UPGRADE, &CONNECT_HOST],
-    claim: |Opening { bytes, .. }| line::claim(bytes),
+    claim: |&Opening { bytes, .. }| line::claim(bytes),
     embedded: true,
     parser: |transport| Box::new(Http::new(transport, Inner::tls())),
 };

@@ -23,7 +23,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "http2",
     over: &[Transport::Tcp],
     fields: &[],
-    claim: |Opening { bytes, .. }| claim(bytes),
+    claim: |&Opening { bytes, .. }| claim(bytes),
     embedded: false,
     parser: |_| Box::new(Http2::default()),
 };

@@ -94,7 +94,7 @@ const VENDOR_ID_2: u8 = 43;
 const ENCRYPTED_2: u8 = 46;
 const FRAGMENT_2: u8 = 53;
 
-fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, bytes, .. }: &Opening<'_>) -> Claim {
     let nat_port = is_at(ports, &[NAT_PORT]);
     let mine = Message::read(bytes).is_some() || nat_port && is_esp(bytes);
     if mine { Claim::Yes } else { Claim::No }

@@ -41,7 +41,7 @@ const ID_FIELDS: [&[u8]; 5] = [b"name", b"version", b"vendor", b"os", b"os-versi
 /// Untagged answers before a mailbox is opened.
 const EARLY: &[&[u8]] = &[b"OK", b"NO", b"BAD", b"PREAUTH", b"BYE", b"CAPABILITY", b"ID", b"ENABLED", b"NAMESPACE"];
 
-fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, bytes, .. }: &Opening<'_>) -> Claim {
     let (bytes, more) = lines::within(bytes, CLAIM_BYTES_MAX);
     let Some(first) = bytes.first() else { return more };
     let known_port = is_at(ports, &[PORT]);
@@ -248,6 +248,6 @@ mod tests {
         assert_eq!(claim(&PROTOCOL, S, &[b"* OK ", &far[..], b" IMAP4rev1\r\n"].concat()), Claim::No);
         assert_eq!(claim(&PROTOCOL, C, &[b"a1 ID (", &far[..], b")\r\n"].concat()), Claim::No);
         assert_eq!(claim(&PROTOCOL, S, b"* OK hello\r\n"), Claim::NeedBytes(13));
-        assert_eq!((PROTOCOL.claim)(tcp((40000, PORT), S, b"* OK hello\r\n")), Claim::Yes);
+        assert_eq!((PROTOCOL.claim)(&tcp((40000, PORT), S, b"* OK hello\r\n")), Claim::Yes);
     }
 }

@@ -106,12 +106,12 @@ impl Inner {
     fn claim(&mut self, side: Side, at: usize, rest: &[u8], last: bool) -> Claim {
         let opening = Opening { transport: Transport::Tcp, ports: (0, self.port), side, bytes: rest, last };
         let asked = match self.candidates {
-            Candidates::One(protocol) => parse::ask([protocol], opening),
+            Candidates::One(protocol) => parse::ask([protocol], &opening),
             Candidates::Behind(rank) => {
                 let forbidden = CARRIERS.get(..=rank).unwrap_or(CARRIERS);
                 let is_forbidden = |protocol: &Protocol| forbidden.iter().any(|carrier| carrier.name == protocol.name);
                 let may = parse::over(Transport::Tcp).iter().copied().filter(|protocol| !is_forbidden(protocol));
-                parse::ask(may, opening)
+                parse::ask(may, &opening)
             }
         };
         match asked {

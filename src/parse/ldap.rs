@@ -26,7 +26,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "ldap",
     over: &[Transport::Tcp],
     fields: &[&VENDOR],
-    claim: |Opening { bytes, .. }| claim(bytes),
+    claim: |&Opening { bytes, .. }| claim(bytes),
     embedded: false,
     parser: |_| Box::new(Ldap { inner: Inner::tls(), halves: [Half::default(); 2] }),
 };

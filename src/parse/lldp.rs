@@ -127,7 +127,7 @@ const MED_MANUFACTURER: u8 = 9;
 const MED_MODEL: u8 = 10;
 
 /// The three elements that every message begins with.
-fn claim(Opening { ports: (_, ether_type), bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports: (_, ether_type), bytes, .. }: &Opening<'_>) -> Claim {
     let mut reader = Reader::new(bytes);
     let mut next = || next_element(&mut reader).map(|(kind, value)| (kind, value.len()));
     let begins = ether_type == ETHER_TYPE
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn only_lldp_is_claimed() {
-        let ask = |ether_type, bytes: &[u8]| claim(Opening::of_frame(ether_type, bytes));
+        let ask = |ether_type, bytes: &[u8]| claim(&Opening::of_frame(ether_type, bytes));
         assert_eq!(ask(0x88cc, &begin()), Claim::Yes);
         assert_eq!(ask(0x88cb, &begin()), Claim::No);
         assert_eq!(ask(0x88cc, &begin()[..begin().len() - 1]), Claim::No);

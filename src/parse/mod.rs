@@ -150,7 +150,7 @@ pub struct Protocol {
     /// The fields it fills.
     pub fields: &'static [&'static Field],
     /// Looks at the first bytes of a side.
-    pub claim: fn(Opening<'_>) -> Claim,
+    pub claim: fn(&Opening<'_>) -> Claim,
     /// It may begin inside a flow that began as something else: after STARTTLS, behind a proxy.
     pub embedded: bool,
     /// Makes the parser of one flow.
@@ -266,7 +266,7 @@ pub fn embedded() -> &'static [&'static Protocol] {
 #[inline]
 pub fn ask(
     protocols: impl IntoIterator<Item = &'static Protocol>,
-    opening: Opening<'_>,
+    opening: &Opening<'_>,
 ) -> Result<&'static Protocol, Option<usize>> {
     let mut wanted: Option<usize> = None;
     for protocol in protocols {
@@ -300,12 +300,12 @@ pub fn is_at((from, to): (u16, u16), known: &[u16]) -> bool {
 
 /// The protocol whose the first bytes of a side are: see [`ask`].
 #[inline]
-pub fn claim(opening: Opening<'_>) -> Result<&'static Protocol, Option<usize>> {
+pub fn claim(opening: &Opening<'_>) -> Result<&'static Protocol, Option<usize>> {
     ask(over(opening.transport).iter().copied(), opening)
 }
 
 /// Whether every protocol refuses these first bytes.
-pub fn nobody_claims(opening: Opening<'_>) -> bool {
+pub fn nobody_claims(opening: &Opening<'_>) -> bool {
     claim(opening).is_err_and(|wanted| wanted.is_none())
 }
 
@@ -336,7 +336,7 @@ mod tests {
     /// `A` and four more bytes.
     static FIRST: Protocol = Protocol {
         name: "first",
-        claim: |Opening { bytes, .. }| match bytes {
+        claim: |&Opening { bytes, .. }| match bytes {
             [b'A', b'A', b'A', b'A', b'A', ..] => Claim::Yes,
             [b'A', rest @ ..] if rest.iter().all(|byte| *byte == b'A') => Claim::NeedBytes(5),
             _ => Claim::No,
@@ -354,7 +354,7 @@ mod tests {
     fn the_first_in_order_comes_first_however_the_bytes_come() {
         let asked = |bytes: &[u8], last: bool| {
             let opening = Opening { last, ..tcp((40_000, 40_001), Side::Source, bytes) };
-            ask([&FIRST, &SECOND], opening).map(|protocol| protocol.name)
+            ask([&FIRST, &SECOND], &opening).map(|protocol| protocol.name)
         };
         for end in 1..5 {
             assert_eq!(asked(&b"AAAAA"[..end], false), Err(Some(5)), "{end}");

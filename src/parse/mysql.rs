@@ -57,7 +57,7 @@ enum Packet<'a> {
     Other,
 }
 
-fn claim(Opening { bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { bytes, .. }: &Opening<'_>) -> Claim {
     match packet(bytes) {
         Packet::Greeting(..) | Packet::SslRequest => Claim::Yes,
         Packet::Need(bytes) => Claim::NeedBytes(bytes),

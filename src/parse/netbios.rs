@@ -34,7 +34,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "netbios",
     over: &[Transport::Udp],
     fields: &[&NAME, &WORKGROUP],
-    claim: |Opening { bytes, .. }| if Message::read(bytes).is_some() { Claim::Yes } else { Claim::No },
+    claim: |&Opening { bytes, .. }| if Message::read(bytes).is_some() { Claim::Yes } else { Claim::No },
     embedded: false,
     parser: |_| Box::new(NetBios),
 };

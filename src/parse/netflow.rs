@@ -51,7 +51,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "netflow",
     over: &[Transport::Udp],
     fields: &[&VERSION, &SOURCE_ID, &TEMPLATE, &ENTERPRISE],
-    claim: |Opening { bytes, .. }| if Export::read(bytes).is_some() { Claim::Yes } else { Claim::No },
+    claim: |&Opening { bytes, .. }| if Export::read(bytes).is_some() { Claim::Yes } else { Claim::No },
     embedded: false,
     parser: |_| Box::new(NetFlow),
 };

@@ -81,7 +81,7 @@ const READ_VARIABLES: u8 = 2;
 const OPERATION_MAX: u8 = 12;
 const OPERATION_LAST: u8 = 31;
 
-fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, bytes, .. }: &Opening<'_>) -> Claim {
     let usual = is_at(ports, &[PORT]);
     let mine = match bytes.first().map(|first| first & 7) {
         Some(SYMMETRIC..=BROADCAST) => Packet::read(bytes).is_some_and(|packet| usual || packet.is_sure()),

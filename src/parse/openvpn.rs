@@ -114,7 +114,7 @@ fn stamp(mut reader: Reader<'_>) -> Option<()> {
 }
 
 #[inline]
-fn claim(Opening { transport, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { transport, bytes, .. }: &Opening<'_>) -> Claim {
     let judged = |packet: &[u8]| if reset(packet).is_some() { Claim::Yes } else { Claim::No };
     if transport != Transport::Tcp {
         return judged(bytes);
@@ -422,12 +422,12 @@ mod tests {
     }
 
     fn claim_datagram(bytes: &[u8]) -> Claim {
-        claim(udp((40000, 1194), C, bytes))
+        claim(&udp((40000, 1194), C, bytes))
     }
 
     #[test]
     fn claims() {
-        let claim_stream = |bytes: &[u8]| claim(tcp((40000, 1194), C, bytes));
+        let claim_stream = |bytes: &[u8]| claim(&tcp((40000, 1194), C, bytes));
         for side in [C, S] {
             for signature in SIGNATURE_BYTES {
                 let first = packets(side, signature).swap_remove(0);

@@ -33,7 +33,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "pan-heartbeat",
     over: &[Transport::Frame],
     fields: &[&INNER, &ADDRESS],
-    claim: |Opening { ports: (_, ether_type), bytes, .. }| match ether_type == ETHER_TYPE && sender(bytes).is_some() {
+    claim: |&Opening { ports: (_, ether_type), bytes, .. }| match ether_type == ETHER_TYPE && sender(bytes).is_some() {
         true => Claim::Yes,
         false => Claim::No,
     },
@@ -100,7 +100,7 @@ mod tests {
     }
 
     fn claim(ether_type: u16, bytes: &[u8]) -> Claim {
-        (PROTOCOL.claim)(Opening::of_frame(ether_type, bytes))
+        (PROTOCOL.claim)(&Opening::of_frame(ether_type, bytes))
     }
 
     #[test]

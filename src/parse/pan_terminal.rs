@@ -33,7 +33,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "pan-terminal",
     over: &[Transport::Tcp],
     fields: &[&FIRST_PORT, &LAST_PORT],
-    claim: |Opening { bytes, .. }| claim(bytes),
+    claim: |&Opening { bytes, .. }| claim(bytes),
     embedded: false,
     parser: |_| Box::new(Terminal),
 };

@@ -37,7 +37,7 @@ const OK: &[u8] = b"+OK";
 /// Bytes within which it must become clear whose a greeting or a command is.
 const CLAIM_BYTES_MAX: usize = 512;
 
-fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, bytes, .. }: &Opening<'_>) -> Claim {
     let (bytes, more) = lines::within(bytes, CLAIM_BYTES_MAX);
     let known_port = is_at(ports, &[PORT]);
     let mut complete = lines::complete(bytes);
@@ -186,6 +186,6 @@ mod tests {
             assert_eq!(claim(&PROTOCOL, S, bytes), Claim::No, "{}", String::from_utf8_lossy(bytes));
         }
         assert_eq!(claim(&PROTOCOL, C, b"USER ftp\r\n"), Claim::NeedBytes(11));
-        assert_eq!((PROTOCOL.claim)(tcp((40000, PORT), C, b"USER mrose\r\n")), Claim::Yes);
+        assert_eq!((PROTOCOL.claim)(&tcp((40000, PORT), C, b"USER mrose\r\n")), Claim::Yes);
     }
 }

@@ -57,7 +57,7 @@ const STARTUP_BYTES_MAX: usize = 10_000;
 /// Bytes of the name of a parameter.
 const NAME_BYTES_MAX: usize = 64;
 
-fn claim(Opening { side, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { side, bytes, .. }: &Opening<'_>) -> Claim {
     match (side, bytes.first()) {
         (_, None) => Claim::NeedBytes(1),
         (Side::Source, Some(0)) => claim_request(bytes),

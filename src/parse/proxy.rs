@@ -64,7 +64,7 @@ const PATH_BYTES: usize = 108;
 /// Type of a field with a host name.
 const TLV_AUTHORITY: u8 = 2;
 
-fn claim(Opening { side, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { side, bytes, .. }: &Opening<'_>) -> Claim {
     if side != Side::Source {
         return Claim::No;
     }

@@ -82,7 +82,7 @@ const USER_AGENT_PARAMETER: u64 = 0x3129;
 const USUAL_PORT: u16 = 443;
 
 /// A version that can be opened or is known not to be, in a header whose lengths fit.
-fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, bytes, .. }: &Opening<'_>) -> Claim {
     let Some(&first) = bytes.first() else { return Claim::No };
     let usual_port = is_at(ports, &[USUAL_PORT]);
     let is_quic = match packet::read(bytes) {

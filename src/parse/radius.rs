@@ -32,7 +32,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "radius",
     over: &[Transport::Udp],
     fields: &[&NAS_IDENTIFIER, &NAS_IP, &VENDOR_ID],
-    claim: |Opening { ports, bytes, .. }| claim(ports, bytes),
+    claim: |&Opening { ports, bytes, .. }| claim(ports, bytes),
     embedded: false,
     parser: |_| Box::new(Radius { talks: Vec::new() }),
 };

@@ -64,7 +64,7 @@ enum Packet {
     Known(usize, Option<(u8, u32)>, bool),
 }
 
-fn claim(Opening { bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { bytes, .. }: &Opening<'_>) -> Claim {
     match packet(bytes) {
         Packet::Known(.., true) => Claim::Yes,
         // X.224 carries other protocols, too.

@@ -257,7 +257,7 @@ fn authentication(reader: &mut Reader<'_>) -> Option<()> {
     Some(())
 }
 
-fn claim(Opening { transport, ports, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { transport, ports, bytes, .. }: &Opening<'_>) -> Claim {
     let judged = |message: &[u8]| if self::message(message).is_some() { Claim::Yes } else { Claim::No };
     if transport != Transport::Tcp {
         // On the usual port something may stand behind the message.

@@ -42,7 +42,7 @@ const GREETING_LINES_MAX: usize = 8;
 /// Bytes of the longest command that names the client: verb, space, domain, line end.
 const HELLO_BYTES_MAX: usize = 5 + 255 + 2;
 
-fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, bytes, .. }: &Opening<'_>) -> Claim {
     match bytes.first() {
         Some(b'2' | b'4' | b'5') => claim_reply(ports, bytes),
         Some(b'E' | b'e' | b'H' | b'h' | b'L' | b'l') => claim_hello(bytes),
@@ -215,7 +215,7 @@ mod tests {
             assert_eq!(claim(&PROTOCOL, S, bytes), Claim::No, "{}", String::from_utf8_lossy(bytes));
         }
         assert_eq!(claim(&PROTOCOL, S, b"220 a.example ready\r\n"), Claim::NeedBytes(22), "perhaps FTP");
-        assert_eq!((PROTOCOL.claim)(tcp((40000, 25), S, b"220 a.example ready\r\n")), Claim::Yes);
+        assert_eq!((PROTOCOL.claim)(&tcp((40000, 25), S, b"220 a.example ready\r\n")), Claim::Yes);
         // What would not be waited for does not count when it is there.
         let far = [b'x'; CLAIM_BYTES_MAX];
         assert_eq!(claim(&PROTOCOL, S, &[b"220 ", &far[..], b" ESMTP\r\n"].concat()), Claim::No);

@@ -51,7 +51,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "snmp",
     over: &[Transport::Udp],
     fields: &[&VERSION, &ENGINE_ID, &SYSDESCR, &SYSOBJID, &ENTERPRISE, &TRAP_OID],
-    claim: |Opening { bytes, .. }| if Message::read(bytes).is_some() { Claim::Yes } else { Claim::No },
+    claim: |&Opening { bytes, .. }| if Message::read(bytes).is_some() { Claim::Yes } else { Claim::No },
     embedded: false,
     parser: |_| Box::new(Snmp),
 };

@@ -58,7 +58,7 @@ enum Step {
     Granted(Option<(Vec<u8>, u16)>, usize),
 }
 
-fn claim(Opening { ports, side, bytes, last, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, side, bytes, last, .. }: &Opening<'_>) -> Claim {
     let known_port = ports.1 == PORT;
     let step = match (side, bytes.first()) {
         (_, None) => return Claim::NeedBytes(1),
@@ -363,8 +363,8 @@ mod tests {
         let drops = Talk::new(&PROTOCOL).drip(C, request);
         assert_eq!(drops.everything(), Talk::new(&PROTOCOL).send(C, request).everything());
         assert_eq!(drops.text(&HOST).len(), 1);
-        assert_eq!((PROTOCOL.claim)(tcp((40000, PORT), S, b"\x05\0\x05\x01")), Claim::NeedBytes(5), "a refusal");
-        assert_eq!((PROTOCOL.claim)(tcp((40000, PORT), S, b"\x05\0\x05\x01\0")), Claim::Yes);
+        assert_eq!((PROTOCOL.claim)(&tcp((40000, PORT), S, b"\x05\0\x05\x01")), Claim::NeedBytes(5), "a refusal");
+        assert_eq!((PROTOCOL.claim)(&tcp((40000, PORT), S, b"\x05\0\x05\x01\0")), Claim::Yes);
     }
 
     #[test]
@@ -389,7 +389,7 @@ mod tests {
         }
         assert_eq!(claim(&PROTOCOL, C, &[GREETING, &[5, 1, 0, 2, 192, 0, 2, 7, 1, 187]].concat()), Claim::No);
         // Eight bytes are an answer of SOCKS 4 on its port; elsewhere what follows may say more.
-        assert_eq!((PROTOCOL.claim)(tcp((40000, PORT), S, ANSWER_4)), Claim::Yes);
+        assert_eq!((PROTOCOL.claim)(&tcp((40000, PORT), S, ANSWER_4)), Claim::Yes);
         assert_eq!(claim(&PROTOCOL, S, ANSWER_4), Claim::NeedBytes(9));
     }
 
@@ -401,7 +401,7 @@ mod tests {
             let elsewhere = if bytes == REQUEST_4 { Claim::No } else { Claim::Yes };
             for more in [&b""[..], b"more"] {
                 let bytes = [bytes, more].concat();
-                assert_eq!((PROTOCOL.claim)(tcp((40000, PORT), C, &bytes)), Claim::Yes);
+                assert_eq!((PROTOCOL.claim)(&tcp((40000, PORT), C, &bytes)), Claim::Yes);
                 assert_eq!(claim(&PROTOCOL, C, &bytes), elsewhere);
             }
             for end in 1..bytes.len() {
@@ -411,8 +411,8 @@ mod tests {
         }
         assert_eq!(claim(&PROTOCOL, S, ANSWER_5), Claim::Yes);
         let greeting = tcp((40000, PORT), C, GREETING);
-        assert_eq!((PROTOCOL.claim)(greeting), Claim::NeedBytes(GREETING.len() + 4));
-        assert_eq!((PROTOCOL.claim)(Opening { last: true, ..greeting }), Claim::Yes);
+        assert_eq!((PROTOCOL.claim)(&greeting), Claim::NeedBytes(GREETING.len() + 4));
+        assert_eq!((PROTOCOL.claim)(&Opening { last: true, ..greeting }), Claim::Yes);
         let no: [&[u8]; 6] = [
             // The end of a hello.
             b"\x04\x02\x05\x02\x06\x02\0\x2b\0\x05\x04\x03\x04\x03\x03\0\x2d\0\x02\x01\x01",

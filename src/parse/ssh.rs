@@ -66,7 +66,7 @@ const COOKIE_BYTES: usize = 16;
 const CLIENT_MARKS: [&[u8]; 2] = [b"ext-info-c", b"kex-strict-c-v00@openssh.com"];
 const SERVER_MARKS: [&[u8]; 2] = [b"ext-info-s", b"kex-strict-s-v00@openssh.com"];
 
-fn claim(Opening { ports, side, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, side, bytes, .. }: &Opening<'_>) -> Claim {
     let Some(before) = preface(bytes) else { return Claim::No };
     let line = bytes.get(before..).unwrap_or_default();
     let more = Claim::NeedBytes(bytes.len().saturating_add(1));

@@ -80,7 +80,7 @@ const LENGTH_DIGITS_MAX: usize = 5;
 /// Where a message needs nothing but its priority: UDP and TCP, and common choices of administrators.
 const PORTS: [u16; 3] = [514, 601, 1514];
 
-fn claim(Opening { transport, ports, bytes, last, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { transport, ports, bytes, last, .. }: &Opening<'_>) -> Claim {
     let first = bytes.first().copied().unwrap_or_default();
     if !matches!(first, b'<' | b'C' | b'L' | b'1'..=b'9') {
         return Claim::No;

@@ -100,7 +100,7 @@ impl Talk {
 
 /// What a protocol says of the first bytes of a side, towards a port that tells nothing.
 pub fn claim(protocol: &'static Protocol, side: Side, bytes: &[u8]) -> Claim {
-    (protocol.claim)(tcp((40000, 12345), side, bytes))
+    (protocol.claim)(&tcp((40000, 12345), side, bytes))
 }
 
 /// The first bytes of a side of a stream, of which more may come.

@@ -42,7 +42,7 @@ const GREETING: &[u8] = b"220 VMware Authentication Daemon Version ";
 /// Bytes of a greeting with its line end; a longer one is not read.
 pub const GREETING_BYTES_MAX: usize = 512;
 
-fn claim(Opening { side, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { side, bytes, .. }: &Opening<'_>) -> Claim {
     if side != Side::Destination {
         return Claim::No;
     }
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn the_greeting_is_kept_whole() {
         for (greeting, end) in [(ESXI, "SHA256 supported"), (WORKSTATION, "MKSDisplayProtocol:VNC , , ,")] {
-            assert_eq!(claim(tcp((40000, 902), Side::Destination, greeting)), Claim::Yes);
+            assert_eq!(claim(&tcp((40000, 902), Side::Destination, greeting)), Claim::Yes);
             let mut facts = Facts::default();
             let mut parser = (PROTOCOL.parser)(Transport::Tcp);
             parser.feed(Side::Destination, prefix(greeting, false), &mut facts);
@@ -132,7 +132,7 @@ mod tests {
             assert_eq!(parser.feed(Side::Destination, prefix(&ESXI[..cut], true), &mut facts), Progress::Done);
             assert_eq!(authd(&facts), None);
             if cut < GREETING.len() {
-                let claimed = claim(tcp((40000, 902), Side::Destination, &ESXI[..cut]));
+                let claimed = claim(&tcp((40000, 902), Side::Destination, &ESXI[..cut]));
                 assert_eq!(claimed, Claim::NeedBytes(GREETING.len()));
             }
         }
@@ -171,9 +171,9 @@ mod tests {
     #[test]
     fn other_greetings_are_refused() {
         for greeting in [&b"220 mail.example.com ESMTP\r\n"[..], b"220 VMware ESX FTP\r\n", b"\x16\x03\x01"] {
-            assert_eq!(claim(tcp((40000, 902), Side::Destination, greeting)), Claim::No);
+            assert_eq!(claim(&tcp((40000, 902), Side::Destination, greeting)), Claim::No);
         }
-        assert_eq!(claim(tcp((40000, 902), Side::Source, ESXI)), Claim::No, "the server greets");
+        assert_eq!(claim(&tcp((40000, 902), Side::Source, ESXI)), Claim::No, "the server greets");
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "vmware-heartbeat",
     over: &[Transport::Udp],
     fields: &[&BUILD, &ADDRESS],
-    claim: |Opening { bytes, .. }| if heartbeat(bytes).is_some() { Claim::Yes } else { Claim::No },
+    claim: |&Opening { bytes, .. }| if heartbeat(bytes).is_some() { Claim::Yes } else { Claim::No },
     embedded: false,
     parser: |_| Box::new(Heartbeat),
 };
@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn claimed(bytes: &[u8]) -> bool {
-        (PROTOCOL.claim)(udp((40000, 902), Side::Source, bytes)) == Claim::Yes
+        (PROTOCOL.claim)(&udp((40000, 902), Side::Source, bytes)) == Claim::Yes
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub const SIDE_BYTES_MAX: usize = 16 * 1024;
 pub const COMMAND_BYTES_MAX: usize = 1024;
 
 /// Options come first, and the extension is among them.
-fn claim(Opening { bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { bytes, .. }: &Opening<'_>) -> Claim {
     for option in bytes.chunks(OPTION_BYTES).take(OPTIONS_MAX) {
         match option {
             [IAC, WILL | DO, EXTENSION] | [IAC, SB, EXTENSION] => return Claim::Yes,
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn the_machine_and_its_proxy_are_named() {
         let bytes = machine();
-        assert_eq!(claim(tcp((40000, 13370), Side::Source, &bytes)), Claim::Yes);
+        assert_eq!(claim(&tcp((40000, 13370), Side::Source, &bytes)), Claim::Yes);
         let facts = read(&bytes);
         assert_eq!(value(&facts, &URI).as_deref(), Some("telnet://example.com"));
         assert_eq!(value(&facts, &VM_NAME).as_deref(), Some("web-01"));
@@ -241,12 +241,12 @@ mod tests {
     #[test]
     fn the_extension_may_stand_behind_other_options() {
         let options = b"\xff\xfb\x00\xff\xfd\x03\xff\xfb\xe8";
-        assert_eq!(claim(tcp((40000, 13370), Side::Source, options)), Claim::Yes);
+        assert_eq!(claim(&tcp((40000, 13370), Side::Source, options)), Claim::Yes);
         for cut in 0..options.len() {
-            assert!(matches!(claim(tcp((40000, 23), Side::Source, &options[..cut])), Claim::NeedBytes(n) if n > cut));
+            assert!(matches!(claim(&tcp((40000, 23), Side::Source, &options[..cut])), Claim::NeedBytes(n) if n > cut));
         }
         let answer = b"\xff\xfd\xe8\xff\xfa\xe8\x01\0\x01\xff\xf0";
-        assert_eq!(claim(tcp((40000, 13370), Side::Destination, answer)), Claim::Yes);
+        assert_eq!(claim(&tcp((40000, 13370), Side::Destination, answer)), Claim::Yes);
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
             b"SSH-2.0-x\r\n",
             &b"\xff\xfd\x18".repeat(OPTIONS_MAX),
         ] {
-            assert_eq!(claim(tcp((40000, 23), Side::Source, bytes)), Claim::No, "{bytes:?}");
+            assert_eq!(claim(&tcp((40000, 23), Side::Source, bytes)), Claim::No, "{bytes:?}");
         }
     }
 
@@ -294,7 +294,7 @@ mod tests {
             let mut bytes = machine();
             let at = at.min(bytes.len());
             bytes.splice(at..at, noise.iter().copied());
-            claim(tcp((40000, 23), Side::Source, &bytes));
+            claim(&tcp((40000, 23), Side::Source, &bytes));
             let whole = read(&bytes);
             let mut parser = (PROTOCOL.parser)(Transport::Tcp);
             let mut facts = Facts::default();

@@ -41,7 +41,7 @@ const DATA_UNIT_BYTES: usize = 16;
 /// Bytes of a key: of the ephemeral one, behind one index in a first message and behind two in an answer.
 const KEY_BYTES: usize = 32;
 
-fn claim(Opening { ports, bytes, .. }: Opening<'_>) -> Claim {
+fn claim(&Opening { ports, bytes, .. }: &Opening<'_>) -> Claim {
     let &[kind, 0, 0, 0, ..] = bytes else { return Claim::No };
     let at_port = is_at(ports, &[PORT]);
     let fits = match kind {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     fn claimed(ports: (u16, u16), bytes: &[u8]) -> bool {
-        claim(udp(ports, Side::Source, bytes)) == Claim::Yes
+        claim(&udp(ports, Side::Source, bytes)) == Claim::Yes
     }
 
     #[test]

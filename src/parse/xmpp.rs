@@ -26,7 +26,7 @@ pub static PROTOCOL: Protocol = Protocol {
     name: "xmpp",
     over: &[Transport::Tcp],
     fields: &[&HOST],
-    claim: |Opening { bytes, .. }| claim(bytes),
+    claim: |&Opening { bytes, .. }| claim(bytes),
     embedded: false,
     parser: |_| Box::new(Xmpp { inner: Inner::tls(), scanned: [0; 2], headed: [false; 2] }),
 };

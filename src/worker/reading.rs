@@ -130,12 +130,12 @@ pub struct Reading {
 /// The protocol that begins in the middle of a flow with these bytes.
 pub fn late_claim(ports: (u16, u16), side: Side, bytes: &[u8]) -> Option<&'static Protocol> {
     let opening = Opening { transport: Transport::Tcp, ports, side, bytes, last: true };
-    parse::ask(parse::embedded().iter().copied(), opening).ok()
+    parse::ask(parse::embedded().iter().copied(), &opening).ok()
 }
 
 /// What bytes say that begin a side, without those of the other side.
 pub fn read_alone(side: Side, bytes: &[u8], ports: (u16, u16), seen: Seen) -> Facts {
-    match parse::claim(Opening { transport: Transport::Tcp, ports, side, bytes, last: true }) {
+    match parse::claim(&Opening { transport: Transport::Tcp, ports, side, bytes, last: true }) {
         Ok(protocol) => read_as(protocol, side, bytes, seen),
         Err(_) => Facts::default(),
     }
@@ -211,7 +211,7 @@ impl Reading {
         let Payload { side, bytes, cut, seen } = payload;
         if self.parser.is_none() {
             let opening = Opening { transport, ports, side, bytes, last: true };
-            let Ok(protocol) = parse::claim(opening) else { return Verdict::Reading };
+            let Ok(protocol) = parse::claim(&opening) else { return Verdict::Reading };
             self.protocol = Some(protocol);
             self.parser = Some((protocol.parser)(transport));
         }
@@ -327,7 +327,7 @@ impl Reading {
         }
         if self.parser.is_none() {
             let opening = Opening { transport: Transport::Tcp, ports, side, bytes, last };
-            match parse::claim(opening) {
+            match parse::claim(&opening) {
                 Ok(protocol) => {
                     self.protocol = Some(protocol);
                     self.parser = Some((protocol.parser)(Transport::Tcp));
@@ -347,7 +347,7 @@ impl Reading {
                     let half = &mut self.halves[side.index()];
                     // Somebody may know another reading of it, when all of that is there.
                     for bytes in half.others() {
-                        match parse::claim(Opening { transport: Transport::Tcp, ports, side, bytes: &bytes, last }) {
+                        match parse::claim(&Opening { transport: Transport::Tcp, ports, side, bytes: &bytes, last }) {
                             Err(None) => {}
                             _ if !last => return Verdict::Reading,
                             _ => facts.merge(&read_alone(side, &bytes, ports, after(half.last_seen))),

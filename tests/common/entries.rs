@@ -180,7 +180,7 @@ pub fn protocol(data: &[u8]) {
         for (from_source, piece) in talk.pieces.iter().filter(|(_, piece)| !piece.is_empty()) {
             let opening = Opening { transport, ports: talk.ports, side: side(*from_source), bytes: piece, last: true };
             for protocol in parse::over(transport) {
-                (protocol.claim)(opening);
+                (protocol.claim)(&opening);
             }
         }
     }
@@ -210,7 +210,7 @@ fn ask_all_of_stream(ports: (u16, u16), side: Side, bytes: &[u8]) {
         let mut settled = None;
         for length in (1..bytes.len().min(CLAIM_BYTES)).chain([bytes.len()]).filter(|length| *length > 0) {
             let opening = Opening { transport, ports, side, bytes: &bytes[..length], last: false };
-            let claim = (protocol.claim)(opening);
+            let claim = (protocol.claim)(&opening);
             let name = protocol.name;
             match (claim, settled) {
                 (claim, Some(before)) => assert_eq!(claim, before, "{name} changes its mind at {length} bytes"),

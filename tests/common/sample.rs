@@ -267,7 +267,7 @@ fn segments(path: &Path) -> Vec<(Segment, Vec<u8>)> {
                     let frame = if reason.is_frame() { decode::frame(bytes, packet, number) } else { None };
                     let Some(segment) = frame.filter(|segment| {
                         let ether_type = segment.key.endpoint(false).1;
-                        !nobody_claims(Opening::of_frame(ether_type, payload(segment, bytes)))
+                        !nobody_claims(&Opening::of_frame(ether_type, payload(segment, bytes)))
                     }) else {
                         continue;
                     };

@@ -83,11 +83,11 @@ fn resolved(facts: &Facts) -> Vec<String> {
 }
 
 fn claims(port: u16, bytes: &[u8]) -> Claim {
-    (PROTOCOL.claim)(udp((40000, port), Side::Source, bytes))
+    (PROTOCOL.claim)(&udp((40000, port), Side::Source, bytes))
 }
 
 fn claims_stream(port: u16, bytes: &[u8]) -> Claim {
-    (PROTOCOL.claim)(tcp((40000, port), Side::Source, bytes))
+    (PROTOCOL.claim)(&tcp((40000, port), Side::Source, bytes))
 }
 
 #[test]

@@ -68,11 +68,11 @@ fn the_topology_service_names_gateway_and_management() {
 fn the_question_and_the_answer_are_known_on_any_port() {
     let answer = answer_of("CN=gw-branch,O=gefwm01..gnnxpz");
     for ports in [(40000, 264), (40000, 8000)] {
-        assert_eq!(claim(tcp(ports, Side::Source, QUESTION)), Claim::Yes);
-        assert_eq!(claim(tcp(ports, Side::Source, &QUESTION[..4])), Claim::NeedBytes(8));
-        assert_eq!(claim(tcp(ports, Side::Destination, &answer)), Claim::Yes);
-        assert!(matches!(claim(tcp(ports, Side::Destination, AGREED)), Claim::NeedBytes(_)));
-        assert_eq!(claim(tcp(ports, Side::Destination, &answer[..ANSWER_KNOWN_BYTES])), Claim::Yes);
+        assert_eq!(claim(&tcp(ports, Side::Source, QUESTION)), Claim::Yes);
+        assert_eq!(claim(&tcp(ports, Side::Source, &QUESTION[..4])), Claim::NeedBytes(8));
+        assert_eq!(claim(&tcp(ports, Side::Destination, &answer)), Claim::Yes);
+        assert!(matches!(claim(&tcp(ports, Side::Destination, AGREED)), Claim::NeedBytes(_)));
+        assert_eq!(claim(&tcp(ports, Side::Destination, &answer[..ANSWER_KNOWN_BYTES])), Claim::Yes);
     }
 }
 
@@ -81,9 +81,9 @@ fn greetings_of_the_gateway_and_the_log_service() {
     // nmap-service-probes: what ports 256 and 257 say to a stranger.
     let gateway = b"\x41\0\0\0\0\0\0\x05";
     let log = b"\0\0\0\x0951000000\0\0\0\0\x07";
-    assert_eq!(claim(tcp((40000, 256), Side::Destination, gateway)), Claim::Yes);
-    assert_eq!(claim(tcp((40000, 8000), Side::Destination, gateway)), Claim::No);
-    assert_eq!(claim(tcp((40000, 257), Side::Destination, log)), Claim::Yes);
+    assert_eq!(claim(&tcp((40000, 256), Side::Destination, gateway)), Claim::Yes);
+    assert_eq!(claim(&tcp((40000, 8000), Side::Destination, gateway)), Claim::No);
+    assert_eq!(claim(&tcp((40000, 257), Side::Destination, log)), Claim::Yes);
     for (bytes, version) in [(&gateway[..], "41000000"), (&log[..], "51000000")] {
         let mut facts = Facts::default();
         let mut parser = (PROTOCOL.parser)(Transport::Tcp);
@@ -123,7 +123,7 @@ fn names_that_are_none_are_refused() {
         let answer = answer_of(name);
         // Its beginning tells whose it is, before all of it is there.
         let known = if name.starts_with("CN=") { Claim::Yes } else { Claim::No };
-        assert_eq!(claim(tcp((40000, 264), Side::Destination, &answer)), known, "{name}");
+        assert_eq!(claim(&tcp((40000, 264), Side::Destination, &answer)), known, "{name}");
         let facts = asked(&answer);
         assert!(!facts.has(&SIC_NAME), "{name}");
         assert!(facts.flags.has(Flag::ParseError), "{name}");
@@ -158,11 +158,11 @@ fn bytes_of_a_sic_name() {
 fn other_protocols_are_refused() {
     for ports in [(40000, 264), (40000, 3306)] {
         // A greeting of MySQL with 81 bytes, a message of MongoDB with 65, one byte more than zeros.
-        assert_eq!(claim(tcp(ports, Side::Destination, b"\x51\0\0\0\x0a8.0.31\0")), Claim::No);
-        assert_eq!(claim(tcp(ports, Side::Source, b"\x41\0\0\0\x17\x01\0\0\0\0\0\0")), Claim::No);
-        assert_eq!(claim(tcp(ports, Side::Destination, b"Y\0\0\0\0\0\0\x0bsecuremote\0")), Claim::No);
-        assert_eq!(claim(tcp(ports, Side::Source, b"\0\0\0\x0951000001\0")), Claim::No);
-        assert_eq!(claim(tcp(ports, Side::Source, b"GET / HTTP/1.1\r\n")), Claim::No);
+        assert_eq!(claim(&tcp(ports, Side::Destination, b"\x51\0\0\0\x0a8.0.31\0")), Claim::No);
+        assert_eq!(claim(&tcp(ports, Side::Source, b"\x41\0\0\0\x17\x01\0\0\0\0\0\0")), Claim::No);
+        assert_eq!(claim(&tcp(ports, Side::Destination, b"Y\0\0\0\0\0\0\x0bsecuremote\0")), Claim::No);
+        assert_eq!(claim(&tcp(ports, Side::Source, b"\0\0\0\x0951000001\0")), Claim::No);
+        assert_eq!(claim(&tcp(ports, Side::Source, b"GET / HTTP/1.1\r\n")), Claim::No);
     }
 }
 
@@ -178,7 +178,7 @@ proptest! {
         bytes.splice(at..at, noise.iter().copied());
         bytes.truncate(cut);
         for side in [Side::Source, Side::Destination] {
-            claim(tcp((1, 264), side, &bytes));
+            claim(&tcp((1, 264), side, &bytes));
             let mut facts = Facts::default();
             let mut parser = (PROTOCOL.parser)(Transport::Tcp);
             parser.feed(side, prefix(&bytes, false), &mut facts);

@@ -18,7 +18,7 @@ static INNER: Protocol = Protocol {
     over: &[Transport::Tcp],
     fields: &[&INNER_BYTES, &INNER_SPLIT, &INNER_PORT],
     embedded: false,
-    claim: |Opening { bytes, .. }| match bytes {
+    claim: |&Opening { bytes, .. }| match bytes {
         [b'T', b'L', b'S', ..] => Claim::Yes,
         _ if b"TLS".starts_with(bytes) => Claim::NeedBytes(3),
         _ => Claim::No,
@@ -125,7 +125,7 @@ fn client(bytes: &[u8]) -> Run {
 }
 
 fn claim(bytes: &[u8]) -> Claim {
-    (PROTOCOL.claim)(tcp((40000, 12345), C, bytes))
+    (PROTOCOL.claim)(&tcp((40000, 12345), C, bytes))
 }
 
 /// The exchange of RFC 9112, section 2.1, and RFC 9110, section 3.9.

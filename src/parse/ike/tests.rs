@@ -147,26 +147,26 @@ fn proposals_for_ah_and_esp() {
 #[test]
 fn only_whole_messages_are_claimed() {
     let whole = init();
-    assert_eq!(claim(udp((40_000, 40_001), C, &whole)), Claim::Yes);
+    assert_eq!(claim(&udp((40_000, 40_001), C, &whole)), Claim::Yes);
     for end in 0..whole.len() {
-        assert_eq!(claim(udp(PORTS, C, &whole[..end])), Claim::No, "{end}");
+        assert_eq!(claim(&udp(PORTS, C, &whole[..end])), Claim::No, "{end}");
     }
-    assert_eq!(claim(udp(PORTS, C, &[&whole[..], &[0]].concat())), Claim::No);
+    assert_eq!(claim(&udp(PORTS, C, &[&whole[..], &[0]].concat())), Claim::No);
     // Version, exchange, flags, first payload, reserved bits, length of a payload.
     for (at, byte) in [(17, 0x30), (17, 0x21), (18, 99), (19, 1), (16, 7), (29, 1), (31, 3), (31, 0xff)] {
         let mut bytes = whole.clone();
         bytes[at] = byte;
-        assert_eq!(claim(udp(PORTS, C, &bytes)), Claim::No, "{at}");
+        assert_eq!(claim(&udp(PORTS, C, &bytes)), Claim::No, "{at}");
     }
     let mut nobody = whole;
     nobody[..8].fill(0);
-    assert_eq!(claim(udp(PORTS, C, &nobody)), Claim::No);
+    assert_eq!(claim(&udp(PORTS, C, &nobody)), Claim::No);
 }
 
 #[test]
 fn payloads_without_end_are_none() {
     let endless = payload(43, &[]).repeat(PAYLOADS_MAX + 1);
-    assert_eq!(claim(udp(PORTS, C, &message(2, 34, 0x08, 43, &endless))), Claim::No);
+    assert_eq!(claim(&udp(PORTS, C, &message(2, 34, 0x08, 43, &endless))), Claim::No);
 }
 
 #[test]
@@ -175,14 +175,14 @@ fn encrypted_messages_and_fragments_say_only_that_they_are() {
     let fragment = message(2, 35, 0x08, 53, &payload(35, &[0, 1, 0, 2, 0xee, 0xee]));
     let old = message(1, 32, 1, 8, &[0xee; 64]);
     for bytes in [&encrypted, &fragment, &old] {
-        assert_eq!(claim(udp((40_000, 40_001), C, bytes)), Claim::Yes);
+        assert_eq!(claim(&udp((40_000, 40_001), C, bytes)), Claim::Yes);
         let (facts, _) = read(&[bytes]);
         assert!(!facts.has(&PAYLOADS) && !facts.has(&VENDOR_ID) && facts.has(&EXCHANGE));
     }
     // Something behind the encrypted payload, and no whole number of blocks.
     let more = [payload(35, &[0xee; 60]), payload(0, &[1])].concat();
-    assert_eq!(claim(udp(PORTS, C, &message(2, 35, 0x08, 46, &more))), Claim::No);
-    assert_eq!(claim(udp(PORTS, C, &message(1, 32, 1, 8, &[0xee; 61]))), Claim::No);
+    assert_eq!(claim(&udp(PORTS, C, &message(2, 35, 0x08, 46, &more))), Claim::No);
+    assert_eq!(claim(&udp(PORTS, C, &message(1, 32, 1, 8, &[0xee; 61]))), Claim::No);
 }
 
 #[test]
@@ -190,13 +190,13 @@ fn what_shares_the_port_is_let_by() {
     let marked = [&NON_ESP_MARKER[..], &init()].concat();
     let esp = esp();
     for bytes in [&marked[..], &esp] {
-        assert_eq!(claim(udp(NAT, C, bytes)), Claim::Yes);
+        assert_eq!(claim(&udp(NAT, C, bytes)), Claim::Yes);
     }
     // One byte is too little to say what follows.
-    assert_eq!(claim(udp(NAT, C, &[0xff])), Claim::No);
-    assert_eq!(claim(udp((40_000, 40_001), C, &marked)), Claim::Yes);
-    assert_eq!(claim(udp(PORTS, C, &esp)), Claim::No);
-    assert_eq!(claim(udp(PORTS, C, &[0xff])), Claim::No);
+    assert_eq!(claim(&udp(NAT, C, &[0xff])), Claim::No);
+    assert_eq!(claim(&udp((40_000, 40_001), C, &marked)), Claim::Yes);
+    assert_eq!(claim(&udp(PORTS, C, &esp)), Claim::No);
+    assert_eq!(claim(&udp(PORTS, C, &[0xff])), Claim::No);
     let (facts, progress) = read(&[&marked, &[0xff], &esp, &[9; 12]]);
     assert_eq!(values(&facts, &VENDOR_ID).len(), 2);
     assert_eq!((progress, facts.flags), (Progress::NeedBytes(0), Default::default()));
@@ -215,7 +215,7 @@ fn other_protocols_on_the_port_are_not_esp() {
     let rtp = padded(&[0x80, 0x60, 0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc]);
     let zeros = [&[0xcb, 0xb7, 0xa0, 0xc6, 0, 0, 0, 7][..], &[0; 40]].concat();
     for bytes in [&dtls, &quic, &stun, &rtp, &zeros, &vec![0; 64]] {
-        assert_eq!(claim(udp(NAT, C, bytes)), Claim::No, "{bytes:02x?}");
+        assert_eq!(claim(&udp(NAT, C, bytes)), Claim::No, "{bytes:02x?}");
     }
     // A claim that was wrong is given back.
     assert_eq!(read(&[&esp(), &stun]).1, Progress::NotMine);

@@ -64,7 +64,7 @@ fn datagram(from: (&str, u8), to: (&str, u8)) -> Vec<u8> {
 }
 
 fn claims(bytes: &[u8]) -> bool {
-    (PROTOCOL.claim)(udp((40_000, 40_001), C, bytes)) == Claim::Yes
+    (PROTOCOL.claim)(&udp((40_000, 40_001), C, bytes)) == Claim::Yes
 }
 
 fn read(bytes: &[u8]) -> (Vec<String>, Vec<String>) {

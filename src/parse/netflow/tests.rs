@@ -37,7 +37,7 @@ fn version_5(count: u16) -> Vec<u8> {
 }
 
 fn claims(bytes: &[u8]) -> bool {
-    (PROTOCOL.claim)(udp((40_000, 40_001), S, bytes)) == Claim::Yes
+    (PROTOCOL.claim)(&udp((40_000, 40_001), S, bytes)) == Claim::Yes
 }
 
 fn read(datagrams: &[Vec<u8>]) -> Facts {

@@ -67,8 +67,8 @@ fn a_control_answer_names_system_and_daemon() {
     let text = b"version=\"ntpd 4.2.4p6@1.1495 Wed Sep 22 02:33:15 UTC 2010 (1)\",\r\n\
         processor=\"x86_64\", system=\"VMkernel/4.1.0\", leap=11, stratum=16,";
     let bytes = control(READ_VARIABLES, 0, text);
-    assert_eq!(claim(udp(PORTS, S, &bytes)), Claim::Yes);
-    assert_eq!(claim(udp(ODD, S, &bytes)), Claim::No);
+    assert_eq!(claim(&udp(PORTS, S, &bytes)), Claim::Yes);
+    assert_eq!(claim(&udp(ODD, S, &bytes)), Claim::No);
     let (facts, _) = read(&[(S, bytes)]);
     assert_eq!(values(&facts, &SYSTEM), ["VMkernel/4.1.0"]);
     assert_eq!(values(&facts, &DAEMON), ["ntpd 4.2.4p6@1.1495 Wed Sep 22 02:33:15 UTC 2010 (1)"]);
@@ -86,18 +86,18 @@ fn a_control_answer_names_system_and_daemon() {
 #[test]
 fn on_another_port_only_what_nothing_else_looks_like() {
     for bytes in [question(), answer(1, *b"GPS\0")] {
-        assert_eq!(claim(udp(ODD, C, &bytes)), Claim::Yes);
-        assert_eq!(claim(udp(PORTS, C, &bytes)), Claim::Yes);
+        assert_eq!(claim(&udp(ODD, C, &bytes)), Claim::Yes);
+        assert_eq!(claim(&udp(PORTS, C, &bytes)), Claim::Yes);
         for end in 0..bytes.len() {
-            assert_eq!(claim(udp(PORTS, C, &bytes[..end])), Claim::No, "{end}");
+            assert_eq!(claim(&udp(PORTS, C, &bytes[..end])), Claim::No, "{end}");
         }
     }
     let mut zeros = question();
     zeros[40..].fill(0);
-    assert_eq!((claim(udp(ODD, C, &zeros)), claim(udp(PORTS, C, &zeros))), (Claim::No, Claim::Yes));
+    assert_eq!((claim(&udp(ODD, C, &zeros)), claim(&udp(PORTS, C, &zeros))), (Claim::No, Claim::Yes));
     let mut slow = answer(2, [1, 1, 1, 1]);
     slow[42] ^= 1;
-    assert_eq!((claim(udp(ODD, C, &slow)), claim(udp(PORTS, C, &slow))), (Claim::No, Claim::Yes));
+    assert_eq!((claim(&udp(ODD, C, &slow)), claim(&udp(PORTS, C, &slow))), (Claim::No, Claim::Yes));
 }
 
 #[test]
@@ -105,14 +105,14 @@ fn fields_out_of_range_are_another_protocol() {
     for (at, byte) in [(0, 0x04), (0, 0x2c), (0, 0x27), (1, 17), (2, 30), (3, 9)] {
         let mut bytes = answer(2, [1, 1, 1, 1]);
         bytes[at] = byte;
-        assert_eq!(claim(udp(PORTS, S, &bytes)), Claim::No, "{at}");
+        assert_eq!(claim(&udp(PORTS, S, &bytes)), Claim::No, "{at}");
     }
-    assert_eq!(claim(udp(PORTS, S, &[0x58; 200])), Claim::No);
+    assert_eq!(claim(&udp(PORTS, S, &[0x58; 200])), Claim::No);
 }
 
 #[test]
 fn what_may_stand_behind_a_packet() {
-    let with = |tail: &[u8]| claim(udp(PORTS, C, &[&question()[..], tail].concat()));
+    let with = |tail: &[u8]| claim(&udp(PORTS, C, &[&question()[..], tail].concat()));
     let extension: &[u8] = &[1, 4, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     for good in [&[0; 4][..], &[0; 20], &[0; 24], &[0; 72], &extension.repeat(2), &[extension, &[0; 20]].concat()] {
         assert_eq!(with(good), Claim::Yes, "{}", good.len());

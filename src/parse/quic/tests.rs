@@ -208,7 +208,7 @@ fn published_client_packets() {
         let packet = client_to(version, &TO, 2, &hex(CLIENT_FRAME));
         assert_eq!(packet.len(), 1200);
         assert_eq!((&packet[..32], &packet[1184..]), (&hex(start)[..], &hex(tag)[..]));
-        assert_eq!(claim(udp((50_000, 4433), Side::Source, &packet)), Claim::Yes);
+        assert_eq!(claim(&udp((50_000, 4433), Side::Source, &packet)), Claim::Yes);
         let facts = from_client([&packet]);
         assert_hello(&facts);
         assert_eq!(text(&facts, &VERSION), [version.to_string()]);
@@ -347,7 +347,7 @@ fn after_a_retry_the_keys_come_from_the_new_connection_id() {
     // The first datagram was not captured.
     let (facts, _) = read(datagrams.into_iter().skip(1));
     assert_hello(&facts);
-    assert_eq!(claim(udp((443, 50_000), Side::Destination, &retry)), Claim::Yes);
+    assert_eq!(claim(&udp((443, 50_000), Side::Destination, &retry)), Claim::Yes);
 }
 
 /// RFC 9000 section 7.2: later packets go to the server's own connection id and keep the first keys.
@@ -386,10 +386,10 @@ fn a_hello_retry_request_is_answered_by_a_second_hello() {
 fn a_version_nobody_speaks_then_one_that_both_do() {
     let mut grease = client(0, &hex(CLIENT_FRAME));
     grease[1..5].copy_from_slice(&[0x1a, 0x2a, 0x3a, 0x4a]);
-    assert_eq!(claim(udp((50_000, 443), Side::Source, &grease)), Claim::Yes);
-    assert_eq!(claim(udp((50_000, 5000), Side::Source, &grease)), Claim::No);
+    assert_eq!(claim(&udp((50_000, 443), Side::Source, &grease)), Claim::Yes);
+    assert_eq!(claim(&udp((50_000, 5000), Side::Source, &grease)), Claim::No);
     let negotiation = hex("80 00000000 08 f067a5502a4262b5 08 8394c8f03e515708 00000001 6b3343cf 5a6a7a8a");
-    assert_eq!(claim(udp((443, 50_000), Side::Destination, &negotiation)), Claim::Yes);
+    assert_eq!(claim(&udp((443, 50_000), Side::Destination, &negotiation)), Claim::Yes);
     let second = client(0, &hex(CLIENT_FRAME));
     let (facts, _) =
         read([(Side::Source, &grease[..]), (Side::Destination, &negotiation[..]), (Side::Source, &second[..])]);
@@ -485,24 +485,24 @@ fn what_is_not_quic() {
         // A version of nobody, too short for a first packet.
         b"\xc3\x1a\x2a\x3a\x4a\x08aaaaaaaa\0",
     ] {
-        assert_eq!(claim(udp(ports, Side::Source, bytes)), Claim::No, "{bytes:02x?}");
+        assert_eq!(claim(&udp(ports, Side::Source, bytes)), Claim::No, "{bytes:02x?}");
     }
     // The end of a packet is missing: only on the usual port.
     let packet = client(0, &hex(CLIENT_FRAME));
-    assert_eq!(claim(udp(ports, Side::Source, &packet[..96])), Claim::Yes);
-    assert_eq!(claim(udp((50_000, 5000), Side::Source, &packet[..96])), Claim::No);
+    assert_eq!(claim(&udp(ports, Side::Source, &packet[..96])), Claim::Yes);
+    assert_eq!(claim(&udp((50_000, 5000), Side::Source, &packet[..96])), Claim::No);
 }
 
 /// Chromium, "QUIC Wire Layout Specification": flags, connection id, version.
 #[test]
 fn googles_versions_are_named_and_left_alone() {
     for start in [&b"\x0daaaaaaaaQ043\x01"[..], b"\xc3Q046\x50aaaaaaaa", b"\xc3Q050\x08aaaaaaaa\0\0"] {
-        assert_eq!(claim(udp((50_000, 6121), Side::Source, start)), Claim::Yes);
+        assert_eq!(claim(&udp((50_000, 6121), Side::Source, start)), Claim::Yes);
         let (facts, progress) = read([(Side::Source, start)]);
         assert_eq!(progress, Progress::AllDone);
         assert_eq!(facts.of(&VERSION).count(), 1);
     }
-    assert_eq!(claim(udp((50_000, 443), Side::Source, b"\x0daaaaaaaaQ04x\x01")), Claim::No);
+    assert_eq!(claim(&udp((50_000, 443), Side::Source, b"\x0daaaaaaaaQ04x\x01")), Claim::No);
 }
 
 #[test]
@@ -535,7 +535,7 @@ proptest! {
         let first = [client(number, &all), junk.clone()].concat();
         let second = [server(&TO, &frames), junk.clone()].concat();
         for bytes in [&first, &second, &junk] {
-            claim(udp((443, 443), Side::Source, bytes));
+            claim(&udp((443, 443), Side::Source, bytes));
         }
         let mut parser = Quic::new();
         let mut facts = Facts::default();

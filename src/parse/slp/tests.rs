@@ -49,7 +49,7 @@ fn values(facts: &Facts, field: &'static Field) -> Vec<String> {
 #[test]
 fn an_esxi_host_tells_its_build() {
     let reply = attribute_reply();
-    assert_eq!(claim(udp((427, 50000), Side::Destination, &reply)), Claim::Yes);
+    assert_eq!(claim(&udp((427, 50000), Side::Destination, &reply)), Claim::Yes);
     let facts = read(&reply);
     let found = values(&facts, &ATTRIBUTE);
     assert!(found.contains(&"product=\"VMware ESXi 6.5.0 build-17097218\"".to_owned()), "{found:?}");
@@ -67,7 +67,7 @@ fn what_is_offered_and_what_is_asked_for_differ() {
     let types = slp(10, &[&[0, 0], &counted("service:VMwareInfrastructure,service:wbem:https")]);
     assert_eq!(values(&read(&types), &SERVICE_TYPE), ["service:VMwareInfrastructure", "service:wbem:https"]);
     let question = slp(6, &[&empty, &counted(ESXI_URL), &counted("DEFAULT"), &counted("product"), &empty]);
-    assert_eq!(claim(udp((50000, 427), Side::Source, &question)), Claim::Yes);
+    assert_eq!(claim(&udp((50000, 427), Side::Source, &question)), Claim::Yes);
     assert_eq!(read(&question).len(), 0, "the URL belongs to the other side");
 }
 
@@ -108,11 +108,11 @@ fn messages_of_every_other_kind() {
         slp(10, &[&[0, 4]]),
     ];
     for bytes in &silent {
-        assert_eq!(claim(udp((427, 50000), Side::Destination, bytes)), Claim::Yes, "{bytes:02x?}");
+        assert_eq!(claim(&udp((427, 50000), Side::Destination, bytes)), Claim::Yes, "{bytes:02x?}");
         let facts = read(bytes);
         assert!(facts.is_empty() && !facts.flags.has(Flag::ParseError), "{bytes:02x?}");
         assert_eq!(
-            claim(udp((427, 50000), Side::Destination, &[&bytes[..4], &[bytes[4] + 1], &bytes[5..], &[0]].concat())),
+            claim(&udp((427, 50000), Side::Destination, &[&bytes[..4], &[bytes[4] + 1], &bytes[5..], &[0]].concat())),
             Claim::No
         );
     }
@@ -129,7 +129,7 @@ fn messages_of_every_other_kind() {
     let facts = read(&slp(8, &parts));
     assert_eq!(values(&facts, &URL), ["service:directory-agent://10.0.0.9"]);
     assert_eq!(values(&facts, &ATTRIBUTE), ["a=b"]);
-    assert_eq!(claim(udp((427, 50000), Side::Destination, &slp(12, &[&[0, 0]]))), Claim::No);
+    assert_eq!(claim(&udp((427, 50000), Side::Destination, &slp(12, &[&[0, 0]]))), Claim::No);
 }
 
 #[test]
@@ -137,8 +137,8 @@ fn a_message_cut_anywhere_gives_nothing() {
     let reply = attribute_reply();
     for cut in 0..reply.len() {
         for port in [427, 9000] {
-            assert_eq!(claim(udp((port, 50000), Side::Destination, &reply[..cut])), Claim::No, "{cut} bytes");
-            let part = claim(tcp((port, 50000), Side::Destination, &reply[..cut]));
+            assert_eq!(claim(&udp((port, 50000), Side::Destination, &reply[..cut])), Claim::No, "{cut} bytes");
+            let part = claim(&tcp((port, 50000), Side::Destination, &reply[..cut]));
             assert!(matches!(part, Claim::NeedBytes(wanted) if wanted > cut), "{cut} bytes");
         }
         assert_eq!(read(&reply[..cut]).len(), 0);
@@ -149,7 +149,7 @@ fn a_message_cut_anywhere_gives_nothing() {
 fn a_stream_of_messages_byte_by_byte() {
     let stream = [attribute_reply(), slp(2, &[&[0, 0], &[0, 1], &url_entry(ESXI_URL)])].concat();
     for port in [427, 9000] {
-        assert_eq!(claim(tcp((port, 50000), Side::Destination, &stream)), Claim::Yes);
+        assert_eq!(claim(&tcp((port, 50000), Side::Destination, &stream)), Claim::Yes);
     }
     let mut parser = (PROTOCOL.parser)(Transport::Tcp);
     let mut facts = Facts::default();
@@ -174,11 +174,11 @@ fn damaged_messages_are_refused() {
     for damaged in
         [with(0, 1), with(1, 12), with(1, 0), with(4, 9), with(6, 1), with(14, b' '), with(19, 0xff), with(25, 7)]
     {
-        assert_ne!(claim(udp((427, 50000), Side::Destination, &damaged)), Claim::Yes);
+        assert_ne!(claim(&udp((427, 50000), Side::Destination, &damaged)), Claim::Yes);
         assert_eq!(read(&damaged).len(), 0);
     }
     let behind = [&good[..], b"x"].concat();
-    assert_eq!(claim(udp((9000, 50000), Side::Destination, &behind)), Claim::No);
+    assert_eq!(claim(&udp((9000, 50000), Side::Destination, &behind)), Claim::No);
 }
 
 #[test]
@@ -216,8 +216,8 @@ proptest! {
         let mut facts = Facts::default();
         let transport = if stream { Transport::Tcp } else { Transport::Udp };
         let mut parser = (PROTOCOL.parser)(transport);
-        claim(udp((427, 1), Side::Source, &bytes));
-        claim(tcp((427, 1), Side::Source, &bytes));
+        claim(&udp((427, 1), Side::Source, &bytes));
+        claim(&tcp((427, 1), Side::Source, &bytes));
         parser.feed(Side::Source, prefix(&bytes, false), &mut facts);
         parser.feed(Side::Source, prefix(&bytes, true), &mut facts);
     }
@@ -233,7 +233,7 @@ fn bytes_of_a_message() {
     for (bytes, read_it) in [(MESSAGE_BYTES_MAX, true), (MESSAGE_BYTES_MAX + 1, false)] {
         let message = reply(bytes);
         assert_eq!(message.len(), bytes);
-        assert_eq!(claim(udp((427, 50000), Side::Destination, &message)) == Claim::Yes, read_it);
+        assert_eq!(claim(&udp((427, 50000), Side::Destination, &message)) == Claim::Yes, read_it);
         let facts = read(&message);
         assert_eq!((facts.has(&ATTRIBUTE), facts.flags.has(Flag::ParseError)), (read_it, !read_it));
     }

@@ -74,7 +74,7 @@ fn values(facts: &Facts, field: &'static Field) -> Vec<String> {
 }
 
 fn claims(bytes: &[u8]) -> bool {
-    (PROTOCOL.claim)(udp((40_000, 40_001), S, bytes)) == Claim::Yes
+    (PROTOCOL.claim)(&udp((40_000, 40_001), S, bytes)) == Claim::Yes
 }
 
 #[test]

@@ -151,25 +151,25 @@ fn lines_before_the_identification_are_stepped_over() {
     let (facts, progress) = read(S, bytes, &[3, 25, 40]);
     assert_eq!(values(&facts, &BANNER), ["SSH-2.0-dropbear_2016.74"]);
     assert!(matches!(progress, Progress::NeedBytes(_)));
-    assert_eq!(claim(tcp(PORTS, S, bytes)), Claim::Yes);
-    assert_eq!(claim(tcp(PORTS, S, &bytes[..10])), Claim::NeedBytes(11));
+    assert_eq!(claim(&tcp(PORTS, S, bytes)), Claim::Yes);
+    assert_eq!(claim(&tcp(PORTS, S, &bytes[..10])), Claim::NeedBytes(11));
     for bytes in [&bytes[..], &bytes[..10]] {
-        assert_eq!(claim(tcp((50_000, 2222), S, bytes)), Claim::No, "not waited for, so not taken either");
+        assert_eq!(claim(&tcp((50_000, 2222), S, bytes)), Claim::No, "not waited for, so not taken either");
     }
-    assert_eq!(claim(tcp(PORTS, C, &bytes[..10])), Claim::No);
-    assert_eq!(claim(tcp(PORTS, S, &[b'a'; PREFACE_BYTES_MAX + 1])), Claim::No);
+    assert_eq!(claim(&tcp(PORTS, C, &bytes[..10])), Claim::No);
+    assert_eq!(claim(&tcp(PORTS, S, &[b'a'; PREFACE_BYTES_MAX + 1])), Claim::No);
 }
 
 #[test]
 fn claims_only_what_says_its_version() {
     for bytes in [&b"SSH-2.0-OpenSSH_9.6\r\n"[..], b"SSH-1.99-x", b"SSH-1.5-1.2.27\n", b"SSH-2.0-"] {
-        assert_eq!(claim(tcp((1, 2), C, bytes)), Claim::Yes);
+        assert_eq!(claim(&tcp((1, 2), C, bytes)), Claim::Yes);
     }
     for bytes in [&b"S"[..], b"SSH", b"SSH-", b"SSH-2", b"SSH-2.0"] {
-        assert_eq!(claim(tcp((1, 2), C, bytes)), Claim::NeedBytes(bytes.len() + 1));
+        assert_eq!(claim(&tcp((1, 2), C, bytes)), Claim::NeedBytes(bytes.len() + 1));
     }
     for bytes in [&b"SSH-a"[..], b"SSH--", b"SSH-2-", b"SSH-2.0.1-x", b"SSHD", b"220 mail", b"SSH-123456789012"] {
-        assert_eq!(claim(tcp((1, 2), C, bytes)), Claim::No, "{bytes:?}");
+        assert_eq!(claim(&tcp((1, 2), C, bytes)), Claim::No, "{bytes:?}");
     }
 }
 

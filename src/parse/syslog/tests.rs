@@ -112,7 +112,7 @@ fn a_cut_message_gives_no_half_value() {
     for text in [FORTIOS, PAN_OS, CHECK_POINT, CHECK_POINT_CEF, ESXI, LEEF] {
         let whole = told(text);
         for end in 0..text.len() {
-            if claim(udp(UDP, C, &text.as_bytes()[..end])) != Claim::Yes {
+            if claim(&udp(UDP, C, &text.as_bytes()[..end])) != Claim::Yes {
                 continue;
             }
             let [format, app, host, device] = told(&text[..end]);
@@ -127,27 +127,27 @@ fn a_cut_message_gives_no_half_value() {
 #[test]
 fn claims_a_header_anywhere_and_a_priority_on_its_port() {
     for text in [FORTIOS, PAN_OS, CHECK_POINT, CHECK_POINT_CEF, ESXI, LEEF, "<34>Oct 11 22:14:15 m su: x"] {
-        assert_eq!(claim(udp(ODD, C, text.as_bytes())), Claim::Yes, "{text}");
+        assert_eq!(claim(&udp(ODD, C, text.as_bytes())), Claim::Yes, "{text}");
         for end in ["\n", "\0", "\r\n<13>x\n"] {
-            assert_eq!(claim(tcp(ODD, C, format!("{text}{end}").as_bytes())), Claim::Yes, "{text}");
+            assert_eq!(claim(&tcp(ODD, C, format!("{text}{end}").as_bytes())), Claim::Yes, "{text}");
         }
         let part = tcp(ODD, C, text.as_bytes());
-        assert_eq!(claim(part), Claim::NeedBytes(text.len() + 1), "{text}");
-        assert_eq!(claim(Opening { last: true, ..part }), Claim::Yes, "{text}");
-        assert_eq!(claim(tcp(ODD, C, format!("{} {text}", text.len()).as_bytes())) == Claim::Yes, text != LEEF);
+        assert_eq!(claim(&part), Claim::NeedBytes(text.len() + 1), "{text}");
+        assert_eq!(claim(&Opening { last: true, ..part }), Claim::Yes, "{text}");
+        assert_eq!(claim(&tcp(ODD, C, format!("{} {text}", text.len()).as_bytes())) == Claim::Yes, text != LEEF);
     }
-    assert_eq!(claim(udp(UDP, C, b"<13>robin: hello")), Claim::Yes);
-    assert_eq!(claim(tcp(UDP, C, b"<13>robin: hello\n")), Claim::Yes);
-    assert_eq!(claim(tcp(ODD, C, b"<13>robin: hello\n")), Claim::No);
+    assert_eq!(claim(&udp(UDP, C, b"<13>robin: hello")), Claim::Yes);
+    assert_eq!(claim(&tcp(UDP, C, b"<13>robin: hello\n")), Claim::Yes);
+    assert_eq!(claim(&tcp(ODD, C, b"<13>robin: hello\n")), Claim::No);
     for text in ["<", "<13", "<13>", "<13>Oct", "12 ", "12", "CE", "LEEF:1.0|"] {
-        assert_eq!(claim(tcp(ODD, C, text.as_bytes())), Claim::NeedBytes(text.len() + 1), "{text}");
+        assert_eq!(claim(&tcp(ODD, C, text.as_bytes())), Claim::NeedBytes(text.len() + 1), "{text}");
     }
     for text in ["", "<192>Oct 11 22:14:15 m", "<013>x", "<html>", "<>", "220 mail", "0 <13>", "CONNECT x", "LPRINT"] {
-        assert_eq!(claim(tcp(UDP, C, text.as_bytes())), Claim::No, "{text}");
+        assert_eq!(claim(&tcp(UDP, C, text.as_bytes())), Claim::No, "{text}");
     }
-    assert_eq!(claim(udp(UDP, C, b"<13>\x01\x02\x03\x04")), Claim::No);
-    assert_eq!(claim(tcp(UDP, C, b"<13>\x01\x02\x03\x04\n")), Claim::No);
-    assert_eq!(claim(tcp(ODD, C, &[b"<13>", &[b'x'; CLAIM_BYTES_MAX][..]].concat())), Claim::No);
+    assert_eq!(claim(&udp(UDP, C, b"<13>\x01\x02\x03\x04")), Claim::No);
+    assert_eq!(claim(&tcp(UDP, C, b"<13>\x01\x02\x03\x04\n")), Claim::No);
+    assert_eq!(claim(&tcp(ODD, C, &[b"<13>", &[b'x'; CLAIM_BYTES_MAX][..]].concat())), Claim::No);
 }
 
 /// Feeds a stream piece by piece.

@@ -86,7 +86,7 @@ pub static PROTOCOL: Protocol = Protocol {
         &X509_SHA256,
         &X509_NOT_AFTER,
     ],
-    claim: |Opening { bytes, .. }| claim(bytes),
+    claim: |&Opening { bytes, .. }| claim(bytes),
     embedded: true,
     parser: |_| Box::new(TlsParser::default()),
 };
