@@ -364,7 +364,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         }
         // Most flows that nobody reads are known by their first bytes: no memory for them.
         let first_bytes = self.table.cold(id).is_none() && numbers.start == Some(numbers.seq);
-        let opening = Opening { transport: Transport::Tcp, ports, side, bytes: payload.bytes, last: false };
+        let opening = Opening::new(Transport::Tcp, ports, side, payload.bytes);
         if first_bytes && parse::nobody_claims(&opening) {
             return self.refuse(id, side);
         }
@@ -503,7 +503,7 @@ impl<G: Gather, W: Watch> Worker<G, W> {
         };
         let payload = Payload::of(segment, side, bytes);
         if self.table.cold(id).is_none() {
-            let claimed = parse::claim(&Opening { transport, ports, side, bytes: payload.bytes, last: true }).ok();
+            let claimed = parse::claim(&Opening::new(transport, ports, side, payload.bytes)).ok();
             let costly = claimed.is_some_and(parse::is_costly);
             let unread = costly && !self.ration.takes(&segment.key, segment.time);
             let hot = self.table.hot_mut(id);

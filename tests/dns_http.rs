@@ -51,8 +51,7 @@ impl Flow {
         }
         bytes.extend_from_slice(payload);
         if self.protocol.is_none() {
-            let (transport, ports) = (self.transport, self.ports);
-            let opening = Opening { transport, ports, side, bytes, last: transport != Transport::Tcp };
+            let opening = Opening::new(self.transport, self.ports, side, bytes);
             let Ok(found) = ask([&dns::PROTOCOL, &http::PROTOCOL], &opening) else { return };
             self.protocol = Some((found, (found.parser)(self.transport)));
             self.feed(side.other(), seen, false);

@@ -71,10 +71,10 @@ const NO_CLIENT: u32 = u32::MAX;
 /// Datagrams of a flow that are read.
 pub const DATAGRAMS_MAX: u32 = 64;
 
-fn claim(&Opening { transport, ports, side, bytes, .. }: &Opening<'_>) -> Claim {
+fn claim(opening: &Opening<'_>) -> Claim {
+    let &Opening { transport, bytes, .. } = opening;
     if transport != Transport::Tcp {
-        let to = if side == Side::Source { ports.1 } else { ports.0 };
-        return if to == AGENT_PORT && report(bytes).is_some() { Claim::Yes } else { Claim::No };
+        return if opening.to() == AGENT_PORT && report(bytes).is_some() { Claim::Yes } else { Claim::No };
     }
     let mut reader = Reader::new(bytes);
     match reader.u32() {

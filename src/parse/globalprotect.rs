@@ -85,12 +85,12 @@ fn frame(bytes: &[u8]) -> Option<bool> {
     Some(reader.u8()? >> 4 == version)
 }
 
-fn claim(&Opening { transport, ports, side, bytes, .. }: &Opening<'_>) -> Claim {
+fn claim(opening: &Opening<'_>) -> Claim {
+    let &Opening { transport, bytes, .. } = opening;
     if transport != Transport::Tcp {
         // Of an answer that overtook the first packet the gateway seems to have asked.
-        let to = if side == Side::Source { ports.1 } else { ports.0 };
         let begins = esp(bytes).is_some_and(|(_, number)| number <= FIRST_NUMBER_MAX);
-        return if to == ESP_PORT && begins { Claim::Yes } else { Claim::No };
+        return if opening.to() == ESP_PORT && begins { Claim::Yes } else { Claim::No };
     }
     if bytes.first() == START.first() {
         return match START.iter().zip(bytes).all(|(a, b)| a == b) {

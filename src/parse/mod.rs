@@ -84,8 +84,8 @@ pub enum Transport {
 pub struct Opening<'a> {
     /// What carries them.
     pub transport: Transport,
-    /// Of their source and their destination: a hint that may make a claim stricter or laxer, never the only reason
-    /// for a `Yes`.
+    /// Of the flow's source and destination: a hint that may make a claim stricter or laxer, never the only reason for
+    /// a `Yes`.
     pub ports: (u16, u16),
     /// Whose they are.
     pub side: Side,
@@ -96,9 +96,20 @@ pub struct Opening<'a> {
 }
 
 impl Opening<'_> {
+    /// The start of a stream that may go on, or a whole datagram or frame.
+    #[inline]
+    pub fn new(transport: Transport, ports: (u16, u16), side: Side, bytes: &[u8]) -> Opening<'_> {
+        Opening { transport, ports, side, bytes, last: transport != Transport::Tcp }
+    }
+
     /// A frame of this EtherType (0 with LLC) without its header.
     pub fn of_frame(ether_type: u16, bytes: &[u8]) -> Opening<'_> {
-        Opening { transport: Transport::Frame, ports: (0, ether_type), side: Side::Source, bytes, last: true }
+        Opening::new(Transport::Frame, (0, ether_type), Side::Source, bytes)
+    }
+
+    /// The port that these bytes go to.
+    pub fn to(&self) -> u16 {
+        if self.side == Side::Source { self.ports.1 } else { self.ports.0 }
     }
 }
 

@@ -105,12 +105,12 @@ pub fn claim(protocol: &'static Protocol, side: Side, bytes: &[u8]) -> Claim {
 
 /// The first bytes of a side of a stream, of which more may come.
 pub fn tcp(ports: (u16, u16), side: Side, bytes: &[u8]) -> Opening<'_> {
-    Opening { transport: Transport::Tcp, ports, side, bytes, last: false }
+    Opening::new(Transport::Tcp, ports, side, bytes)
 }
 
 /// A datagram.
 pub fn udp(ports: (u16, u16), side: Side, bytes: &[u8]) -> Opening<'_> {
-    Opening { transport: Transport::Udp, ports, side, bytes, last: true }
+    Opening::new(Transport::Udp, ports, side, bytes)
 }
 
 /// A ClientHello and its answer, TLS 1.2.

@@ -210,7 +210,7 @@ impl Reading {
     ) -> Verdict {
         let Payload { side, bytes, cut, seen } = payload;
         if self.parser.is_none() {
-            let opening = Opening { transport, ports, side, bytes, last: true };
+            let opening = Opening::new(transport, ports, side, bytes);
             let Ok(protocol) = parse::claim(&opening) else { return Verdict::Reading };
             self.protocol = Some(protocol);
             self.parser = Some((protocol.parser)(transport));

@@ -178,7 +178,7 @@ pub fn protocol(data: &[u8]) {
         }
     } else {
         for (from_source, piece) in talk.pieces.iter().filter(|(_, piece)| !piece.is_empty()) {
-            let opening = Opening { transport, ports: talk.ports, side: side(*from_source), bytes: piece, last: true };
+            let opening = Opening::new(transport, talk.ports, side(*from_source), piece);
             for protocol in parse::over(transport) {
                 (protocol.claim)(&opening);
             }
@@ -209,7 +209,7 @@ fn ask_all_of_stream(ports: (u16, u16), side: Side, bytes: &[u8]) {
     for protocol in parse::over(transport) {
         let mut settled = None;
         for length in (1..bytes.len().min(CLAIM_BYTES)).chain([bytes.len()]).filter(|length| *length > 0) {
-            let opening = Opening { transport, ports, side, bytes: &bytes[..length], last: false };
+            let opening = Opening::new(transport, ports, side, &bytes[..length]);
             let claim = (protocol.claim)(&opening);
             let name = protocol.name;
             match (claim, settled) {
